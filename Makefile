@@ -1,0 +1,52 @@
+# Every target sets the environment up in .venv by itself, once (again when pyproject.toml or constraints.txt change).
+#   make run     the main job, on the embedded census         make run ARGS="attack=evasion_pgd seed=1"
+#   make test    all tests and doctests, with coverage        make test ARGS="tests/test_packaging.py -x"
+#   make check   lint, formatting, types
+#   make smoke   a run of a few seconds
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+ARGS ?=
+MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run smoke test check format clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 ..." >&2; \
+	  exit 2; }
+	@echo "Setting up $(VENV), once: about a minute and 1.6 GB ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+	@echo "$(VENV) is ready."
+
+run: $(STAMP)
+	@$(BIN)/amulet run $(MAIN_JOB) $(ARGS)
+
+smoke: $(STAMP)
+	@$(BIN)/amulet run +experiment=smoke $(ARGS)
+
+# One thread per process: torch's threads only get in each other's way on models of this size.
+test: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist

@@ -1,0 +1,127 @@
+"""Components: classes whose keyword-only arguments are their hyper-parameters, and factories of other people's."""
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from amulet.core.errors import SettingError
+
+
+@cache
+def code_digest(module: str) -> str:
+    """SHA-256 (16 hex digits) of a module's source: a trained model is only as old as the code that made it."""
+    try:
+        source = inspect.getsource(importlib.import_module(module))
+    except (OSError, TypeError):  # built in, or typed into an interpreter
+        source = module
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+@cache
+def _keyword_only(cls: type) -> tuple[str, ...]:
+    parameters = inspect.signature(cls).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+class Component:
+    """An attack, a defence, an objective: built with its hyper-parameters, which it stores under their own names.
+
+    Positional arguments of a subclass are what an object works on (a model, a loader); keyword-only arguments are
+    its hyper-parameters, and with their types and defaults they are the schema of its configuration.
+    """
+
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """The names of the hyper-parameters, in the order of the signature."""
+        return _keyword_only(cls)
+
+    def settings(self) -> dict[str, Any]:
+        """The hyper-parameters: ``{name: value}``."""
+        return {name: getattr(self, name) for name in self.parameters()}
+
+    def changed(self, **changes: Any) -> Self:
+        """An unbound copy with some hyper-parameters changed."""
+        return type(self)(**{**self.settings(), **changes})
+
+    def describe(self) -> dict[str, Any]:
+        """What determines this component's effect, as JSON: class, hyper-parameters, digest of its code."""
+        kind = type(self)
+        return {
+            "class": f"{kind.__module__}.{kind.__qualname__}",
+            "settings": self.settings(),
+            "code": code_digest(kind.__module__),
+        }
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({settings})"
+
+
+class Attack(Component):
+    """What an adversary does. A subclass belongs to one risk, and that risk's protocol says what it must offer."""
+
+    risk: ClassVar[str]
+    """The risk's package: `evasion`, `poisoning`, ..."""
+
+
+class Factory:
+    """An import path and keyword arguments: how to build a model, an optimizer or a schedule, later and elsewhere.
+
+    >>> Factory("torch.optim.SGD", lr=0.1)
+    Factory('torch.optim.SGD', lr=0.1)
+    """
+
+    def __init__(self, path: str, /, **settings: Any) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Factory":
+        """From the form that configurations have: ``{"_target_": path, ...}``."""
+        settings = {str(key): value for key, value in mapping.items() if key != "_target_"}
+        return cls(str(mapping["_target_"]), **settings)
+
+    def load(self) -> Callable[..., Any]:
+        """The class or function at the path; `SettingError` if there is none."""
+        module, _, name = self.path.replace(":", ".").rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SettingError(f"`{self.path}` cannot be imported: {error}") from error
+        if not callable(found):
+            raise SettingError(f"`{self.path}` must be a class or a function, got {type(found).__name__}")
+        return found
+
+    def build(self, *args: Any, **more: Any) -> Any:
+        """Call it with `args`, its settings and `more`; `more` goes only where the signature takes it."""
+        target = self.load()
+        try:
+            accepted = inspect.signature(target).parameters
+        except (TypeError, ValueError):  # no signature to be had: give it all
+            return target(*args, **self.settings, **more)
+        if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+            more = {name: value for name, value in more.items() if name in accepted}
+        return target(*args, **{**more, **self.settings})
+
+    def with_settings(self, **settings: Any) -> "Factory":
+        """A copy with some settings changed."""
+        return Factory(self.path, **{**self.settings, **settings})
+
+    def describe(self) -> dict[str, Any]:
+        """What determines the result, as JSON; with a digest of the code where it is not torch's."""
+        target = self.load()
+        module = getattr(target, "__module__", "")
+        code = "" if module.startswith("torch.") else code_digest(module)
+        return {"class": self.path.replace(":", "."), "settings": self.settings, "code": code}
+
+    def __repr__(self) -> str:
+        settings = "".join(f", {name}={value!r}" for name, value in self.settings.items())
+        return f"Factory({self.path!r}{settings})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Factory) and (self.path, self.settings) == (other.path, other.settings)
+
+    __hash__ = None  # type: ignore[assignment]  # settings may hold lists

@@ -1,0 +1,64 @@
+"""The errors that Amulet raises on purpose; anything else is a bug."""
+
+import math
+from collections.abc import Iterable
+
+
+class AmuletError(Exception):
+    """Base of all errors raised on purpose; its text is written for the person at the keyboard."""
+
+
+class SettingError(AmuletError, ValueError):
+    """A setting that cannot work: what, where, what was expected."""
+
+
+class Refused(AmuletError):
+    """A combination that makes no sense, refused before training; the text is the reason."""
+
+
+class DataError(AmuletError):
+    """Data that is missing, damaged or not what it should be; the text says what to do."""
+
+
+class Diverged(AmuletError):
+    """Training reached a loss that is not finite; the text says what to change."""
+
+
+def in_range(
+    name: str,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    optional: bool = False,
+) -> None:
+    """Raise `SettingError` unless ``low <= value <= high`` and ``above < value < below``.
+
+    >>> in_range("epsilon", 8, 0, 1)
+    Traceback (most recent call last):
+    amulet.core.errors.SettingError: `epsilon` must satisfy 0 <= epsilon <= 1, got 8
+    """
+    if value is None:
+        if optional:
+            return
+        raise SettingError(f"`{name}` must be a number, got None")
+    fine = (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+        and (below is None or value < below)
+        and not math.isnan(value)
+    )
+    if not fine:
+        left = f"{low:g} <= " if low is not None else f"{above:g} < " if above is not None else ""
+        right = f" <= {high:g}" if high is not None else f" < {below:g}" if below is not None else ""
+        raise SettingError(f"`{name}` must satisfy {left}{name}{right}, got {value}")
+
+
+def one_of(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise `SettingError` unless `value` is one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        raise SettingError(f"`{name}` must be one of {', '.join(map(str, choices))}; got {value}")

@@ -1,0 +1,77 @@
+"""What a protocol returns, and what metrics make of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The input of one risk's metrics: arrays, the record ids they belong to, and how they came about.
+
+    Every risk has a subclass. Tensor and array fields are kept in `evidence.npz`; `manifest` and `warnings` go
+    into `metrics.json`.
+    """
+
+    manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Who got which records, budgets, counts: JSON."""
+    warnings: tuple[str, ...] = ()
+    """Why a number may not carry its claim, each with what to do about it."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every tensor, array or mapping of such among the fields, as numpy arrays by name."""
+        found: dict[str, np.ndarray] = {}
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            items = value.items() if isinstance(value, Mapping) else [("", value)]
+            for key, item in items:
+                name = f"{entry.name}.{key}" if key else entry.name
+                if isinstance(item, torch.Tensor):
+                    found[name] = item.detach().cpu().numpy()
+                elif isinstance(item, np.ndarray):
+                    found[name] = item
+        return found
+
+
+@dataclass(kw_only=True)
+class Measurement:
+    """The numbers of one risk for one victim. Fractions in [0, 1]; NaN where a number cannot be had."""
+
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    baselines: dict[str, float] = field(default_factory=dict[str, float])
+    """What the metrics would be without the attack, or without the model."""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """95 % intervals by metric."""
+    warnings: list[str] = field(default_factory=list[str])
+
+    def add(self, other: "Measurement") -> None:
+        """Take over the numbers of another measurement of the same victim."""
+        self.metrics.update(other.metrics)
+        self.baselines.update(other.baselines)
+        self.intervals.update(other.intervals)
+        self.warnings.extend(w for w in other.warnings if w not in self.warnings)
+
+    def proportion(self, name: str, successes: int, trials: int) -> None:
+        """Record a share of independent trials with its Clopper-Pearson interval."""
+        self.metrics[name] = successes / trials if trials else float("nan")
+        if trials:
+            self.intervals[name] = clopper_pearson(successes, trials)
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a proportion (Clopper and Pearson, 1934).
+
+    >>> low, high = clopper_pearson(0, 100)
+    >>> low == 0.0 and 0.036 < high < 0.037
+    True
+    """
+    from scipy.special import betaincinv  # scipy.stats takes a second to import
+
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
+    return low, high

@@ -1,0 +1,1 @@
+"""S1 evasion: inputs changed a little so that a model gets them wrong."""

@@ -1,0 +1,281 @@
+"""Projected gradient descent (Madry et al., ICLR 2018)."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from amulet.core.errors import in_range, one_of
+from amulet.datasets.records import Records
+from amulet.evasion.attacks.base import EvasionAttack
+
+Norm = Literal["linf", "l2"]
+Goal = Callable[[Tensor, Tensor], Tensor]
+"""Logits (b, classes) and labels (b,) to what is to be raised, (b,)."""
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """The best wrong logit minus the true one, (b,): positive when the model is wrong."""
+    true = logits.gather(1, y.unsqueeze(1)).squeeze(1)
+    others = logits.scatter(1, y.unsqueeze(1), float("-inf"))
+    return others.max(dim=1).values - true
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none")
+
+
+GOALS: dict[str, Goal] = {"cross_entropy": _cross_entropy, "margin": margin}
+
+
+def _lengths(delta: Tensor) -> Tensor:
+    return delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (delta.dim() - 1))
+
+
+class Ball:
+    """All inputs within `epsilon` of `x` that are in [0, 1]."""
+
+    def __init__(self, x: Tensor, epsilon: float, norm: Norm, mask: Tensor | None = None) -> None:
+        self.x, self.epsilon, self.mask = x, epsilon, mask
+        self.norm: Norm = norm
+        if norm == "linf":
+            self.low, self.high = (x - epsilon).clamp_(0, 1), (x + epsilon).clamp_(0, 1)
+
+    def take(self, index: Tensor) -> "Ball":
+        """The balls around some of the inputs."""
+        return Ball(self.x[index], self.epsilon, self.norm, self.mask)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Random points: uniform in the cube, or uniform in the L2 ball."""
+        x = self.x
+        if self.norm == "linf":
+            delta = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+            delta = (2 * delta - 1) * self.epsilon
+        else:
+            delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+            radius = torch.rand(len(x), generator=generator, device=x.device) ** (1 / x[0].numel())
+            delta = delta / _lengths(delta) * self.epsilon * radius.view(-1, *[1] * (x.dim() - 1))
+        if self.mask is not None:
+            delta = delta * self.mask
+        return (x + delta).clamp_(0, 1)
+
+    def step(self, point: Tensor, gradient: Tensor, size: float) -> Tensor:
+        """One step of steepest ascent and the projection back."""
+        direction = gradient.sign_() if self.norm == "linf" else gradient / _lengths(gradient)
+        if self.mask is not None:
+            direction = direction * self.mask
+        moved = torch.add(point, direction, alpha=size)
+        if self.norm == "linf":
+            return torch.minimum(torch.maximum(moved, self.low, out=moved), self.high, out=moved)
+        delta = moved - self.x
+        delta = delta * (self.epsilon / _lengths(delta)).clamp_max(1)
+        return (self.x + delta).clamp_(0, 1)
+
+
+def ascend(
+    model: nn.Module, ball: Ball, y: Tensor, goal: Goal, *, start: Tensor, steps: int, step_size: float
+) -> Tensor:
+    """The last iterate of `steps` steps from `start`: what adversarial training learns on.
+
+    The caller freezes the model, so that only the gradient of the input is computed.
+    """
+    point = start
+    for _ in range(steps):
+        point.requires_grad_()
+        (gradient,) = torch.autograd.grad(goal(model(point), y).sum(), point)
+        point = ball.step(point.detach(), gradient, step_size)
+    return point.detach()
+
+
+def search(
+    model: nn.Module,
+    ball: Ball,
+    y: Tensor,
+    goal: Goal,
+    *,
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The best iterate of `steps` steps: one that the model gets wrong, else that of the highest goal.
+
+    A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
+    iterates are float32.
+    """
+    best = ball.x.clone()
+    highest = torch.full((len(y),), float("-inf"), device=y.device)
+    place = torch.arange(len(y), device=y.device)  # of what is still searched, in the batch
+    point = start
+    patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
+    for step in range(steps + 1):
+        point.requires_grad_(step < steps)
+        logits = model(point.to(dtype)).float()
+        values = goal(logits, y)
+        gradient = None
+        if step < steps:
+            (gradient,) = torch.autograd.grad(values.sum(), point)
+        point = point.detach()
+        with torch.no_grad():
+            wrong = logits.argmax(dim=1) != y
+            score = torch.where(wrong, float("inf"), values.detach())
+            better = score > highest[place]
+            highest[place] = torch.where(better, score, highest[place])
+            best[place] = torch.where(better.view(-1, *[1] * (point.dim() - 1)), point, best[place])
+            if gradient is None:
+                break
+            point = ball.step(point, gradient, step_size)
+            if step % patience == 0:
+                going = (highest[place] != float("inf")).nonzero().squeeze(1)
+                if not len(going):
+                    break
+                if len(going) < 0.9 * len(place):  # cutting the batch costs a copy
+                    place, y, point, ball = place[going], y[going], point[going], ball.take(going)
+    return best
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it faster than float32 (AVX512-BF16, AMX, CUDA from Ampere on)."""
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        fast = any(bool(getattr(torch.cpu, name, lambda: False)()) for name in asked)
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+class EvasionPGD(EvasionAttack):
+    """Projected gradient descent within a ball around each input (Madry et al., ICLR 2018; paper: S1).
+
+    Untargeted, best iterate kept, always clipped to [0, 1]. The search may compute in bfloat16; what it finds is
+    judged in float32, and what does not hold there is searched for again in float32.
+
+    Args:
+        batch_size: how many records are attacked at once.
+        epsilon: the budget in units of the input, [0, 1] (linf) or at least 0 (l2). None: that of a defence against
+            evasion, where there is one under assessment, else 0.03.
+        steps: gradient steps.
+        step_size: None: epsilon / 10, and the paper's epsilon / 4 by `step_size=...`.
+        norm: `linf` or `l2`.
+        random_start: start at random in the ball instead of at the input.
+        restarts: how often; a record that withstood one is attacked again.
+        labels: true: the true ones; `predicted`: the model's own answers, as CleverHans does when it is given none.
+            Wrong answers are then turned into right ones, and robust accuracy on two classes cannot fall below
+            1 - accuracy.
+        loss: `cross_entropy`, or `margin` for models with tiny gradients such as those of DP-SGD.
+        immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
+        search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        test_loader: DataLoader[Any] | Records | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        batch_size: int = 1024,
+        epsilon: float | None = None,
+        steps: int = 40,
+        step_size: float | None = None,
+        norm: Norm = "linf",
+        random_start: bool = True,
+        restarts: int = 1,
+        labels: Literal[True, "predicted"] = True,
+        loss: Literal["cross_entropy", "margin"] = "cross_entropy",
+        immutable: list[str] | None = None,
+        search_dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    ) -> None:
+        super().__init__(model, test_loader, device)
+        in_range("batch_size", batch_size, 1)
+        in_range("epsilon", epsilon, 0, 1 if norm == "linf" else None, optional=True)
+        in_range("steps", steps, 1)
+        in_range("step_size", step_size, above=0, optional=True)
+        one_of("norm", norm, ("linf", "l2"))
+        in_range("restarts", restarts, 1)
+        one_of("labels", labels, (True, "predicted"))
+        one_of("loss", loss, GOALS)
+        one_of("search_dtype", search_dtype, ("auto", "float32", "bfloat16"))
+        self.batch_size = batch_size
+        self.epsilon = epsilon
+        self.steps = steps
+        self.step_size = step_size
+        self.norm: Norm = norm
+        self.random_start = random_start
+        self.restarts = restarts
+        self.labels = labels
+        self.loss = loss
+        self.immutable = immutable
+        self.search_dtype = search_dtype
+
+    @property
+    def budget(self) -> float:
+        """`epsilon`, or 0.03 (8/255) where none was given."""
+        return 0.03 if self.epsilon is None else self.epsilon
+
+    def dtype(self, device: torch.device) -> torch.dtype:
+        """What the search computes in on that device."""
+        return fast_dtype(device) if self.search_dtype == "auto" else getattr(torch, self.search_dtype)
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Adversarial inputs for one batch; a record that is wrong as it stands is left alone."""
+        epsilon = self.budget
+        step_size = epsilon / 10 if self.step_size is None else self.step_size
+        found = x.clone()
+        with torch.no_grad():
+            answers = model(x).argmax(dim=1)
+        if self.labels == "predicted":
+            y = answers
+        if epsilon == 0:
+            return found
+        left = (answers == y).nonzero().squeeze(1)
+        for _ in range(self.restarts):
+            if not len(left):
+                break
+            ball, target = Ball(x[left], epsilon, self.norm, mask), y[left]
+            start = ball.draw(generator) if self.random_start else ball.x.clone()
+            found[left] = self._strongest(model, ball, target, start, step_size)
+            with torch.no_grad():
+                left = left[model(found[left]).argmax(dim=1) == target]
+        return found
+
+    def _strongest(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, step_size: float) -> Tensor:
+        goal, dtype = GOALS[self.loss], self.dtype(y.device)
+        low = _lowered(model, dtype, ball.x)
+        if low is None:
+            return search(model, ball, y, goal, start=start, steps=self.steps, step_size=step_size)
+        best = search(low, ball, y, goal, start=start, steps=self.steps, step_size=step_size, dtype=dtype)
+        with torch.no_grad():
+            seemed = low(best.to(dtype)).argmax(dim=1) != y
+            again = (seemed & (model(best).argmax(dim=1) == y)).nonzero().squeeze(1)
+        if len(again):  # low precision saw an error that float32 does not
+            best[again] = search(
+                model,
+                ball.take(again),
+                y[again],
+                goal,
+                start=start[again],
+                steps=self.steps,
+                step_size=step_size,
+            )
+        return best
+
+
+def _lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | None:
+    """A copy of the model that computes in `dtype`; None where that is float32 or the model cannot."""
+    if dtype == torch.float32:
+        return None
+    try:
+        low = copy.deepcopy(model).to(dtype)
+        with torch.no_grad():
+            low(x[:1].to(dtype))
+    except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic
+        return None
+    return low

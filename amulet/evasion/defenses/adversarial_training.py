@@ -1,0 +1,126 @@
+"""Adversarial training (Madry et al., ICLR 2018) and TRADES (Zhang et al., ICML 2019)."""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from amulet.core.errors import in_range, one_of
+from amulet.datasets.records import Records
+from amulet.evasion.attacks.pgd import GOALS, Ball, Goal, Norm, ascend
+from amulet.models.inspect import evaluating, frozen
+from amulet.training.hook import Hook, Loss, LossFunction
+from amulet.training.loop import Training
+from amulet.training.workbench import TrainingDefense
+
+
+class AdversarialTrainingPGD(TrainingDefense):
+    """Train on the worst case that PGD finds around each record (paper: SD1).
+
+    Args:
+        epsilon: the budget in units of the input, (0, 1] for linf.
+        steps: gradient steps for each batch.
+        step_size: None: epsilon / 4.
+        norm: `linf` or `l2`.
+        random_start: start at random in the ball.
+        batches: `adversarial`: only those (Madry et al.); `mixed`: the mean of the clean and the adversarial loss;
+            `alternating`: one update on the clean batch, then one on the adversarial one, as the paper's code does.
+        loss: `cross_entropy`, or `trades`: clean cross-entropy plus `beta` times the KL divergence between clean
+            and adversarial answers, which is also what the search raises.
+        beta: TRADES' weight of robustness.
+    """
+
+    risk = "evasion"
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        loss_function: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        train_loader: DataLoader[Any] | None = None,
+        device: str | torch.device = "cpu",
+        epochs: int = 1,
+        *,
+        epsilon: float = 0.05,
+        steps: int = 10,
+        step_size: float | None = None,
+        norm: Norm = "linf",
+        random_start: bool = True,
+        batches: Literal["adversarial", "mixed", "alternating"] = "adversarial",
+        loss: Literal["cross_entropy", "trades"] = "cross_entropy",
+        beta: float = 6.0,
+    ) -> None:
+        super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
+        in_range("epsilon", epsilon, above=0, high=1 if norm == "linf" else None)
+        in_range("steps", steps, 1)
+        in_range("step_size", step_size, above=0, optional=True)
+        one_of("norm", norm, ("linf", "l2"))
+        one_of("batches", batches, ("adversarial", "mixed", "alternating"))
+        one_of("loss", loss, ("cross_entropy", "trades"))
+        in_range("beta", beta, 0)
+        self.epsilon = epsilon
+        self.steps = steps
+        self.step_size = step_size
+        self.norm: Norm = norm
+        self.random_start = random_start
+        self.batches = batches
+        self.loss = loss
+        self.beta = beta
+
+    def hook(self) -> Hook:
+        """A fresh hook for one training."""
+        return _AdversarialBatches(self)
+
+    def train_robust(self) -> nn.Module:
+        """Train the model that was given, in place, and return it in eval mode."""
+        return self._train()
+
+
+class _AdversarialBatches(Hook):
+    def __init__(self, defense: AdversarialTrainingPGD) -> None:
+        self.defense = defense
+        self.updates = 2 if defense.batches == "alternating" else 1
+        self.generator: torch.Generator | None = None
+
+    def start(self, training: Training) -> None:
+        self.generator = (training.stream / self.defense.name).generator(training.device)
+
+    def loss(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+        defense = self.defense
+        if defense.batches == "alternating" and training.update == 0:
+            return inner(batch)
+        x = batch.inputs()
+        if defense.loss == "trades":
+            return self._trades(training, batch, x, inner)
+        worst = inner(batch.replaced(x=self._worst(training.model, x, batch.y, GOALS["cross_entropy"])))
+        if defense.batches != "mixed":
+            return worst
+        clean = inner(batch)
+        return Loss((clean.values + worst.values) / 2, clean.logits)
+
+    def _trades(self, training: Training, batch: Records, x: Tensor, inner: LossFunction) -> Loss:
+        clean = inner(batch)
+        answers = clean.logits.detach().log_softmax(dim=1)
+
+        def divergence(logits: Tensor, _: Tensor) -> Tensor:
+            return F.kl_div(logits.log_softmax(dim=1), answers, reduction="none", log_target=True).sum(dim=1)
+
+        worst = training.forward(self._worst(training.model, x, batch.y, divergence))
+        kl = F.kl_div(worst.log_softmax(dim=1), clean.logits.log_softmax(dim=1), reduction="none", log_target=True).sum(
+            dim=1
+        )
+        return Loss(clean.values + self.defense.beta * kl, clean.logits)
+
+    def _worst(self, model: nn.Module, x: Tensor, y: Tensor, goal: Goal) -> Tensor:
+        defense = self.defense
+        assert self.generator is not None
+        if not len(x):
+            return x
+        ball = Ball(x, defense.epsilon, defense.norm)
+        step_size = defense.epsilon / 4 if defense.step_size is None else defense.step_size
+        with torch.enable_grad(), evaluating(model), frozen(model):
+            start = ball.draw(self.generator) if defense.random_start else x.clone()
+            return ascend(model, ball, y, goal, start=start, steps=defense.steps, step_size=step_size)

@@ -1,0 +1,146 @@
+"""How evasion is assessed: the attack on each victim itself, on the test split, with the victim's own gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from amulet.core.errors import SettingError
+from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
+from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+from amulet.evasion.metrics import EvasionEvidence, measure
+from amulet.models.inspect import device_of, evaluating, frozen, predict
+from amulet.training.defense import Defense
+from amulet.training.victim import Scene, Victim
+
+__all__ = ["assess", "check", "default_attack", "measure"]
+
+_PROBE = 512  # records for the tests of gradient masking
+
+
+def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
+    """PGD with the budget of the defence under assessment, if it has one."""
+    return EvasionPGD()
+
+
+def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """Any model that has gradients can be attacked. With `data`: do the immutable columns exist?"""
+    if data is not None and isinstance(attack, EvasionPGD):
+        changeable(attack, data)
+
+
+def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
+    """`attack.epsilon` where it is set, else the budget of a defence against evasion, else the attack's default."""
+    if attack.epsilon is not None:
+        return attack.epsilon
+    asked = [float(d.epsilon) for d in defenses if d.risk == "evasion" and hasattr(d, "epsilon")]  # type: ignore[attr-defined]
+    return asked[0] if asked else EvasionPGD().budget
+
+
+def assess(victim: Victim, attack: EvasionAttack, scene: Scene) -> EvasionEvidence:
+    """Attack every test record and judge the outcome in float32."""
+    records = scene.test_records
+    epsilon = budget(attack, scene.defenses)
+    attack = attack.changed(epsilon=epsilon)
+    norm = getattr(attack, "norm", "linf")
+    mask = changeable(attack, scene.data) if isinstance(attack, EvasionPGD) else None
+    stream = scene.drawing("evasion")
+    model = victim.model
+    with scene.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
+        x = attack.adversarial(model, records, stream, mask=mask, stage=stage)
+    distance = _distance(x, records, norm)
+    if x.min() < 0 or x.max() > 1 or distance.max() > epsilon * (1 + 1e-5) + 1e-6:
+        raise RuntimeError(
+            f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {norm} change {distance.max()}"
+        )
+    clean = victim.logits(records).argmax(dim=1) == records.y
+    robust = (predict(model, x).argmax(dim=1) == records.y) & clean
+    warnings = _masking(victim, attack, records, epsilon, mask, stream) if isinstance(attack, EvasionPGD) else ()
+    manifest = {
+        "epsilon": epsilon,
+        "norm": norm,
+        "records": len(records),
+        "largest_change": distance.max().item(),
+    }
+    if isinstance(attack, EvasionPGD):
+        manifest["search_dtype"] = str(attack.dtype(device_of(model))).removeprefix("torch.")
+    return EvasionEvidence(
+        ids=records.ids,
+        clean_correct=clean,
+        robust_correct=robust,
+        distance=distance,
+        manifest=manifest,
+        warnings=warnings,
+    )
+
+
+def changeable(attack: EvasionPGD, data: AmuletDataset) -> Tensor | None:
+    """1 for the columns that the attack may change, (features,), or None for all of them."""
+    if not attack.immutable:
+        return None
+    mask = torch.ones(data.shape)
+    for name in attack.immutable:
+        if name == "one_hot" and data.groups:
+            for start, end in data.groups:
+                mask[start:end] = 0
+        elif name in data.feature_names:
+            mask[data.feature_names.index(name)] = 0
+        else:
+            raise SettingError(f"`attack.immutable` must name columns of {data.name} or be one_hot, got {name}")
+    return mask
+
+
+def _distance(x: Tensor, records: Records, norm: str) -> Tensor:
+    parts = []
+    for start in range(0, len(records), 8192):
+        batch = slice(start, start + 8192)
+        delta = (x[batch] - records.inputs(batch).cpu()).flatten(1)
+        parts.append(delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1))
+    return torch.cat(parts)
+
+
+def _masking(
+    victim: Victim, attack: EvasionPGD, records: Records, epsilon: float, mask: Tensor | None, stream: Stream
+) -> tuple[str, ...]:
+    """Signs that the gradients hide the way instead of there being none (Athalye et al., ICML 2018)."""
+    if epsilon == 0 or attack.labels == "predicted":
+        return ()
+    right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)[:_PROBE]
+    if not len(right):
+        return ()
+    probe, model, found = records.take(right), victim.model, []
+    device = device_of(model)
+    x, y = probe.inputs().to(device).clone().requires_grad_(), probe.y.to(device)
+    with evaluating(model), frozen(model):
+        loss = torch.nn.functional.cross_entropy(model(x), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, x)
+    none = (gradient.flatten(1).abs().amax(dim=1) == 0).double().mean().item()
+    if none > 0.1:
+        found.append(
+            f"{victim.name}: the gradient is exactly zero for {none:.0%} of the records probed, so PGD cannot see "
+            "a way: robust_accuracy is too high. Attack the margin: attack.loss=margin"
+        )
+
+    def survivors(**changes: object) -> float:
+        changed = attack.changed(**changes)
+        outcome = predict(model, changed.adversarial(model, probe, stream / "masking", mask=mask)).argmax(dim=1)
+        return (outcome == probe.y).double().mean().item()
+
+    if mask is None:
+        all_of_it = 1.0 if attack.norm == "linf" else 10 * max(epsilon, 1.0)
+        large = survivors(epsilon=all_of_it, step_size=None, steps=max(attack.steps, 40))
+        if large > 0.05:
+            found.append(
+                f"{victim.name}: with the largest budget {large:.0%} of the records probed still withstand PGD, where "
+                "none should: gradients are masked. Try attack.loss=margin, attack.restarts=5"
+            )
+    step_size = epsilon / 10 if attack.step_size is None else attack.step_size
+    few, more = survivors(step_size=step_size), survivors(steps=2 * attack.steps, step_size=step_size)
+    if few - more > 0.01:
+        found.append(
+            f"{victim.name}: twice the steps lower robust_accuracy by {100 * (few - more):.1f} points on the records "
+            f"probed: the attack had not converged. Raise attack.steps ({attack.steps} now)"
+        )
+    return tuple(found)

@@ -1,0 +1,249 @@
+"""One assessment: train a model without and with a defence, attack both, and say what changed."""
+
+import dataclasses
+import importlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+
+from amulet.core.component import Attack, Factory
+from amulet.core.errors import SettingError, in_range
+from amulet.core.evidence import Evidence, Measurement
+from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.split import stratified_split
+from amulet.interactions.conflicts import check_defenses
+from amulet.interactions.risks import RISKS, UTILITY, risk_of
+from amulet.interactions.utility import measure_utility
+from amulet.training.defense import Defense
+from amulet.training.loop import EarlyStopping, Precision
+from amulet.training.recipe import Recipe
+from amulet.training.runtime import Runtime
+from amulet.training.victim import Scene, Victim
+
+
+class RiskProtocol(Protocol):
+    """What `amulet.<risk>.protocol` offers."""
+
+    def default_attack(self, defenses: Sequence[Defense]) -> Attack:
+        """The attack that measures this risk when the user chose none for it."""
+        ...
+
+    def check(self, attack: Attack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+        """Raise `Refused` or `SettingError` if it cannot work; called without data first, then with it."""
+        ...
+
+    def assess(self, victim: Victim, attack: Attack, scene: Scene) -> Evidence:
+        """Run the attack on one victim."""
+        ...
+
+    def measure(self, evidence: Any) -> Measurement:
+        """The risk's metrics, a pure function of the evidence."""
+        ...
+
+
+def protocol_of(risk: str) -> RiskProtocol:
+    """The protocol module of a risk."""
+    return cast(RiskProtocol, importlib.import_module(f"amulet.{risk}.protocol"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that one assessment depends on."""
+
+    data: AmuletDataset | None
+    """May be None for `check`, before any data is read."""
+    architecture: Factory
+    optimizer: Factory
+    schedule: Factory | None = None
+    epochs: int = 20
+    batch_size: int = 256
+    early_stopping: EarlyStopping | None = None
+    precision: Precision = "float32"
+    defenses: tuple[Defense, ...] = ()
+    attack: Attack | None = None
+    metrics: tuple[str, ...] = ("default",)
+    """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
+    adversary_fraction: float = 0.5
+    """Share of the training split that the adversary owns instead of the victim."""
+    seed: int = 0
+    runtime: Runtime = field(default_factory=Runtime)
+
+    def risks(self) -> list[str]:
+        """The risks to measure, in order; each once."""
+        wanted: list[str] = []
+        for metric in self.metrics:
+            if metric == "default":
+                wanted += [
+                    UTILITY.name,
+                    *([self.attack.risk] if self.attack else []),
+                    *(d.risk for d in self.defenses),
+                ]
+            else:
+                try:
+                    wanted.append(risk_of(metric).name)
+                except KeyError:
+                    raise SettingError(
+                        f"`metric` must name risks ({', '.join(RISKS)}), utility or default; got {metric}"
+                    ) from None
+        return list(dict.fromkeys(wanted))
+
+    def attack_on(self, risk: str) -> Attack:
+        """The chosen attack if it is on that risk, else that risk's default attack."""
+        if self.attack is not None and self.attack.risk == risk:
+            return self.attack
+        return protocol_of(risk).default_attack(self.defenses)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came out of an assessment. Victims are `undefended` and, with a defence, `defended`."""
+
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    intervals: dict[str, dict[str, tuple[float, float]]] = field(
+        default_factory=dict[str, dict[str, tuple[float, float]]]
+    )
+    manifest: dict[str, Any] = field(default_factory=dict[str, Any])
+    warnings: list[str] = field(default_factory=list[str])
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds by stage."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """Evidence: `<victim>.<risk>.<name>`."""
+
+
+def check(plan: Plan) -> list[str]:
+    """Refuse what cannot work before anything slow; return what the user should be warned of.
+
+    Raises:
+        Refused: a combination that makes no sense.
+        SettingError: a setting that cannot work.
+    """
+    in_range("adversary_fraction", plan.adversary_fraction, above=0, below=1)
+    warnings = check_defenses(plan.defenses)
+    for risk in plan.risks():
+        if risk != UTILITY.name:
+            protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
+    _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
+    return warnings
+
+
+def assess(plan: Plan) -> Outcome:
+    """Train the victims, attack both, and measure."""
+    data = plan.data
+    if data is None:
+        raise SettingError("`data` must be an AmuletDataset, got None")
+    plan = dataclasses.replace(plan, defenses=tuple(defense.bound(data) for defense in plan.defenses))
+    outcome = Outcome(warnings=[*check(plan), *data.warnings])
+    recipe = _recipe(plan, data.num_classes)
+    recipe.try_out(data.train)
+    scene = _scene(plan, data, recipe)
+    outcome.manifest = _manifest(scene)
+    victims = [Victim("undefended", recipe.plain(), scene.victim_records, scene.stream / "victim")]
+    if plan.defenses:
+        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, _answers={}))
+    for victim in victims:
+        outcome.metrics[victim.name] = {}
+        with _timed(outcome, f"train {victim.name}"):
+            report = victim.trained.report
+        outcome.manifest.setdefault("training", {})[victim.name] = _kept(report)
+        outcome.arrays |= {f"{victim.name}.training.{name}": array for name, array in victim.trained.arrays.items()}
+    for risk in plan.risks():
+        for victim in victims:
+            with _timed(outcome, f"{risk} {victim.name}"):
+                measured = _measure(risk, victim, plan, scene, outcome)
+            outcome.metrics[victim.name] |= measured.metrics
+            outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
+            outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
+            outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
+    return outcome
+
+
+def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outcome) -> Measurement:
+    if risk == UTILITY.name:
+        return measure_utility(victim, scene)
+    protocol = protocol_of(risk)
+    evidence = protocol.assess(victim, plan.attack_on(risk), scene)
+    outcome.manifest.setdefault(risk, {})[victim.name] = dict(evidence.manifest)
+    outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in evidence.arrays().items()}
+    return protocol.measure(evidence)
+
+
+def _recipe(plan: Plan, num_classes: int) -> Recipe:
+    architecture = plan.architecture
+    for defense in plan.defenses:
+        architecture = defense.adapt(architecture)
+    return Recipe(
+        architecture=architecture,
+        num_classes=num_classes,
+        optimizer=plan.optimizer,
+        schedule=plan.schedule,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        defenses=plan.defenses,
+        early_stopping=plan.early_stopping,
+        precision=plan.precision,
+        runtime=plan.runtime,
+    )
+
+
+def _scene(plan: Plan, data: AmuletDataset, recipe: Recipe) -> Scene:
+    stream = Stream(plan.seed)
+    n = len(data.train)
+    adversary = round(plan.adversary_fraction * n)
+    if not 0 < adversary < n:
+        raise SettingError(
+            f"`adversary_fraction` must leave both sides at least one of {n} training records, got "
+            f"{plan.adversary_fraction}"
+        )
+    mine, theirs = stratified_split(data.train.y, [n - adversary, adversary], (stream / "split").generator())
+    scene = Scene(
+        data=data,
+        victim_records=data.train.take(mine),
+        adversary_records=data.train.take(theirs),
+        stream=stream,
+        runtime=plan.runtime,
+        defenses=plan.defenses,
+        plain_recipe=recipe.plain(),
+    )
+    parts = [part.ids for part in (scene.victim_records, scene.adversary_records, scene.test_records)]
+    if len(torch.cat(parts).unique()) != sum(map(len, parts)):
+        raise RuntimeError("victim, adversary and test split share records")
+    return scene
+
+
+def _manifest(scene: Scene) -> dict[str, Any]:
+    parts = {
+        "victim": scene.victim_records,
+        "adversary": scene.adversary_records,
+        "test": scene.test_records,
+    }
+    return {
+        "dataset": dict(scene.data.notes),
+        "split": {
+            name: {
+                "records": len(part),
+                "classes": [
+                    round(c / len(part), 4) for c in part.y.bincount(minlength=scene.data.num_classes).tolist()
+                ],
+                "digest": part.digest[:16],
+            }
+            for name, part in parts.items()
+        },
+    }
+
+
+def _kept(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in report.items() if name not in ("losses", "seconds")}
+
+
+@contextmanager
+def _timed(outcome: Outcome, stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    outcome.timings[stage] = round(outcome.timings.get(stage, 0.0) + time.perf_counter() - began, 3)

@@ -1,0 +1,126 @@
+"""The eight risks: their codes, their packages, and the metric that decides each. Imports nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Harm = Literal["higher", "lower", ""]
+"""Which way is worse for the victim; empty: neither, as for the accuracy of a stolen model's teacher."""
+
+
+@dataclass(frozen=True)
+class Risk:
+    """One risk."""
+
+    name: str
+    """Its package, also its name in configurations."""
+    code: str
+    """As in the paper: S1 to F."""
+    title: str
+    primary: str
+    """The metric that decides; with attributes or classes, the last part of a dotted name."""
+    harm: Mapping[str, Harm] = field(default_factory=dict[str, Harm])
+    """Its metrics, and which way each is worse for the victim."""
+
+    def owns(self, metric: str) -> bool:
+        """Is `metric` one of this risk's? Prefixes (`race.auc`, `class_0.mse`) do not count."""
+        return metric in self.harm or metric.rpartition(".")[2] in self.harm
+
+    def is_primary(self, metric: str) -> bool:
+        """Does `metric` decide on this risk, for one attribute at least?"""
+        return metric == self.primary or ("." not in self.primary and metric.rpartition(".")[2] == self.primary)
+
+
+UTILITY = Risk(
+    "utility",
+    "U",
+    "utility",
+    "test_accuracy",
+    {"train_accuracy": "", "test_accuracy": "lower"},
+)
+
+RISKS: dict[str, Risk] = {
+    risk.name: risk
+    for risk in (
+        Risk("evasion", "S1", "evasion", "robust_accuracy", {"robust_accuracy": "lower"}),
+        Risk(
+            "poisoning",
+            "S2",
+            "data poisoning",
+            "attack_success_rate",
+            {
+                "attack_success_rate": "higher",
+                "poisoned_accuracy": "higher",
+                "poisoned_test_accuracy": "lower",
+            },
+        ),
+        Risk(
+            "unauth_model_ownership",
+            "S3",
+            "unauthorized model ownership",
+            "fidelity_kappa",
+            {
+                "stolen_test_accuracy": "higher",
+                "fidelity": "higher",
+                "correct_fidelity": "higher",
+                "agreement_and_correct": "higher",
+                "fidelity_kappa": "higher",
+                "ownership_accuracy": "lower",
+                "ownership_fpr": "higher",
+                "ownership_fnr": "higher",
+                "watermark_accuracy": "lower",
+                "p_value": "higher",
+            },
+        ),
+        Risk(
+            "membership_inference",
+            "P1",
+            "membership inference",
+            "lira_online.auc",
+            {
+                "auc": "higher",
+                "balanced_accuracy": "higher",
+                "tpr_at_1pct_fpr": "higher",
+                "tpr_at_0.1pct_fpr": "higher",
+            },
+        ),
+        Risk(
+            "attribute_inference",
+            "P2",
+            "attribute inference",
+            "balanced_accuracy",
+            {"balanced_accuracy": "higher", "auc": "higher", "attack_accuracy": "higher"},
+        ),
+        Risk("data_reconstruction", "P3", "data reconstruction", "mse", {"mse": "lower", "ssim": "higher"}),
+        Risk(
+            "distribution_inference",
+            "P4",
+            "distribution inference",
+            "distinguishing_accuracy",
+            {"distinguishing_accuracy": "higher"},
+        ),
+        Risk(
+            "discriminatory_behavior",
+            "F",
+            "discriminatory behavior",
+            "equalized_odds",
+            {
+                "demographic_parity": "higher",
+                "true_positive_parity": "higher",
+                "false_positive_parity": "higher",
+                "equalized_odds": "higher",
+                "p_rule": "lower",
+            },
+        ),
+    )
+}
+
+ALIASES = {"fairness": "discriminatory_behavior"}
+
+
+def risk_of(name: str) -> Risk:
+    """A risk by its name, its code or an alias (`fairness`); KeyError if there is none."""
+    for risk in (*RISKS.values(), UTILITY):
+        if name.lower() in (risk.name, risk.code.lower()):
+            return risk
+    return RISKS[ALIASES[name]]

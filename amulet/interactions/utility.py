@@ -1,0 +1,33 @@
+"""Utility: what every run reports of its victims, whatever the risk."""
+
+from amulet.core.evidence import Measurement
+from amulet.training.victim import Scene, Victim
+
+
+def measure_utility(victim: Victim, scene: Scene) -> Measurement:
+    """Accuracy on the victim's training records and on the test split; the baseline is the majority class."""
+    measured = Measurement()
+    for name, records in (("train_accuracy", victim.records), ("test_accuracy", scene.test_records)):
+        answers = victim.logits(records).argmax(dim=1)
+        measured.proportion(name, int((answers == records.y).sum()), len(records))
+        majority = records.y.bincount().max().item() / len(records)
+        measured.baselines[name] = majority
+    del measured.intervals["train_accuracy"]  # not a sample of anything: these are all the records there are
+    accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
+    answers = victim.logits(scene.test_records).argmax(dim=1)
+    if len(answers.unique()) == 1:
+        measured.warnings.append(
+            f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "
+            "what is measured on it says nothing about the defence. Lower optimizer.lr or the defence's strength"
+        )
+    elif accuracy < 1 / scene.data.num_classes + 0.05:
+        measured.warnings.append(
+            f"{victim.name}: test accuracy {accuracy:.3f} is within 5 points of chance: the model has not learned the "
+            "task. Train longer (epochs) or weaken the defence"
+        )
+    elif accuracy < majority:
+        measured.warnings.append(
+            f"{victim.name}: test accuracy {accuracy:.3f} is below that of always answering the majority class "
+            f"({majority:.3f})"
+        )
+    return measured

@@ -1,0 +1,92 @@
+"""Looking at any `nn.Module` without changing it: modes, logits, hidden features."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amulet.core.errors import SettingError
+from amulet.datasets.records import Records
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Every module in eval mode inside the block; each gets its own mode back after it."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter needs a gradient inside the block: none is computed, none is left behind."""
+    needing = [p for p in model.parameters() if p.requires_grad]
+    for parameter in needing:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in needing:
+            parameter.requires_grad_(True)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; the CPU if it has none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def predict(model: nn.Module, records: Records | Tensor, batch_size: int = 4096) -> Tensor:
+    """Logits (n, classes) in float32, on the CPU, in eval mode, without gradients."""
+    device = device_of(model)
+    parts: list[Tensor] = []
+    with torch.inference_mode(), evaluating(model):
+        for start in range(0, len(records), batch_size):
+            batch = slice(start, start + batch_size)
+            x = records.inputs(batch) if isinstance(records, Records) else records[batch]
+            parts.append(model(x.to(device)).float().cpu())
+    return torch.cat(parts).clone()
+
+
+def head_of(model: nn.Module, x: Tensor) -> nn.Module:
+    """The last layer with weights that an input passes: what turns features into logits.
+
+    Args:
+        x: an input or two, (n, *shape), to send through the model.
+    """
+    passed: list[nn.Module] = []
+
+    def note(module: nn.Module, *_: Any) -> None:
+        passed.append(module)
+
+    leaves = [m for m in model.modules() if not list(m.children()) and list(m.parameters(recurse=False))]
+    handles = [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        with torch.inference_mode(), evaluating(model):
+            model(x.to(device_of(model)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not passed:
+        raise SettingError(f"`{type(model).__name__}` has no layer with weights to take features from")
+    return passed[-1]
+
+
+def features(model: nn.Module, records: Records, batch_size: int = 4096) -> Tensor:
+    """Penultimate features (n, d): what enters the model's last layer with weights, flattened; on the CPU."""
+    caught: list[Tensor] = []
+
+    def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        caught.append(inputs[0].detach().float().flatten(1).cpu())
+
+    handle = head_of(model, records.inputs(slice(0, 1))).register_forward_pre_hook(catch)
+    try:
+        predict(model, records, batch_size)
+    finally:
+        handle.remove()
+    return torch.cat(caught).clone()

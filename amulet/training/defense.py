@@ -1,0 +1,77 @@
+"""What a defence is: a change to a recipe at one stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from amulet.core.component import Component, Factory
+from amulet.training.hook import Hook
+
+if TYPE_CHECKING:
+    from amulet.core.stream import Stream
+    from amulet.datasets.base import AmuletDataset
+    from amulet.datasets.records import Records
+    from amulet.training.recipe import Recipe
+
+DefenseStage = Literal["before", "in", "after"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a defence made of the training records before training."""
+
+    records: Records
+    report: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What it did, JSON: counts, thresholds."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """What it decided record by record, with the ids the decisions belong to."""
+
+
+class Defense(Component):
+    """A defence knows the risk it is made for and its stage; it does not know the attacks.
+
+    A subclass overrides `prepare` (stage `before`) or `hook` (stage `in`); a defence of stage `after` leaves the
+    training alone and offers what its own risk's protocol asks for, such as `verify`.
+    """
+
+    risk: ClassVar[str]
+    """The package of the risk that the defence is made for."""
+    stage: ClassVar[DefenseStage]
+
+    @property
+    def name(self) -> str:
+        """The class name in lower case: the defence's stream and its entry in reports."""
+        return type(self).__name__.lower()
+
+    def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
+        """Change the training records.
+
+        Args:
+            records: what the victim would train on.
+            recipe: the recipe without this defence and those after it, for a model to decide by.
+            stream: the model's own stream, so that such a model is the undefended one with the same weights.
+        """
+        return Prepared(records)
+
+    def hook(self) -> Hook | None:
+        """A fresh hook for one training."""
+        return None
+
+    def adapt(self, architecture: Factory) -> Factory:
+        """The architecture this defence can protect; the undefended victim of a comparison gets the same."""
+        return architecture
+
+    def bound(self, data: AmuletDataset) -> Self:
+        """This defence, or a copy of it, that may look at other records than those it is given to train on.
+
+        Called once, before any model is trained. A defence that keeps something of `data` adds its digest to
+        `describe`.
+        """
+        return self
+
+    def cautions(self) -> list[str]:
+        """What a reader of any result with these hyper-parameters must know, each with what to do about it."""
+        return []
