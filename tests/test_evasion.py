@@ -224,7 +224,7 @@ def test_the_run_is_told_when_gradients_are_masked(census: AmuletDataset) -> Non
     assert any("exactly zero" in w and "attack.loss=margin" in w for w in warned)
     assert any("largest budget" in w for w in warned)
     few = protocol.assess(
-        victim, EvasionPGD(epsilon=EPSILON, steps=3, step_size=EPSILON / 20, random_start=False), scene
+        victim, EvasionPGD(epsilon=EPSILON, steps=3, rel_step_size=0.05, random_start=False), scene
     ).warnings
     assert any("had not converged" in w for w in few)
 

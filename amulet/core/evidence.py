@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ class Evidence:
     """Who got which records, budgets, counts: JSON."""
     warnings: tuple[str, ...] = ()
     """Why a number may not carry its claim, each with what to do about it."""
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every tensor, array or mapping of such among the fields, as numpy arrays by name."""

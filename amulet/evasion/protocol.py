@@ -130,14 +130,13 @@ def _masking(
 
     if mask is None:
         all_of_it = 1.0 if attack.norm == "linf" else 10 * max(epsilon, 1.0)
-        large = survivors(epsilon=all_of_it, step_size=None, steps=max(attack.steps, 40))
+        large = survivors(epsilon=all_of_it, rel_step_size=0.1, steps=max(attack.steps, 40))
         if large > 0.05:
             found.append(
                 f"{victim.name}: with the largest budget {large:.0%} of the records probed still withstand PGD, where "
                 "none should: gradients are masked. Try attack.loss=margin, attack.restarts=5"
             )
-    step_size = epsilon / 10 if attack.step_size is None else attack.step_size
-    few, more = survivors(step_size=step_size), survivors(steps=2 * attack.steps, step_size=step_size)
+    few, more = survivors(), survivors(steps=2 * attack.steps)
     if few - more > 0.01:
         found.append(
             f"{victim.name}: twice the steps lower robust_accuracy by {100 * (few - more):.1f} points on the records "

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -69,6 +69,8 @@ class Plan:
     attack: Attack | None = None
     metrics: tuple[str, ...] = ("default",)
     """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
+    attack_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """By risk: hyper-parameters of its default attack, for a risk that `attack` is not on."""
     adversary_fraction: float = 0.5
     """Share of the training split that the adversary owns instead of the victim."""
     seed: int = 0
@@ -97,7 +99,7 @@ class Plan:
         """The chosen attack if it is on that risk, else that risk's default attack."""
         if self.attack is not None and self.attack.risk == risk:
             return self.attack
-        return protocol_of(risk).default_attack(self.defenses)
+        return protocol_of(risk).default_attack(self.defenses).changed(**self.attack_settings.get(risk, {}))
 
 
 @dataclass(kw_only=True)
@@ -152,6 +154,7 @@ def assess(plan: Plan) -> Outcome:
         with _timed(outcome, f"train {victim.name}"):
             report = victim.trained.report
         outcome.manifest.setdefault("training", {})[victim.name] = _kept(report)
+        outcome.warnings += [f"{victim.name}: {warning}" for warning in report.get("warnings", ())]
         outcome.arrays |= {f"{victim.name}.training.{name}": array for name, array in victim.trained.arrays.items()}
     for risk in plan.risks():
         for victim in victims:
@@ -239,7 +242,7 @@ def _manifest(scene: Scene) -> dict[str, Any]:
 
 
 def _kept(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in report.items() if name not in ("losses", "seconds")}
+    return {name: value for name, value in report.items() if name not in ("losses", "seconds", "warnings")}
 
 
 @contextmanager

@@ -51,11 +51,17 @@ def title(risk: str) -> str:
     return risk.capitalize() or "Other"
 
 
-def order(metric: str) -> int:
-    """Where a metric stands in tables: utility first, then the risks as in the paper."""
-    names = [UTILITY.name, *RISKS]
-    risk = metric_info(metric).risk
-    return names.index(risk) if risk in names else len(names)
+def order(metric: str) -> tuple[int, int]:
+    """Where a metric stands in tables: utility first, then the risks as in the paper.
+
+    >>> sorted(["fidelity", "robust_accuracy", "test_accuracy", "mine"], key=order)
+    ['test_accuracy', 'robust_accuracy', 'fidelity', 'mine']
+    """
+    risks = [UTILITY, *RISKS.values()]
+    owner = _owner(metric)
+    if owner is None:
+        return len(risks), 0
+    return risks.index(owner), list(owner.harm).index(_base(metric, owner))
 
 
 def _owner(name: str) -> Risk | None:

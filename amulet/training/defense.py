@@ -40,6 +40,10 @@ class Defense(Component):
     risk: ClassVar[str]
     """The package of the risk that the defence is made for."""
     stage: ClassVar[DefenseStage]
+    per_record: ClassVar[bool] = False
+    """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
+    the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
+    the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
 
     @property
     def name(self) -> str:
@@ -58,6 +62,17 @@ class Defense(Component):
 
     def hook(self) -> Hook | None:
         """A fresh hook for one training."""
+        return None
+
+    def tune(self, optimizer: Factory) -> Factory:
+        """The optimizer that this defence trains well with; the undefended victim keeps its own."""
+        return optimizer
+
+    def clashes(self, other: Defense) -> str | None:
+        """Why this defence cannot be in one recipe with `other`; None if it can. Ask what `other` is, not its name."""
+        hooks = self.hook(), other.hook()
+        if all(type(hook).backward is not Hook.backward for hook in hooks if hook) and all(hooks):
+            return "both compute the gradients themselves"
         return None
 
     def adapt(self, architecture: Factory) -> Factory:

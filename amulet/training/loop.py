@@ -55,6 +55,7 @@ class Training:
         hooks: Sequence[Hook],
         stream: Stream,
         precision: Precision,
+        side_channels: Sequence[str] = (),
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -70,6 +71,11 @@ class Training:
         self.update = 0
         """Which of the batch's `updates` this is, 0-based."""
         self.hooks = hooks
+        self.side_channels = tuple(side_channels)
+        """Who else lets a record shape the model, other than by its own loss: early stopping, defences that are not
+        `per_record`. For hooks whose guarantee would break."""
+        self.warnings: list[str] = []
+        """Plain words for the user, which hooks add to; they go into the training report."""
         self._criterion = OBJECTIVES[objective]
         self._amp = precision == "amp"
         self.loss: LossFunction = self._plain_loss
@@ -97,12 +103,8 @@ class Training:
                 return
         n = len(self.records)
         shuffled = self.records.batch(torch.randperm(n, generator=generator).to(self.device))
-        start = 0
-        while start < n:
-            end = start + self.batch_size
-            end = n if end + 1 >= n else end  # batch norm cannot train on a last batch of one
-            yield shuffled.batch(slice(start, end))
-            start = end
+        for part in parts_of(n, self.batch_size):
+            yield shuffled.batch(part)
 
     def step(self, batch: Records) -> Loss:
         """One update of the weights."""
@@ -116,6 +118,29 @@ class Training:
             loss.values.mean().backward()
         self.optimizer.step()
         return loss
+
+
+def parts_of(n: int, batch_size: int) -> Iterator[slice]:
+    """One epoch of `n` shuffled records in batches; a last batch of one joins the one before.
+
+    >>> [(part.start, part.stop) for part in parts_of(7, 3)]
+    [(0, 3), (3, 7)]
+    """
+    start = 0
+    while start < n:
+        end = start + batch_size
+        end = n if end + 1 >= n else end  # batch norm cannot train on a single record
+        yield slice(start, end)
+        start = end
+
+
+def check_loss(loss: float, label: str, epoch: int, epochs: int, optimizer: Optimizer, batch_size: int) -> None:
+    """Raise `Diverged` if the mean loss of an epoch (0-based) is not finite."""
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"{label}: the loss became {loss} in epoch {epoch + 1} of {epochs}; lower `optimizer.lr` "
+            f"({optimizer.param_groups[0]['lr']:g} now) or raise `batch_size` ({batch_size} now)"
+        )
 
 
 def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) -> Optimizer:
@@ -150,6 +175,7 @@ def train(
     device: torch.device | str = "cpu",
     precision: Precision = "float32",
     early_stopping: EarlyStopping | None = None,
+    side_channels: Sequence[str] = (),
     reporter: Reporter | None = None,
     label: str = "training",
 ) -> dict[str, Any]:
@@ -164,6 +190,8 @@ def train(
         schedule: a scheduler of `torch.optim.lr_scheduler`, stepped after each epoch.
         hooks: what defences change, outermost first.
         precision: `amp` computes the model in bfloat16 where autocast allows it; losses are float32.
+        side_channels: names of what makes the model depend on records other than by their losses, beside
+            `early_stopping`; hooks may want to know.
 
     Raises:
         Diverged: an epoch's mean loss is not finite.
@@ -178,6 +206,7 @@ def train(
         generator = (stream / "validation").generator()
         held, kept = stratified_split(records.y, [size, len(records) - size], generator)
         held_out, records = records.take(held).to(device), records.take(kept)
+        side_channels = [*side_channels, "early stopping"]
     records = records.to(device)
     model.to(device)
     if isinstance(optimizer, Factory):
@@ -193,6 +222,7 @@ def train(
         hooks=hooks,
         stream=stream,
         precision=precision,
+        side_channels=side_channels,
     )
     order = (stream / "batches").generator()
     losses: list[float] = []
@@ -212,7 +242,7 @@ def train(
             loss_sum, hits, seen = total.tolist()
             losses.append(loss_sum / max(seen, 1))
             accuracy = hits / max(seen, 1)
-            _check_finite(losses[-1], training, label)
+            check_loss(losses[-1], label, training.epoch, epochs, optimizer, batch_size)
             if scheduler:
                 scheduler.step()
             for hook in hooks:
@@ -227,21 +257,13 @@ def train(
         "loss": losses[-1],
         "accuracy": accuracy,
         "losses": losses,
+        "warnings": training.warnings,
     }
     if early_stopping:
         report["best_validation_loss"] = best.loss
     for hook in hooks:
         report |= hook.finish(training)
     return report
-
-
-def _check_finite(loss: float, training: Training, label: str) -> None:
-    if not math.isfinite(loss):
-        rate = training.optimizer.param_groups[0]["lr"]
-        raise Diverged(
-            f"{label}: the loss became {loss} in epoch {training.epoch + 1} of {training.epochs}; "
-            f"lower `optimizer.lr` ({rate:g} now) or raise `batch_size` ({training.batch_size} now)"
-        )
 
 
 def _account(total: Tensor, loss: Loss, batch: Records) -> None:

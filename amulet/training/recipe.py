@@ -193,10 +193,13 @@ class Recipe:
                 tensors[f"report.{defense.name}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         model = self.build(records.shape, stream)
         hooks = [hook for defense in self.defenses if (hook := defense.hook()) is not None]
+        optimizer = self.optimizer
+        for defense in self.defenses:
+            optimizer = defense.tune(optimizer)
         report |= train(
             model,
             records,
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             schedule=self.schedule,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -206,6 +209,7 @@ class Recipe:
             device=self.runtime.device,
             precision=self.precision,
             early_stopping=self.early_stopping,
+            side_channels=[type(d).__name__ for d in self.defenses if d.stage != "after" and not d.per_record],
             reporter=self.runtime.reporter,
             label=label,
         )

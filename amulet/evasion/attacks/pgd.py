@@ -101,18 +101,28 @@ def search(
     steps: int,
     step_size: float,
     dtype: torch.dtype = torch.float32,
+    wanted: Tensor | None = None,
 ) -> Tensor:
     """The best iterate of `steps` steps: one that the model gets wrong, else that of the highest goal.
 
     A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
-    iterates are float32.
+    iterates are float32. `wanted` (b,) says for which records to search; for the others the input itself is returned.
     """
     best = ball.x.clone()
     highest = torch.full((len(y),), float("-inf"), device=y.device)
+    if wanted is not None:
+        highest[~wanted] = float("inf")
+    slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: low precision must be sure of an error
     place = torch.arange(len(y), device=y.device)  # of what is still searched, in the batch
     point = start
     patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
     for step in range(steps + 1):
+        if step % patience == 0:
+            going = _still(highest[place])
+            if not len(going):
+                break
+            if len(going) < len(place):
+                place, y, point, ball = place[going], y[going], point[going], ball.take(going)
         point.requires_grad_(step < steps)
         logits = model(point.to(dtype)).float()
         values = goal(logits, y)
@@ -121,21 +131,25 @@ def search(
             (gradient,) = torch.autograd.grad(values.sum(), point)
         point = point.detach()
         with torch.no_grad():
-            wrong = logits.argmax(dim=1) != y
-            score = torch.where(wrong, float("inf"), values.detach())
-            better = score > highest[place]
-            highest[place] = torch.where(better, score, highest[place])
+            wrong = margin(logits, y) > slack * logits.abs().amax(dim=1)
+            score = values.detach().masked_fill(wrong, float("inf"))
+            before = highest[place]
+            better = score > before
+            highest[place] = torch.maximum(score, before)
             best[place] = torch.where(better.view(-1, *[1] * (point.dim() - 1)), point, best[place])
-            if gradient is None:
-                break
-            point = ball.step(point, gradient, step_size)
-            if step % patience == 0:
-                going = (highest[place] != float("inf")).nonzero().squeeze(1)
-                if not len(going):
-                    break
-                if len(going) < 0.9 * len(place):  # cutting the batch costs a copy
-                    place, y, point, ball = place[going], y[going], point[going], ball.take(going)
+            if gradient is not None:
+                point = ball.step(point, gradient, step_size)
     return best
+
+
+def _still(highest: Tensor) -> Tensor:
+    """The positions of the records that are not done, filled up with some that are to a multiple of 128.
+
+    A batch size of its own for every step would have matrix kernels made anew for every step.
+    """
+    done = highest == float("inf")
+    left = int((~done).sum())
+    return done.argsort(stable=True)[: min(len(done), -(-left // 128) * 128)] if left else done.nonzero()[:0, 0]
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -161,7 +175,7 @@ class EvasionPGD(EvasionAttack):
         epsilon: the budget in units of the input, [0, 1] (linf) or at least 0 (l2). None: that of a defence against
             evasion, where there is one under assessment, else 0.03.
         steps: gradient steps.
-        step_size: None: epsilon / 10, and the paper's epsilon / 4 by `step_size=...`.
+        rel_step_size: the length of a step as a share of epsilon; the paper's is 0.25.
         norm: `linf` or `l2`.
         random_start: start at random in the ball instead of at the input.
         restarts: how often; a record that withstood one is attacked again.
@@ -182,7 +196,7 @@ class EvasionPGD(EvasionAttack):
         batch_size: int = 1024,
         epsilon: float | None = None,
         steps: int = 40,
-        step_size: float | None = None,
+        rel_step_size: float = 0.1,
         norm: Norm = "linf",
         random_start: bool = True,
         restarts: int = 1,
@@ -195,7 +209,7 @@ class EvasionPGD(EvasionAttack):
         in_range("batch_size", batch_size, 1)
         in_range("epsilon", epsilon, 0, 1 if norm == "linf" else None, optional=True)
         in_range("steps", steps, 1)
-        in_range("step_size", step_size, above=0, optional=True)
+        in_range("rel_step_size", rel_step_size, above=0)
         one_of("norm", norm, ("linf", "l2"))
         in_range("restarts", restarts, 1)
         one_of("labels", labels, (True, "predicted"))
@@ -204,7 +218,7 @@ class EvasionPGD(EvasionAttack):
         self.batch_size = batch_size
         self.epsilon = epsilon
         self.steps = steps
-        self.step_size = step_size
+        self.rel_step_size = rel_step_size
         self.norm: Norm = norm
         self.random_start = random_start
         self.restarts = restarts
@@ -227,7 +241,6 @@ class EvasionPGD(EvasionAttack):
     ) -> Tensor:
         """Adversarial inputs for one batch; a record that is wrong as it stands is left alone."""
         epsilon = self.budget
-        step_size = epsilon / 10 if self.step_size is None else self.step_size
         found = x.clone()
         with torch.no_grad():
             answers = model(x).argmax(dim=1)
@@ -235,35 +248,32 @@ class EvasionPGD(EvasionAttack):
             y = answers
         if epsilon == 0:
             return found
-        left = (answers == y).nonzero().squeeze(1)
+        held = answers == y
         for _ in range(self.restarts):
-            if not len(left):
-                break
-            ball, target = Ball(x[left], epsilon, self.norm, mask), y[left]
-            start = ball.draw(generator) if self.random_start else ball.x.clone()
-            found[left] = self._strongest(model, ball, target, start, step_size)
+            ball = Ball(x, epsilon, self.norm, mask)
+            start = ball.draw(generator) if self.random_start else x.clone()
+            best = self._strongest(model, ball, y, start, held)
+            found[held] = best[held]
             with torch.no_grad():
-                left = left[model(found[left]).argmax(dim=1) == target]
+                held = held & (model(found).argmax(dim=1) == y)
+            if not held.any():
+                break
         return found
 
-    def _strongest(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, step_size: float) -> Tensor:
+    def _strongest(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, wanted: Tensor) -> Tensor:
         goal, dtype = GOALS[self.loss], self.dtype(y.device)
+        length = ball.epsilon * self.rel_step_size
         low = _lowered(model, dtype, ball.x)
         if low is None:
-            return search(model, ball, y, goal, start=start, steps=self.steps, step_size=step_size)
-        best = search(low, ball, y, goal, start=start, steps=self.steps, step_size=step_size, dtype=dtype)
+            return search(model, ball, y, goal, start=start, steps=self.steps, step_size=length, wanted=wanted)
+        best = search(low, ball, y, goal, start=start, steps=self.steps, step_size=length, dtype=dtype, wanted=wanted)
         with torch.no_grad():
             seemed = low(best.to(dtype)).argmax(dim=1) != y
-            again = (seemed & (model(best).argmax(dim=1) == y)).nonzero().squeeze(1)
-        if len(again):  # low precision saw an error that float32 does not
+            again = (wanted & seemed & (model(best).argmax(dim=1) == y)).nonzero().squeeze(1)
+        if len(again):  # low precision saw an error that float32 does not: it is a step or two away
+            near = best[again].clone()
             best[again] = search(
-                model,
-                ball.take(again),
-                y[again],
-                goal,
-                start=start[again],
-                steps=self.steps,
-                step_size=step_size,
+                model, ball.take(again), y[again], goal, start=near, steps=self.steps, step_size=length
             )
         return best
 

@@ -23,7 +23,7 @@ class AdversarialTrainingPGD(TrainingDefense):
     Args:
         epsilon: the budget in units of the input, (0, 1] for linf.
         steps: gradient steps for each batch.
-        step_size: None: epsilon / 4.
+        rel_step_size: the length of a step as a share of epsilon.
         norm: `linf` or `l2`.
         random_start: start at random in the ball.
         batches: `adversarial`: only those (Madry et al.); `mixed`: the mean of the clean and the adversarial loss;
@@ -34,6 +34,7 @@ class AdversarialTrainingPGD(TrainingDefense):
     """
 
     risk = "evasion"
+    per_record = True  # each record's worst case depends on that record and the model
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class AdversarialTrainingPGD(TrainingDefense):
         *,
         epsilon: float = 0.05,
         steps: int = 10,
-        step_size: float | None = None,
+        rel_step_size: float = 0.25,
         norm: Norm = "linf",
         random_start: bool = True,
         batches: Literal["adversarial", "mixed", "alternating"] = "adversarial",
@@ -56,14 +57,14 @@ class AdversarialTrainingPGD(TrainingDefense):
         super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
         in_range("epsilon", epsilon, above=0, high=1 if norm == "linf" else None)
         in_range("steps", steps, 1)
-        in_range("step_size", step_size, above=0, optional=True)
+        in_range("rel_step_size", rel_step_size, above=0)
         one_of("norm", norm, ("linf", "l2"))
         one_of("batches", batches, ("adversarial", "mixed", "alternating"))
         one_of("loss", loss, ("cross_entropy", "trades"))
         in_range("beta", beta, 0)
         self.epsilon = epsilon
         self.steps = steps
-        self.step_size = step_size
+        self.rel_step_size = rel_step_size
         self.norm: Norm = norm
         self.random_start = random_start
         self.batches = batches
@@ -120,7 +121,7 @@ class _AdversarialBatches(Hook):
         if not len(x):
             return x
         ball = Ball(x, defense.epsilon, defense.norm)
-        step_size = defense.epsilon / 4 if defense.step_size is None else defense.step_size
+        step_size = defense.epsilon * defense.rel_step_size
         with torch.enable_grad(), evaluating(model), frozen(model):
             start = ball.draw(self.generator) if defense.random_start else x.clone()
             return ascend(model, ball, y, goal, start=start, steps=defense.steps, step_size=step_size)

@@ -1,0 +1,161 @@
+"""Balanced accuracy, AUC and accuracy of guessed attributes, beside those of guesses without the model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amulet.core.evidence import Evidence, Measurement
+
+_95 = 1.959964  # normal quantile of a two-sided 95 % interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeEvidence(Evidence):
+    """Guesses of each attribute for n records of the test split.
+
+    `log_probabilities` and `answers` have one entry for the attack on each attribute (`race`) and one for each
+    baseline (`race.label`).
+    """
+
+    ids: Tensor
+    """(n,) record ids."""
+    truth: Mapping[str, Tensor]
+    """(n,) by attribute: the place of each record's value among the attribute's values."""
+    log_probabilities: Mapping[str, Tensor]
+    """(n, k): how likely each value is held to be."""
+    answers: Mapping[str, Tensor]
+    """(n,): the guess, by thresholds that were chosen on the adversary's records."""
+    reference: str = "label"
+    """The baseline that knows all that the adversary knows, but for the victim's answers."""
+    name: str = "victim"
+    """For warnings."""
+
+
+def recalls(answers: Tensor, truth: Tensor, values: int) -> Tensor:
+    """Share of right answers among the records of each value, (values,); NaN for a value that no record has."""
+    right = truth[answers == truth].bincount(minlength=values).double()
+    return right / truth.bincount(minlength=values).double()
+
+
+def balanced_accuracy(answers: Tensor, truth: Tensor) -> float:
+    """Mean over the values that occur of the share of right answers, in [0, 1]; higher is worse for the victim.
+
+    Chance is 1 / values, whatever their shares (paper, Table 3; `Acc_att` of its Tables 4 and 6).
+
+    Args:
+        answers: (n,) guessed values.
+        truth: (n,) true values.
+
+    >>> (
+    ...     balanced_accuracy(torch.tensor([1, 1, 1, 0]), torch.tensor([1, 1, 1, 1])),
+    ...     balanced_accuracy(torch.tensor([1, 1, 1, 1]), torch.tensor([0, 1, 1, 1])),
+    ... )
+    (0.75, 0.5)
+    """
+    each = recalls(answers, truth, int(torch.maximum(answers, truth).max()) + 1)
+    return each[~each.isnan()].mean().item()
+
+
+def attack_accuracy(log_probabilities: Tensor, truth: Tensor) -> float:
+    """Share of records whose most likely value is the true one, in [0, 1]; higher is worse for the victim."""
+    return (log_probabilities.argmax(dim=1) == truth).double().mean().item()
+
+
+def auc(log_probabilities: Tensor, truth: Tensor) -> float:
+    """Area under the ROC curve, in [0, 1], chance 0.5; higher is worse for the victim.
+
+    With more than two values the mean over the values that occur, each against the rest (one-vs-rest, macro). NaN
+    where only one value occurs.
+
+    Args:
+        log_probabilities: (n, k) scores of each value.
+        truth: (n,) in [0, k).
+    """
+    from sklearn.metrics import roc_auc_score
+
+    occurring = truth.unique().tolist()
+    if len(occurring) < 2:
+        return math.nan
+    values = [occurring[1]] if log_probabilities.shape[1] == 2 else occurring
+    scores = log_probabilities.double().numpy()
+    each = [float(roc_auc_score((truth == value).numpy(), scores[:, value])) for value in values]
+    return sum(each) / len(each)
+
+
+def _balanced_with_interval(right: Tensor, truth: Tensor) -> tuple[float, tuple[float, float]]:
+    """Mean over values of the mean of `right`, and its normal interval with the values' groups independent."""
+    total, variance, groups = 0.0, 0.0, 0
+    for value in truth.unique():
+        group = right[truth == value].double()
+        groups += 1
+        total += group.mean().item()
+        variance += group.var(correction=0).item() / len(group)
+    mean, half = total / groups, _95 * math.sqrt(variance) / groups
+    return mean, (mean - half, mean + half)
+
+
+def measure(evidence: AttributeEvidence) -> Measurement:
+    """All metrics of every attribute, with the baselines, and the advantage over what needs no model.
+
+    `race.balanced_accuracy` has as baseline what the adversary could have guessed without the victim's answers;
+    further baselines stand under names of their own: `race.prior.balanced_accuracy`. `race.advantage` is the difference
+    of balanced accuracies, in [-1, 1], with the interval of the paired difference.
+    """
+    measured = Measurement(warnings=list(evidence.warnings))
+    for attribute, truth in evidence.truth.items():
+        if len(truth.unique()) < 2:
+            measured.metrics |= {f"{attribute}.{metric}": math.nan for metric in ("balanced_accuracy", "auc")}
+            measured.warnings.append(
+                f"{evidence.name}: all test records have the same {attribute}, so there is nothing to guess: "
+                "balanced accuracy and AUC cannot be had. Raise dataset.limit or leave the attribute out"
+            )
+            continue
+        scores, guessed = evidence.log_probabilities[attribute], evidence.answers[attribute]
+        value, interval = _balanced_with_interval(guessed == truth, truth)
+        measured.metrics[f"{attribute}.balanced_accuracy"] = value
+        measured.intervals[f"{attribute}.balanced_accuracy"] = (max(0.0, interval[0]), min(1.0, interval[1]))
+        measured.metrics[f"{attribute}.auc"] = auc(scores, truth)
+        hits = int((scores.argmax(dim=1) == truth).sum())
+        measured.proportion(f"{attribute}.attack_accuracy", hits, len(truth))
+        for key, other in evidence.log_probabilities.items():
+            if key.startswith(f"{attribute}."):
+                baseline = key.removeprefix(f"{attribute}.")
+                _baseline(measured, attribute, baseline, other, evidence.answers[key], truth)
+                if baseline == evidence.reference:
+                    measured.baselines |= {
+                        f"{attribute}.{metric}": measured.baselines[f"{key}.{metric}"]
+                        for metric in ("balanced_accuracy", "auc", "attack_accuracy")
+                    }
+        _advantage(measured, evidence, attribute)
+    return measured
+
+
+def _baseline(
+    measured: Measurement, attribute: str, baseline: str, scores: Tensor, guessed: Tensor, truth: Tensor
+) -> None:
+    prefix = f"{attribute}.{baseline}"
+    measured.baselines[f"{prefix}.balanced_accuracy"] = balanced_accuracy(guessed, truth)
+    measured.baselines[f"{prefix}.auc"] = auc(scores, truth)
+    measured.baselines[f"{prefix}.attack_accuracy"] = attack_accuracy(scores, truth)
+
+
+def _advantage(measured: Measurement, evidence: AttributeEvidence, attribute: str) -> None:
+    key = f"{attribute}.{evidence.reference}"
+    if key not in evidence.answers:
+        return
+    truth = evidence.truth[attribute]
+    difference = (evidence.answers[attribute] == truth).double() - (evidence.answers[key] == truth).double()
+    value, interval = _balanced_with_interval(difference, truth)
+    measured.metrics[f"{attribute}.advantage"] = value
+    measured.intervals[f"{attribute}.advantage"] = interval
+    if interval[0] <= 0:
+        known = {"label": "the task label alone", "inputs": "the inputs alone"}.get(evidence.reference, key)
+        measured.warnings.append(
+            f"{evidence.name}: guessing {attribute} from the model's answers is not better than from {known} "
+            f"(balanced accuracy {measured.metrics[f'{attribute}.balanced_accuracy']:.3f} against "
+            f"{measured.baselines[f'{attribute}.balanced_accuracy']:.3f}): the model gives nothing away that the "
+            "adversary does not know. Do not read the number as a leak"
+        )

@@ -1,0 +1,1 @@
+"""F discriminatory behavior: a model that treats groups of people differently."""

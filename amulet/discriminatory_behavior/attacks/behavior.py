@@ -1,0 +1,80 @@
+"""The assessment of a model's behavior towards groups, in the place where other risks have an attack."""
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from amulet.core.component import Attack
+from amulet.core.errors import SettingError, in_range
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.discriminatory_behavior.metrics.evidence import BehaviorEvidence
+from amulet.models.inspect import predict
+
+
+class DiscriminatoryBehavior(Attack):
+    """How a model answers the groups of each sensitive attribute (paper: F).
+
+    Args:
+        model: the model to look at, for `attack()`.
+        records: the records to look at it with; they need sensitive attributes.
+        device: where to work.
+        positive: the class that is the favourable answer. None: class 1 of two; with more classes a gap is the
+            largest over the classes, each against the rest.
+        intersections: look at the groups of all attributes together too, under the name `intersection`.
+        min_records: a group with fewer records has no gap.
+        min_positives: nor has one with fewer records of the favourable label, or of the other.
+        bootstrap: resamplings for the intervals.
+    """
+
+    risk = "discriminatory_behavior"
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        records: "Records | DataLoader[object] | None" = None,
+        device: str | torch.device = "cpu",
+        *,
+        positive: int | None = None,
+        intersections: bool = False,
+        min_records: int = 30,
+        min_positives: int = 10,
+        bootstrap: int = 1000,
+    ) -> None:
+        self.model, self.records, self.device = model, records, torch.device(device)
+        in_range("positive", positive, 0, optional=True)
+        in_range("min_records", min_records, 1)
+        in_range("min_positives", min_positives, 1)
+        in_range("bootstrap", bootstrap, 100)
+        self.positive = positive
+        self.intersections = intersections
+        self.min_records = min_records
+        self.min_positives = min_positives
+        self.bootstrap = bootstrap
+
+    def look(self, answers: torch.Tensor, records: Records, num_classes: int, stream: Stream) -> BehaviorEvidence:
+        """The evidence in a model's answers (n,) int64 to the records."""
+        if not records.attributes:
+            raise SettingError("`records` must have sensitive attributes")
+        return BehaviorEvidence(
+            ids=records.ids,
+            answers=answers,
+            labels=records.y,
+            groups=records.z,
+            attributes=records.attributes,
+            num_classes=num_classes,
+            positive=self.positive,
+            intersections=self.intersections,
+            min_records=self.min_records,
+            min_positives=self.min_positives,
+            bootstrap=self.bootstrap,
+            stream=stream,
+        )
+
+    def attack(self) -> BehaviorEvidence:
+        """Look at the model that was given."""
+        if self.model is None or self.records is None:
+            raise SettingError("`DiscriminatoryBehavior` must be built with a model and records to run `attack()`")
+        records = Records.from_loader(self.records)
+        logits = predict(self.model.to(self.device), records)
+        return self.look(logits.argmax(dim=1), records, logits.shape[1], Stream(0) / "attack" / self.risk)

@@ -1,0 +1,161 @@
+"""Adversarial debiasing (Zhang et al., AIES 2018; Louppe et al., NeurIPS 2017)."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from amulet.core.errors import Refused, SettingError, in_range
+from amulet.datasets.records import Records
+from amulet.training.hook import Hook, Loss, LossFunction
+from amulet.training.loop import Training
+from amulet.training.workbench import TrainingDefense
+
+
+class AdversarialDebiasing(TrainingDefense):
+    """Train a model against an adversary that reads the sensitive attributes off its answers (paper: FD1).
+
+    The model minimises its own loss minus `strength` times the adversary's; the adversary, a small network on the
+    model's class probabilities, is trained beside it.
+
+    Args:
+        strength: the weight lambda of the adversary in the model's loss, at least 0.
+        ramp: over how many epochs the weight rises from 0; a sudden adversary makes training swing or collapse.
+        anneal: lower the learning rate along a cosine to 0, so that the two players settle instead of ending
+            wherever they swing to; multiplies a schedule of the recipe.
+        adversary_steps: the adversary's updates for each of the model's.
+        adversary_lr: the adversary's learning rate (Adam).
+        adversary_hidden: the width of its hidden layer.
+        attributes: which sensitive attributes to hide; None: all of them.
+    """
+
+    risk = "discriminatory_behavior"
+    private = False
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        loss_function: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        train_loader: DataLoader[Any] | None = None,
+        device: str | torch.device = "cpu",
+        epochs: int = 1,
+        *,
+        strength: float = 1.5,
+        ramp: int = 10,
+        anneal: bool = True,
+        adversary_steps: int = 3,
+        adversary_lr: float = 0.01,
+        adversary_hidden: int = 32,
+        attributes: list[str] | None = None,
+    ) -> None:
+        super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
+        in_range("strength", strength, 0)
+        in_range("ramp", ramp, 0)
+        in_range("adversary_steps", adversary_steps, 1)
+        in_range("adversary_lr", adversary_lr, above=0)
+        in_range("adversary_hidden", adversary_hidden, 1)
+        self.strength = strength
+        self.ramp = ramp
+        self.anneal = anneal
+        self.adversary_steps = adversary_steps
+        self.adversary_lr = adversary_lr
+        self.adversary_hidden = adversary_hidden
+        self.attributes = attributes
+
+    def hook(self) -> Hook:
+        """A fresh hook for one training."""
+        return _Debiasing(self)
+
+    def train_fair(self) -> nn.Module:
+        """Train the model that was given, in place, and return it in eval mode."""
+        return self._train()
+
+    def hidden(self, available: tuple[str, ...]) -> list[int]:
+        """The positions of the attributes to hide among those the records have."""
+        if not available:
+            raise Refused("adversarial debiasing needs a data set with sensitive attributes, and this one has none")
+        wanted = available if self.attributes is None else self.attributes
+        for name in wanted:
+            if name not in available:
+                raise SettingError(f"`attributes` must be among {', '.join(available)}; got {name}")
+        return [available.index(name) for name in wanted]
+
+
+class _Adversary(nn.Module):
+    """Class probabilities (b, classes) to logits (b, sum of sizes), one softmax for each attribute."""
+
+    def __init__(self, num_classes: int, hidden: int, sizes: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(num_classes, hidden), nn.ReLU(), nn.Linear(hidden, sum(sizes)))
+        self.sizes = sizes
+
+    def loss(self, probabilities: Tensor, z: Tensor) -> Tensor:
+        """Cross-entropy with the attributes z (b, k), summed over the attributes, (b,)."""
+        parts = self.layers(probabilities).split(self.sizes, dim=1)
+        losses = [F.cross_entropy(part, z[:, i], reduction="none") for i, part in enumerate(parts)]
+        return torch.stack(losses).sum(dim=0)
+
+
+class _Debiasing(Hook):
+    def __init__(self, defense: AdversarialDebiasing) -> None:
+        self.defense = defense
+        self.adversary: _Adversary | None = None
+        self.optimizer: Optimizer | None = None
+        self.columns: list[int] = []
+        self.faded = 1.0
+        self.sum: Tensor = torch.zeros(())
+        self.steps = 0
+        self.losses: list[float] = []
+
+    def start(self, training: Training) -> None:
+        records = training.records
+        self.columns = self.defense.hidden(records.attributes)
+        sizes = [int(records.z[:, column].max()) + 1 for column in self.columns]
+        stream = training.stream / self.defense.name
+        with torch.no_grad():
+            num_classes = training.forward(records.inputs(slice(0, 2))).shape[1]
+        with (stream / "weights").governing():
+            self.adversary = _Adversary(num_classes, self.defense.adversary_hidden, sizes)
+        self.adversary.to(training.device)
+        self.optimizer = torch.optim.Adam(self.adversary.parameters(), lr=self.defense.adversary_lr)
+        self.sum = torch.zeros((), device=training.device)
+
+    def loss(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+        assert self.adversary is not None
+        assert self.optimizer is not None
+        values, logits = inner(batch)
+        if not len(batch):
+            return Loss(values, logits)
+        z, seen = batch.z[:, self.columns], logits.detach().softmax(dim=1)
+        with torch.enable_grad():
+            for _ in range(self.defense.adversary_steps):
+                self.optimizer.zero_grad(set_to_none=True)
+                self.adversary.loss(seen, z).mean().backward()
+                self.optimizer.step()
+        for parameter in self.adversary.parameters():
+            parameter.requires_grad_(False)
+        against = self.adversary.loss(logits.softmax(dim=1), z)
+        for parameter in self.adversary.parameters():
+            parameter.requires_grad_(True)
+        self.sum += against.detach().mean()
+        self.steps += 1
+        ramp = self.defense.ramp
+        weight = self.defense.strength * (min(1.0, training.epoch / ramp) if ramp else 1.0)
+        return Loss(values - weight * against, logits)
+
+    def epoch_end(self, training: Training) -> None:
+        self.losses.append((self.sum / max(self.steps, 1)).item())
+        self.sum, self.steps = torch.zeros_like(self.sum), 0
+        if self.defense.anneal and training.epoch + 1 < training.epochs:
+            share = (1 + math.cos(math.pi * (training.epoch + 1) / training.epochs)) / 2
+            for group in training.optimizer.param_groups:
+                group["lr"] *= share / self.faded
+            self.faded = share
+
+    def finish(self, training: Training) -> dict[str, Any]:
+        return {"adversary_loss": self.losses[-1], "adversary_losses": self.losses}

@@ -1,0 +1,31 @@
+"""What is looked at: answers, labels and groups, record by record."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from amulet.core.evidence import Evidence
+from amulet.core.stream import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviorEvidence(Evidence):
+    """A model's answers to n records of people who belong to groups."""
+
+    ids: Tensor
+    """(n,) record ids."""
+    answers: Tensor
+    """(n,) predicted classes."""
+    labels: Tensor
+    """(n,) true classes."""
+    groups: Tensor
+    """(n, k) the value of each sensitive attribute."""
+    attributes: tuple[str, ...]
+    num_classes: int
+    positive: int | None = None
+    intersections: bool = False
+    min_records: int = 30
+    min_positives: int = 10
+    bootstrap: int = 1000
+    stream: Stream
+    """For the resampling of the intervals."""

@@ -1,0 +1,43 @@
+"""How discriminatory behavior is assessed: the victim's answers on the test split, group by group."""
+
+from collections.abc import Sequence
+
+from amulet.core.errors import Refused, SettingError
+from amulet.datasets.base import AmuletDataset
+from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
+from amulet.discriminatory_behavior.defenses import AdversarialDebiasing
+from amulet.discriminatory_behavior.metrics import BehaviorEvidence, measure
+from amulet.training.defense import Defense
+from amulet.training.victim import Scene, Victim
+
+__all__ = ["assess", "check", "default_attack", "measure"]
+
+
+def default_attack(defenses: Sequence[Defense]) -> DiscriminatoryBehavior:
+    """All sensitive attributes, each by itself."""
+    return DiscriminatoryBehavior()
+
+
+def check(attack: DiscriminatoryBehavior, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """Are there groups to compare, and does the favourable class exist?"""
+    if data is None:
+        return
+    if not data.attributes:
+        raise Refused(f"discriminatory behavior needs sensitive attributes, and {data.name} has none")
+    if attack.positive is not None and attack.positive >= data.num_classes:
+        raise SettingError(f"`attack.positive` must be a class below {data.num_classes}, got {attack.positive}")
+    for defense in defenses:
+        if isinstance(defense, AdversarialDebiasing):
+            defense.hidden(data.attributes)
+
+
+def assess(victim: Victim, attack: DiscriminatoryBehavior, scene: Scene) -> BehaviorEvidence:
+    """Look at the victim's answers; nothing is trained or changed."""
+    records = scene.test_records
+    answers = victim.logits(records).argmax(dim=1)
+    evidence = attack.look(answers, records, scene.data.num_classes, scene.drawing(attack.risk))
+    counts = {
+        name: {str(value): int((records.attribute(name) == value).sum()) for value in records.attribute(name).unique()}
+        for name in records.attributes
+    }
+    return evidence.changed(manifest={"records": len(records), "groups": counts})

@@ -1,0 +1,259 @@
+"""What every distribution inference attack is: it tells models of two populations apart by their answers."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from amulet.core.component import Attack
+from amulet.core.errors import Refused, SettingError, one_of
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.datasets.split import stratified_split
+from amulet.distribution_inference.attacks.scores import accuracies
+from amulet.distribution_inference.metrics import DistributionEvidence
+from amulet.distribution_inference.populations import Cells, Labels, Pool, agreed_size, exact, largest_size, quotas
+from amulet.models.inspect import predict
+from amulet.training.recipe import Recipe
+
+
+class DistributionAttack(Attack):
+    """An attack that tells which of two shares of an attribute a model was trained on. One method to write: `scores`.
+
+    Both sides train `n_models` models for each ratio, each on a draw of its own from that side's records; a part of
+    the adversary's records is set aside for the queries that all models answer.
+
+    Args:
+        recipe: how the victim makes its models, for `attack()`; the runner calls `infer` instead.
+        victim_records: what the victim draws its training sets from.
+        adversary_records: what the adversary draws its training sets and its queries from.
+    """
+
+    risk = "distribution_inference"
+    attribute: str | None
+    value: int
+    ratio_1: float
+    ratio_2: float
+    n_models: int
+    size: int | None
+    labels: Labels
+    query_fraction: float
+    shadow: Literal["same_as_victim", "standard"]
+    test: str
+
+    def __init__(
+        self,
+        recipe: Recipe | None = None,
+        victim_records: Records | None = None,
+        adversary_records: Records | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.victim_records, self.adversary_records = victim_records, adversary_records
+
+    @abstractmethod
+    def scores(self, victims: Tensor, first: Tensor, second: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+        """One or more tests of each victim by itself.
+
+        Args:
+            victims: log probabilities (2, v, queries, classes) of the victims' models; first the queries of the first
+                ratio, then those of the second.
+            first: (2, n, queries, classes) of the adversary's models of the first ratio.
+            second: (2, n, queries, classes) of its models of the second.
+            labels: (2, queries), true labels of the queries.
+
+        Returns:
+            (v,) by test, above 0 for the second ratio; one test must be called what `test` says.
+        """
+
+    def chosen(self, records: Records) -> str:
+        """The attribute whose share is inferred; `Refused` if there is none, `SettingError` if it does not exist."""
+        if not records.attributes:
+            raise Refused(
+                "distribution inference needs a sensitive attribute, and the data set has none; "
+                "choose one with dataset.sensitive"
+            )
+        name = records.attributes[0] if self.attribute is None else self.attribute
+        one_of("attack.attribute", name, records.attributes)
+        values = records.attribute(name).unique().tolist()
+        one_of("attack.value", self.value, values)
+        if len(values) < 2:
+            raise Refused(f"distribution inference: all records have {name} = {self.value}, so its share cannot vary")
+        return name
+
+    def planned(self, pools: Sequence[Pool], labels: Tensor) -> tuple[int, list[Cells], list[float] | None]:
+        """The size of all training sets, how many records of each cell the two ratios ask for, and the labels' shares.
+
+        Args:
+            pools: what each side draws from.
+            labels: the labels that `labels: fixed` takes the shares of.
+
+        Raises:
+            Refused: the pools cannot give the ratios.
+        """
+        shares = (labels.bincount() / len(labels)).tolist() if self.labels == "fixed" else None
+        ratios = (self.ratio_1, self.ratio_2)
+        size = agreed_size(self.size, pools, ratios, self.labels, shares)
+        return size, [quotas(size, ratio, shares) for ratio in ratios], shares
+
+    def infer(
+        self,
+        recipe: Recipe,
+        shadow_recipe: Recipe,
+        victim_records: Records,
+        adversary_records: Records,
+        *,
+        stream: Stream,
+        name: str = "victim",
+    ) -> DistributionEvidence:
+        """Train both sides' models, put the queries to them, and score each of the victim's.
+
+        Args:
+            recipe: how the victim makes models.
+            shadow_recipe: how the adversary makes its own.
+            victim_records: the victim's pool.
+            adversary_records: the adversary's; disjoint from the victim's.
+            stream: the attack's random stream; the same for both victims.
+            name: the victim, for people to read.
+
+        Raises:
+            Refused: these records cannot give the ratios.
+        """
+        attribute = self.chosen(victim_records)
+        if torch.isin(victim_records.ids, adversary_records.ids).any():
+            raise SettingError("`victim_records` and `adversary_records` must not share records")
+        training, asked = self._cut(adversary_records, attribute, stream / "queries")
+        victims, shadows = Pool(victim_records, attribute, self.value), Pool(training, attribute, self.value)
+        labels = torch.cat([victim_records.y.cpu(), adversary_records.y.cpu()])
+        size, cells, label_shares = self.planned((victims, shadows), labels)
+        queries = self._queries(Pool(asked, attribute, self.value), label_shares, stream / "queries")
+        theirs, mine = (
+            [
+                pool.draw(cells[which], self.labels, stream / side / which / model / "records")
+                for which in (0, 1)
+                for model in range(self.n_models)
+            ]
+            for side, pool in (("victim", victims), ("adversary", shadows))
+        )
+        _assert_shares((self.ratio_1, self.ratio_2), victims, (*theirs, *mine))
+        made = _produce(recipe, theirs, stream / "victim", f"train {len(theirs)} models of {name}")
+        shadow = _produce(shadow_recipe, mine, stream / "adversary", f"train {len(mine)} models against {name}")
+        labels = torch.stack([part.y.cpu() for part in queries])
+        answers, ours = log_answers(made, queries), log_answers(shadow, queries)
+        found = self.scores(answers, ours[:, : self.n_models], ours[:, self.n_models :], labels)
+        return DistributionEvidence(
+            population=torch.arange(2 * self.n_models) // self.n_models,
+            scores=dict(found),
+            test=self.test,
+            query_ids=torch.stack([part.ids.cpu() for part in queries]),
+            victim_ids=torch.stack([part.ids.cpu() for part in theirs]),
+            adversary_ids=torch.stack([part.ids.cpu() for part in mine]),
+            accuracy={"victim": accuracies(answers, labels), "adversary": accuracies(ours, labels)},
+            name=name,
+            manifest={
+                "attribute": attribute,
+                "value": self.value,
+                "ratios": [self.ratio_1, self.ratio_2],
+                "ratios_got": {
+                    side: sorted({pool.share(part) for part in drawn})
+                    for side, pool, drawn in (("victim", victims, theirs), ("adversary", shadows, mine))
+                },
+                "positive_labels": [
+                    round(torch.stack([(part.y > 0).double().mean() for part in half]).mean().item(), 4)
+                    for half in (theirs[: self.n_models], theirs[self.n_models :])
+                ],
+                "models": {"victim": len(theirs), "adversary": len(mine)},
+                "size": size,
+                "pools": {"victim": len(victim_records), "adversary": len(training), "queries": len(asked)},
+                "queries": labels.numel(),
+                "shadow": self.shadow,
+            },
+            warnings=tuple(self._warnings(name, answers, cells, (victims, shadows))),
+        )
+
+    def attack(self) -> DistributionEvidence:
+        """Attack the recipe: how well are the ratios behind its models told apart?"""
+        if self.recipe is None or self.victim_records is None or self.adversary_records is None:
+            raise SettingError(
+                f"`{type(self).__name__}` must be built with a recipe and the records of both sides to run `attack()`"
+            )
+        shadow = self.recipe if self.shadow == "same_as_victim" else self.recipe.plain()
+        stream = Stream(0) / "attack" / self.risk
+        return self.infer(self.recipe, shadow, self.victim_records, self.adversary_records, stream=stream)
+
+    def _cut(self, records: Records, attribute: str, stream: Stream) -> tuple[Records, Records]:
+        """The adversary's records to train on, and those to ask about: neither side trains on the latter."""
+        has = (records.attribute(attribute) == self.value).long().cpu()
+        strata = has * (int(records.y.max()) + 1) + records.y.cpu()
+        asked = round(self.query_fraction * len(records))
+        training, queries = stratified_split(strata, [len(records) - asked, asked], (stream / "cut").generator())
+        return records.take(training), records.take(queries)
+
+    def _queries(self, pool: Pool, label_shares: Sequence[float] | None, stream: Stream) -> list[Records]:
+        """As many queries as there can be with the first ratio, then as many with the second."""
+        ratios = (self.ratio_1, self.ratio_2)
+        size = largest_size((pool,), ratios, self.labels, label_shares)
+        if not size:
+            raise Refused(
+                f"distribution inference: {len(pool.records)} records for queries cannot have {pool.attribute} = "
+                f"{pool.value} in shares of {self.ratio_1:g} and {self.ratio_2:g}. Raise attack.query_fraction or take "
+                "ratios nearer to the data's"
+            )
+        return [
+            pool.draw(quotas(size, ratio, label_shares), self.labels, stream / which)
+            for which, ratio in enumerate(ratios)
+        ]
+
+    def _warnings(self, name: str, answers: Tensor, cells: Sequence[Cells], pools: Sequence[Pool]) -> list[str]:
+        found: list[str] = []
+        if self.n_models < 5:
+            found.append(
+                f"{name}: {self.n_models} models of each ratio tell the adversary little of how such models differ. "
+                "Raise attack.n_models to 10 or more"
+            )
+        used = max(
+            count / len(have[cell])
+            for pool in pools
+            for have in (pool.cells(self.labels),)
+            for drawn in cells
+            for cell, count in drawn.items()
+            if count
+        )
+        if used > 0.8:
+            found.append(
+                f"{name}: each training set takes {used:.0%} of all records of one group, so models of one ratio are "
+                "trained on nearly the same records and the interval is too narrow. Lower attack.size"
+            )
+        predicted = answers.argmax(dim=3)
+        constant = (predicted == predicted[:, :, :1]).all(dim=2).all(dim=0).double().mean().item()
+        if constant > 0.5:
+            found.append(
+                f"{name}: {constant:.0%} of the models answer one class for every query: they have not learned the "
+                "task. Train longer (epochs), raise attack.size, or weaken the defence"
+            )
+        return found
+
+
+def _produce(recipe: Recipe, drawn: Sequence[Records], stream: Stream, label: str) -> list[nn.Module]:
+    n = len(drawn) // 2
+    streams = [stream / (i // n) / (i % n) / "model" for i in range(len(drawn))]
+    return recipe.fit_many(drawn, streams, label)
+
+
+def _assert_shares(ratios: tuple[float, float], pool: Pool, drawn: Sequence[Records]) -> None:
+    n = len(drawn) // 4  # of one ratio and side
+    for i, part in enumerate(drawn):
+        asked, got = ratios[i // n % 2], pool.share(part)
+        if abs(got - float(exact(asked))) > 1e-9:
+            raise RuntimeError(f"a training set has {pool.attribute} = {pool.value} in a share of {got}, not {asked}")
+
+
+def log_answers(models: Sequence[nn.Module], queries: Sequence[Records]) -> Tensor:
+    """Each model's log probabilities (sets, models, queries, classes) in float64.
+
+    A constant that a model adds to all its logits is gone from them.
+    """
+    asked = queries[0].concat(queries[1])
+    logits = torch.stack([predict(model, asked) for model in models])
+    return torch.stack(logits.double().log_softmax(dim=2).split(len(queries[0]), dim=1))

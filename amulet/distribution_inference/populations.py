@@ -1,0 +1,146 @@
+"""Populations of training sets in which one attribute's value has a share that was asked for, to the record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from amulet.core.errors import Refused, SettingError, in_range
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+
+Labels = Literal["natural", "fixed"]
+Cells = dict[tuple[int, int], int]
+"""How many records to draw by (has the value: 1 or 0, label); label -1: of any label."""
+
+
+def exact(ratio: float) -> Fraction:
+    """A share as the fraction that its decimals say, of at most three places.
+
+    >>> exact(0.1), exact(1 / 3)
+    (Fraction(1, 10), Fraction(1, 3))
+    """
+    return Fraction(ratio).limit_denominator(1000)
+
+
+def check_ratio(name: str, ratio: float) -> None:
+    """`SettingError` unless the ratio is in [0, 1] and a training set can have it exactly."""
+    in_range(name, ratio, 0, 1)
+    if abs(float(exact(ratio)) - ratio) > 1e-9:
+        raise SettingError(f"`{name}` must have at most three decimal places, got {ratio}")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The records that one side draws its training sets from."""
+
+    records: Records
+    attribute: str
+    value: int
+
+    def cells(self, labels: Labels) -> dict[tuple[int, int], Tensor]:
+        """Positions of the records of each cell."""
+        has = (self.records.attribute(self.attribute) == self.value).long().cpu()
+        label = self.records.y.cpu() if labels == "fixed" else torch.full_like(has, -1)
+        return {
+            (group, int(each)): ((has == group) & (label == each)).nonzero().squeeze(1)
+            for group in (0, 1)
+            for each in label.unique()
+        }
+
+    def draw(self, cells: Cells, labels: Labels, stream: Stream) -> Records:
+        """One training set: as many records of each cell as asked for, at random without replacement."""
+        generator = stream.generator()
+        have = self.cells(labels)
+        parts = [
+            have[cell][torch.randperm(len(have[cell]), generator=generator)[:count]]
+            for cell, count in sorted(cells.items())
+        ]
+        return self.records.take(torch.cat(parts).sort().values)
+
+    def share(self, records: Records | None = None) -> float:
+        """The share of records that have the value, in [0, 1]; of the pool's own where none are given."""
+        column = (self.records if records is None else records).attribute(self.attribute)
+        return (column == self.value).double().mean().item()
+
+
+def quotas(size: int, ratio: float, label_shares: Sequence[float] | None) -> Cells:
+    """How many records of each cell make `size` records with the value's share exactly `ratio`.
+
+    Args:
+        size: must make ``ratio * size`` a whole number.
+        ratio: the share, [0, 1].
+        label_shares: the share of each label among those with the value and among those without, rounded to whole
+            records; None: whatever labels come.
+
+    >>> quotas(10, 0.3, None)
+    {(1, -1): 3, (0, -1): 7}
+    """
+    count = exact(ratio) * size
+    if count.denominator != 1:
+        raise ValueError(f"`size` must make {ratio} * size a whole number, got {size}")
+    cells: Cells = {}
+    for group, wanted in ((1, int(count)), (0, size - int(count))):
+        if label_shares is None:
+            cells[group, -1] = wanted
+            continue
+        ends = [round(wanted * sum(label_shares[: i + 1])) for i in range(len(label_shares) - 1)] + [wanted]
+        for label, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            cells[group, label] = end - start
+    return cells
+
+
+def largest_size(
+    pools: Sequence[Pool], ratios: Sequence[float], labels: Labels, label_shares: Sequence[float] | None
+) -> int:
+    """The most records with which every pool can give every ratio exactly; 0 if none can."""
+    step = lcm(*(exact(ratio).denominator for ratio in ratios))
+    available = [{cell: len(place) for cell, place in pool.cells(labels).items()} for pool in pools]
+
+    def possible(size: int) -> bool:
+        return all(
+            count <= have.get(cell, 0)
+            for ratio in ratios
+            for cell, count in quotas(size, ratio, label_shares).items()
+            for have in available
+        )
+
+    low, high = 0, min(len(pool.records) for pool in pools) // step + 1  # possible(low), not possible(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if possible(middle * step) else (low, middle)
+    return low * step
+
+
+def agreed_size(
+    asked: int | None,
+    pools: Sequence[Pool],
+    ratios: Sequence[float],
+    labels: Labels,
+    label_shares: Sequence[float] | None,
+) -> int:
+    """`asked`, or half of the largest size possible, so that each model has records of its own.
+
+    Raises:
+        Refused: the pools cannot give that many records with these ratios, or the ratios would not be exact.
+    """
+    step = lcm(*(exact(ratio).denominator for ratio in ratios))
+    most = largest_size(pools, ratios, labels, label_shares)
+    shares = " and ".join(f"{ratio:g}" for ratio in ratios)
+    what = f"{pools[0].attribute} = {pools[0].value}"
+    if most == 0 or (asked is not None and asked > most):
+        raise Refused(
+            f"distribution inference: the records of the two sides cannot make training sets of "
+            f"{step if asked is None else asked} in which {shares} have {what}; the most is {most}. Lower attack.size, "
+            "take ratios nearer to the data's, or more data (dataset.limit, adversary_fraction)"
+        )
+    if asked is not None and asked % step:
+        raise Refused(
+            f"distribution inference: in {asked} records the shares {shares} of {what} are no whole numbers of "
+            f"records; attack.size must be a multiple of {step}"
+        )
+    return max(step, most // (2 * step) * step) if asked is None else asked

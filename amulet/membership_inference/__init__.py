@@ -1,0 +1,1 @@
+"""P1 membership inference: was this record among those that the model was trained on?"""

@@ -1,0 +1,127 @@
+"""What every membership inference attack is."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from amulet.core.component import Attack
+from amulet.core.errors import SettingError, in_range, one_of
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.membership_inference.attacks.shadows import Observed, ask_shadows, halves
+from amulet.membership_inference.attacks.signals import membership_signal
+from amulet.membership_inference.metrics.membership import MembershipEvidence
+from amulet.models.inspect import predict
+from amulet.training.recipe import Recipe
+
+Shadow = Literal["same_as_victim", "standard"]
+
+
+class MembershipAttack(Attack):
+    """An attack that compares a model with shadow models of its own. A subclass has one method to write: `scores`.
+
+    Args:
+        model: the model to attack, for `attack()`; the runner gives the victims' answers to `run` instead.
+        recipe: how the shadow models are trained: best, as the attacked model was.
+        records: the candidates, an even number; half of them trained the model, the adversary does not know which.
+        members: (n,) bool, the truth: it is in the evidence, the attack does not see it.
+        population: records of the same kind that no model is trained on.
+        n_shadow: how many shadow models, even and at least 4.
+        shadow: what they are trained with: `same_as_victim`: the victim's recipe with its defences; `standard`: the
+            recipe without defences, as an adversary would who knows of none.
+        pool_size: how many candidates the runner draws from the training split, half of them members; None: all.
+    """
+
+    risk = "membership_inference"
+    n_shadow: int
+    shadow: Shadow
+    pool_size: int | None
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        recipe: Recipe | None = None,
+        records: Records | None = None,
+        members: Tensor | None = None,
+        population: Records | None = None,
+    ) -> None:
+        self.model, self.recipe, self.records, self.members = model, recipe, records, members
+        self.population = population
+
+    def _set_shadows(self, n_shadow: int, shadow: Shadow, pool_size: int | None) -> None:
+        in_range("n_shadow", n_shadow, 4)
+        if n_shadow % 2:
+            raise SettingError(
+                f"`n_shadow` must be even, so that each record is in exactly half of the shadow models; got {n_shadow}"
+            )
+        one_of("shadow", shadow, ("same_as_victim", "standard"))
+        in_range("pool_size", pool_size, 4, optional=True)
+        self.n_shadow = n_shadow
+        self.shadow: Shadow = shadow
+        self.pool_size = pool_size
+
+    @abstractmethod
+    def scores(self, observed: Observed) -> dict[str, np.ndarray]:
+        """Scores by name, each (n,): the higher, the more likely a member."""
+
+    def run(
+        self,
+        answer: Callable[[Records], Tensor],
+        recipe: Recipe,
+        records: Records,
+        members: Tensor,
+        population: Records,
+        stream: Stream,
+        *,
+        victim: str = "model",
+    ) -> MembershipEvidence:
+        """Train the shadow models and score every record.
+
+        Args:
+            answer: records to the attacked model's logits (n, classes).
+            recipe: of the shadow models.
+            stream: the attack's stream; neither the number of shadow models nor the victim changes what is drawn.
+            victim: whose model it is, for people to read.
+        """
+        if len(records) % 2 or members.shape != (len(records),):
+            raise SettingError(
+                "`records` must be an even number of candidates and `members` one bool for each of them, got "
+                f"{len(records)} and {tuple(members.shape)}"
+            )
+        inside = halves(records.y.cpu(), self.n_shadow, stream)
+        label = f"shadow models for {victim}"
+        on_records, on_others = ask_shadows(recipe, records, population, inside, stream, label)
+        logits = answer(records)
+        observed = Observed(
+            target=membership_signal(logits, records.y.cpu()),
+            shadows=on_records,
+            inside=inside.numpy(),
+            population_target=membership_signal(answer(population), population.y.cpu()),
+            population_shadows=on_others,
+        )
+        return MembershipEvidence(
+            victim=victim,
+            ids=records.ids.cpu().numpy(),
+            members=members.cpu().numpy(),
+            correct=(logits.argmax(dim=1) == records.y.cpu()).numpy(),
+            scores=self.scores(observed),
+            target_signals=observed.target,
+            shadow_signals=observed.shadows,
+            shadow_members=observed.inside,
+        )
+
+    def attack(self) -> MembershipEvidence:
+        """Attack `model`; the evidence goes to `amulet.membership_inference.metrics.measure`."""
+        model, recipe, records, members = self.model, self.recipe, self.records, self.members
+        if model is None or recipe is None or records is None or members is None or self.population is None:
+            raise SettingError(
+                f"`{type(self).__name__}` must be built with a model, a recipe, records, members and a population to "
+                "run `attack()`"
+            )
+        recipe = recipe.plain() if self.shadow == "standard" else recipe
+        stream = Stream(0) / "attack" / "membership"
+        return self.run(partial(predict, model), recipe, records, members.bool(), self.population, stream)

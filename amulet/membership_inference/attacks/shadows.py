@@ -1,0 +1,94 @@
+"""Shadow models: on which halves of the pool they are trained, and what they answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.datasets.split import stratified_split
+from amulet.membership_inference.attacks.signals import membership_signal
+from amulet.models.inspect import predict
+from amulet.training.recipe import Recipe
+
+_AT_ONCE = 32  # models held in memory together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What the adversary has seen: signals of n records and of a population, without the answer."""
+
+    target: np.ndarray
+    """(n,) signals of the attacked model."""
+    shadows: np.ndarray
+    """(shadows, n) signals of the shadow models."""
+    inside: np.ndarray
+    """(shadows, n) bool: was the shadow model trained on the record? Each record is in half of them."""
+    population_target: np.ndarray
+    """(z,) signals of the attacked model for records that no model was trained on."""
+    population_shadows: np.ndarray
+    """(shadows, z) signals of the shadow models for the same."""
+
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """The shadows' signals of each record, those trained on it and those not: two arrays (shadows / 2, n)."""
+        half = len(self.shadows) // 2
+        order = np.argsort(~self.inside, axis=0, kind="stable")
+        ordered = np.take_along_axis(self.shadows, order, axis=0)
+        return ordered[:half], ordered[half:]
+
+
+def halves(labels: Tensor, count: int, stream: Stream) -> Tensor:
+    """On which records each of `count` shadow models is trained, (count, n) bool.
+
+    Models 2j and 2j + 1 are trained on complementary halves with equal shares of each class, drawn from a stream
+    of the pair's own: each record is in exactly half of the models, and models that are added change none of those
+    before.
+    """
+    n = len(labels)
+    inside = torch.zeros(count, n, dtype=torch.bool)
+    for pair in range(count // 2):
+        for side, part in enumerate(half_split(labels, stream / "pair" / pair)):
+            inside[2 * pair + side, part] = True
+    return inside
+
+
+def half_split(labels: Tensor, stream: Stream) -> list[Tensor]:
+    """Two disjoint random halves of an even number of records, stratified; which one is first is random too."""
+    half = len(labels) // 2
+    generator = stream.generator()
+    parts = stratified_split(labels, [half, len(labels) - half], generator)
+    # A class of odd size has one record more in one part: in neither of them by rule.
+    return parts[::-1] if torch.rand((), generator=generator) < 0.5 else parts
+
+
+def ask_shadows(
+    recipe: Recipe, records: Records, population: Records, inside: Tensor, stream: Stream, label: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train a model for each row of `inside`; signals for `records` (shadows, n) and for `population` (shadows, z)."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for start in range(0, len(inside), _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, len(inside)))
+        found += _ask(recipe, records, population, inside, [stream / "model" / k for k in numbers], numbers, label)
+    return np.stack([on_records for on_records, _ in found]), np.stack([on_others for _, on_others in found])
+
+
+def _ask(
+    recipe: Recipe,
+    records: Records,
+    population: Records,
+    inside: Tensor,
+    streams: Sequence[Stream],
+    numbers: range,
+    label: str,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    models = recipe.fit_many([records.take(inside[k]) for k in numbers], streams, label)
+    return [
+        (
+            membership_signal(predict(model, records), records.y.cpu()),
+            membership_signal(predict(model, population), population.y.cpu()),
+        )
+        for model in models
+    ]

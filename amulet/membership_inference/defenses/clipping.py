@@ -1,0 +1,165 @@
+"""Per-record clipped gradients of any model, without holding a gradient for every record where that can be avoided.
+
+A unit is a module with weights of its own. Each time a unit is run while its weights need gradients, what enters it is
+kept, and the place in autograd's graph of what leaves it; one backward pass to those places then gives all that
+per-record gradients are made of. A record's gradient is summed over all passes of the step, so that the clean and the
+adversarial copy of one record are clipped as one.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from amulet.core.errors import SettingError
+from amulet.membership_inference.defenses.units import Pass, Unit, unit_of, units_of
+
+
+class _Run(NamedTuple):
+    unit: Unit
+    activations: Tensor
+    edge: GradientEdge
+
+
+class Clipped(NamedTuple):
+    """What came of one step's records."""
+
+    gradients: list[Tensor]
+    """For each weight that needs one, in the order of `PerRecord.weights`: the sum of the clipped gradients."""
+    norms: Tensor
+    """(b,): the L2 norm of each record's gradient before clipping."""
+
+
+class PerRecord:
+    """Gradients of a model record by record.
+
+    Args:
+        model: in training mode; each record's output must depend on that record alone.
+
+    Raises:
+        SettingError: two of the model's modules share a weight.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.units = [unit_of(module) for module in units_of(model)]
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        owned = [id(p) for unit in self.units for p in unit.weights]
+        if len(set(owned)) < len(owned):
+            raise SettingError(
+                f"`model`: modules of {type(model).__name__} share weights, which the norm of a record's gradient "
+                "cannot take apart; give each its own"
+            )
+
+    @contextmanager
+    def recording(self) -> Iterator[list[_Run]]:
+        """Keep what passes the units inside the block; with frozen weights, as in an attack, a pass does not count."""
+        runs: list[_Run] = []
+        handles = [unit.module.register_forward_hook(_keeper(unit, runs), with_kwargs=True) for unit in self.units]
+        try:
+            yield runs
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def clipped(self, losses: Tensor, runs: Sequence[_Run], max_norm: float | None) -> Clipped:
+        """The sum over the records of their gradients, each scaled down to `max_norm` where it is longer.
+
+        Args:
+            losses: (b,) from inside `recording`; a record's gradient is that of its entry.
+            runs: what `recording` kept.
+            max_norm: C of Abadi et al. (CCS 2016), algorithm 1; None: no clipping.
+        """
+        backprops = _gradients(losses.sum(), [run.edge for run in runs])
+        passes: dict[int, list[Pass]] = {}
+        for run, backprop in zip(runs, backprops, strict=True):
+            if backprop is None:
+                continue
+            if len(run.activations) != len(losses):
+                raise SettingError(
+                    f"`model`: {type(run.unit.module).__name__} ran on {len(run.activations)} rows for a batch of "
+                    f"{len(losses)}, so they cannot be told apart by record; give the model one row per record"
+                )
+            passes.setdefault(id(run.unit), []).append(Pass(run.activations, backprop))
+        del backprops
+        with torch.no_grad():
+            squares = torch.zeros_like(losses, dtype=torch.float32)
+            for unit in self.units:
+                if id(unit) in passes:
+                    squares += unit.squared_norms(passes[id(unit)])
+            norms = squares.clamp_min_(0).sqrt_()
+            # As opacus' DPOptimizer does it, the small constant included.
+            factors = torch.ones_like(norms) if max_norm is None else (max_norm / (norms + 1e-6)).clamp_(max=1)
+            found: dict[int, Tensor] = {}
+            for unit in self.units:
+                if id(unit) in passes:
+                    sums = unit.weighted_sum(passes[id(unit)], factors)
+                    found |= {id(weight): total for weight, total in zip(unit.weights, sums, strict=True)}
+        return Clipped([found.get(id(weight), torch.zeros_like(weight)) for weight in self.weights], norms)
+
+
+def _gradients(
+    total: Tensor, places: Sequence[GradientEdge] | Sequence[Tensor], *, retain_graph: bool = False
+) -> tuple[Tensor | None, ...]:
+    """None for the places that `total` does not depend on."""
+    if not places:
+        return ()
+    return torch.autograd.grad(total, places, retain_graph=retain_graph, allow_unused=True)
+
+
+def _keeper(unit: Unit, runs: list[_Run]) -> Any:
+    def keep(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        if not torch.is_grad_enabled() or not any(weight.requires_grad for weight in unit.weights):
+            return
+        if named or len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not isinstance(output, Tensor):
+            raise SettingError(
+                f"`model`: {type(module).__name__} has weights and takes or gives more than one tensor, for which "
+                "per-record gradients are not known; build it from layers that take one and give one"
+            )
+        # The edge, not the tensor: an in-place activation behind the unit would move the tensor on.
+        runs.append(_Run(unit, inputs[0].detach(), get_gradient_edge(output)))
+
+    return keep
+
+
+def check_model(model: nn.Module, x: Tensor, generator: torch.Generator) -> None:
+    """Try per-record gradients out on made-up inputs, so that no gradient goes unseen and no record sees another.
+
+    Args:
+        model: in training mode.
+        x: (n, *shape), made up, at least two of them.
+        generator: for a made-up loss; on the inputs' device.
+
+    Raises:
+        SettingError: the records' gradients do not add up to autograd's, or outputs depend on the rest of the batch.
+    """
+    name = type(model).__name__
+    per_record = PerRecord(model)
+    with torch.enable_grad(), per_record.recording() as runs:
+        logits = model(x).float()
+        losses = (logits * torch.randn(logits.shape, generator=generator, device=x.device)).sum(dim=1)
+    whole = _gradients(losses.sum(), per_record.weights, retain_graph=True)
+    for weight, total, summed in zip(
+        per_record.weights, whole, per_record.clipped(losses, runs, None).gradients, strict=True
+    ):
+        wanted = torch.zeros_like(weight) if total is None else total
+        if not torch.allclose(summed, wanted, rtol=1e-2, atol=1e-3 * (1 + wanted.abs().max().item())):
+            raise SettingError(
+                f"`model`: the records' gradients of {name} do not add up to the batch's, so that some would be "
+                "neither clipped nor noised; build it from layers that torch.nn has, each used by calling it"
+            )
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()  # dropout off
+        with torch.no_grad():
+            together, alone = model(x).float(), torch.cat([model(row).float() for row in x.split(1)])
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not torch.allclose(together, alone, rtol=1e-2, atol=1e-3 * (1 + alone.abs().max().item())):
+        raise SettingError(
+            f"`model`: what {name} answers for a record depends on the other records of the batch, so that no record's "
+            "influence can be bounded"
+        )

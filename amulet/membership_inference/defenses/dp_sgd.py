@@ -1,0 +1,234 @@
+"""DP-SGD (Abadi et al., CCS 2016): clip each record's gradient, add noise, and account for it."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from amulet.core.component import Factory
+from amulet.core.errors import Refused, SettingError, in_range, one_of
+from amulet.datasets.records import Records
+from amulet.membership_inference.defenses.accounting import Accountant, noise_for, spent
+from amulet.membership_inference.defenses.architecture import WithGroupNorm, batch_norms, has_batch_norm
+from amulet.membership_inference.defenses.clipping import PerRecord, check_model
+from amulet.training.hook import Hook, Loss, LossFunction
+from amulet.training.loop import Training
+from amulet.training.workbench import TrainingDefense
+
+Sampling = Literal["poisson", "shuffled"]
+
+
+class DPSGD(TrainingDefense):
+    """Train so that no single record changes the model by much: (epsilon, delta)-differential privacy (paper: PD1).
+
+    Two data sets are neighbours if one has one record more. The training report has `epsilon`, what was spent; it is
+    None, with a warning that says why, unless every step that touches the records is private.
+
+    Args:
+        epsilon: the budget, (0, 1000]; the noise is found that spends at most that. None: `noise_multiplier` is given.
+        delta: the chance that the budget does not hold, below 1/n for n training records. None: n^-1.1.
+        max_grad_norm: the L2 norm to which each record's gradient is clipped.
+        noise_multiplier: standard deviation of the noise in units of `max_grad_norm`. None: found for `epsilon`.
+        batch_size: the expected size of a Poisson batch. None: the recipe's. Noise wants it large.
+        lr: the learning rate of the recipe's optimizer under this defence. None: the recipe's own, which was hardly
+            chosen for clipped and noisy gradients. Where an optimizer is given (`train_private`), its own counts.
+        sampling: `poisson`: each record is in each batch with probability batch_size / n, which the accounting
+            assumes; `shuffled`: every record once per epoch, as is often done; epsilon is then None.
+        accountant: opacus' `rdp`, or `prv`, which is tighter and slower, for epsilon up to 20.
+        batch_norm: `replace` puts GroupNorm in its place, in the undefended victim too; `refuse` stops.
+    """
+
+    risk = "membership_inference"
+    per_record = True
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        loss_function: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        train_loader: DataLoader[Any] | None = None,
+        device: str | torch.device = "cpu",
+        epochs: int = 1,
+        *,
+        epsilon: float | None = 8.0,
+        delta: float | None = None,
+        max_grad_norm: float = 1.0,
+        noise_multiplier: float | None = None,
+        batch_size: int | None = 1024,
+        lr: float | None = 0.01,
+        sampling: Sampling = "poisson",
+        accountant: Accountant = "rdp",
+        batch_norm: Literal["replace", "refuse"] = "replace",
+    ) -> None:
+        super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
+        in_range("epsilon", epsilon, above=0, high=1000, optional=True)
+        in_range("delta", delta, above=0, below=1, optional=True)
+        in_range("max_grad_norm", max_grad_norm, above=0)
+        in_range("noise_multiplier", noise_multiplier, 0, optional=True)
+        in_range("batch_size", batch_size, 1, optional=True)
+        in_range("lr", lr, above=0, optional=True)
+        one_of("sampling", sampling, ("poisson", "shuffled"))
+        one_of("accountant", accountant, ("rdp", "prv"))
+        one_of("batch_norm", batch_norm, ("replace", "refuse"))
+        if (epsilon is None) == (noise_multiplier is None):
+            raise SettingError(
+                "one of `epsilon` and `noise_multiplier` sets the other and must be null, got "
+                f"epsilon {epsilon} and noise_multiplier {noise_multiplier}"
+            )
+        self.epsilon = epsilon
+        self.delta = delta
+        self.max_grad_norm = max_grad_norm
+        self.noise_multiplier = noise_multiplier
+        self.batch_size = batch_size
+        self.lr = lr
+        self.sampling: Sampling = sampling
+        self.accountant: Accountant = accountant
+        self.batch_norm = batch_norm
+
+    def hook(self) -> Hook:
+        """A fresh hook for one training."""
+        return _PrivateSteps(self)
+
+    def tune(self, optimizer: Factory) -> Factory:
+        """The recipe's optimizer with this defence's learning rate."""
+        return optimizer if self.lr is None else optimizer.with_settings(lr=self.lr)
+
+    def adapt(self, architecture: Factory) -> Factory:
+        """The architecture with GroupNorm for BatchNorm; as it is where it has none."""
+        found = has_batch_norm(architecture)
+        if found and self.batch_norm == "refuse":
+            raise Refused(
+                f"`{architecture.path}` has BatchNorm, under which records change each other's gradients; take a model "
+                "without it, or batch_norm=replace, which trains both victims with GroupNorm"
+            )
+        # Where nothing can be seen, models of the wrapper without BatchNorm are as they were.
+        return architecture if found is False or self.batch_norm == "refuse" else WithGroupNorm.of(architecture)
+
+    def train_private(self) -> nn.Module:
+        """Train the model that was given, in place, and return it in eval mode."""
+        return self._train()
+
+
+class _PrivateSteps(Hook):
+    def __init__(self, defense: DPSGD) -> None:
+        self.defense = defense
+        self.samples = 0
+        self.sampling = False
+        """Are the batches drawn here, not by another hook?"""
+
+    def start(self, training: Training) -> None:
+        defense, n = self.defense, len(training.records)
+        expected = min(defense.batch_size or training.batch_size, n)
+        self.rate = expected / n
+        self.per_epoch = max(1, round(n / expected))
+        self.updates_each = max(hook.updates for hook in training.hooks)
+        self.delta = n**-1.1 if defense.delta is None else defense.delta
+        if n > 1 and self.delta >= 1 / n:
+            raise SettingError(
+                f"`delta` must be below 1/n = {1 / n:.3g} for {n} training records, got {self.delta:g}: at 1/n, "
+                "publishing one record at random counts as private"
+            )
+        self._check_model(training)
+        self.per_record = PerRecord(training.model)
+        if defense.noise_multiplier is None:
+            assert defense.epsilon is not None
+            steps = training.epochs * self.per_epoch
+            self.noise = noise_for(defense.epsilon, self.delta, self.rate, steps, defense.accountant, self.updates_each)
+        else:
+            self.noise = defense.noise_multiplier
+        self.generator = (training.stream / defense.name / "noise").generator(training.device)
+
+    def batches(self, training: Training, generator: torch.Generator) -> Iterator[Tensor]:
+        self.sampling = True
+        n = len(training.records)
+        if self.defense.sampling == "shuffled":
+            yield from torch.randperm(n, generator=generator).tensor_split(self.per_epoch)
+            return
+        for _ in range(self.per_epoch):
+            chances = torch.rand(n, generator=generator, dtype=torch.float64)
+            yield (chances < self.rate).nonzero().squeeze(1)
+
+    def backward(self, training: Training, batch: Records, loss: LossFunction) -> Loss:
+        self.samples += training.update == 0
+        weights = self.per_record.weights
+        if len(batch):
+            with self.per_record.recording() as runs:
+                found = loss(batch)
+            sums = self.per_record.clipped(found.values, runs, self.defense.max_grad_norm).gradients
+        else:  # a Poisson sample may have nobody in it; its noise is due all the same
+            found = Loss(torch.zeros(0, device=training.device), torch.zeros(0, 1, device=training.device))
+            sums = [torch.zeros_like(weight) for weight in weights]
+        noise = torch.randn(sum(w.numel() for w in weights), generator=self.generator, device=training.device)
+        noise *= self.noise * self.defense.max_grad_norm
+        expected = self.rate * len(training.records)
+        drawn = noise.split([weight.numel() for weight in weights])
+        for weight, total, part in zip(weights, sums, drawn, strict=True):
+            weight.grad = part.view_as(weight).add_(total).div_(expected).to(weight.dtype)
+        return Loss(found.values.detach(), found.logits.detach())
+
+    def finish(self, training: Training) -> dict[str, Any]:
+        defense = self.defense
+        epsilon = spent(self.noise, self.delta, self.rate, self.samples, defense.accountant, self.updates_each)
+        reasons = self._unaccounted(training)
+        if math.isinf(epsilon):
+            reasons.append("there is no noise (noise_multiplier)")
+        if reasons:
+            training.warnings.append(
+                f"epsilon is null: no differential privacy can be claimed, because {'; '.join(reasons)}. Leave that "
+                "out to have a guarantee"
+            )
+        if defense.lr is None and defense.model is None:
+            training.warnings.append(
+                "DP-SGD trained at the recipe's own learning rate, which was not chosen for it, so its cost in "
+                "accuracy may be overstated: try some values of `lr`"
+            )
+        return {
+            "epsilon": None if reasons else epsilon,
+            "target_epsilon": defense.epsilon,
+            "delta": self.delta,
+            "noise_multiplier": self.noise,
+            "max_grad_norm": defense.max_grad_norm,
+            "sampling": defense.sampling if self.sampling else "another defence's",
+            "sampling_rate": self.rate,
+            "expected_batch_size": self.rate * len(training.records),
+            "steps": self.samples,
+            "updates_per_step": self.updates_each,
+            "accountant": defense.accountant,
+        }
+
+    def _unaccounted(self, training: Training) -> list[str]:
+        """Why the accounting would not cover all that was done with the records."""
+        reasons: list[str] = []
+        if not self.sampling:
+            reasons.append("the batches are another defence's, not drawn by Poisson sampling")
+        elif self.defense.sampling != "poisson":
+            reasons.append("the batches are not drawn by Poisson sampling (sampling=shuffled)")
+        reasons += [f"{name} uses the records without noise" for name in training.side_channels]
+        return reasons
+
+    def _check_model(self, training: Training) -> None:
+        """Refuse what cannot be trained privately, all problems at once, before the first step."""
+        from opacus.validators import ModuleValidator
+
+        model = training.model.train()
+        problems = ModuleValidator.validate(model)
+        if problems:
+            texts = dict.fromkeys(str(problem).split(". ")[0] for problem in problems)
+            raise SettingError(
+                f"`model`: {type(model).__name__} cannot be trained by DP-SGD: {'; '.join(texts)}. "
+                "`opacus.validators.ModuleValidator.fix(model)` replaces such layers"
+            )
+        replaced = getattr(model, "replaced_batch_norms", 0)
+        if replaced and not batch_norms(model):
+            training.warnings.append(
+                f"{replaced} BatchNorm layers are replaced by GroupNorm, in the undefended victim too; compare "
+                "with runs of other defences only if these use GroupNorm as well, or take a model without BatchNorm"
+            )
+        generator = (training.stream / self.defense.name / "check").generator(training.device)
+        x = torch.rand(4, *training.records.shape, generator=generator, device=training.device)
+        with torch.random.fork_rng(devices=[training.device] if training.device.type == "cuda" else []):
+            check_model(model, x, generator)

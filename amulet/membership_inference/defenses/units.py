@@ -1,0 +1,187 @@
+"""Norms and weighted sums of per-record gradients, layer by layer."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
+
+BUDGET = 2**25
+"""Floats that a layer may hold at a time for gradients record by record (128 MiB)."""
+
+Sampler = Callable[[Any, list[Tensor], Tensor], dict[nn.Parameter, Tensor]]
+
+
+class Pass(NamedTuple):
+    """One run of a unit on a batch."""
+
+    activations: Tensor
+    """(b, ...): what entered it."""
+    backprops: Tensor
+    """(b, ...): the gradient of what left it."""
+
+    def rows(self, part: slice) -> "Pass":
+        """Some of the records."""
+        return Pass(self.activations[part], self.backprops[part])
+
+
+class Unit(ABC):
+    """A module with weights of its own."""
+
+    def __init__(self, module: nn.Module, weights: Sequence[nn.Parameter]) -> None:
+        self.module = module
+        self.weights = list(weights)
+
+    @abstractmethod
+    def squared_norms(self, passes: Sequence[Pass]) -> Tensor:
+        """(b,): of each record, the squared norm of its gradient over all passes together."""
+
+    @abstractmethod
+    def weighted_sum(self, passes: Sequence[Pass], factors: Tensor) -> list[Tensor]:
+        """For each weight: the records' gradients times `factors` (b,), summed."""
+
+
+class ProductUnit(Unit):
+    """A layer that multiplies rows by its weight matrix at one or more positions per record: Linear, Conv2d.
+
+    With rows a_t and backprops g_t at positions t of all passes, a record's gradient is sum_t g_t a_t', and its squared
+    norm sum_{s,t} (g_s.g_t)(a_s.a_t) (Goodfellow, 2015; Bu et al., NeurIPS 2022): no gradient is formed where there are
+    few positions.
+    """
+
+    module: nn.Linear | nn.Conv2d
+
+    def squared_norms(self, passes: Sequence[Pass]) -> Tensor:
+        weighty, biased = self._needed()
+        n, (out, into) = len(passes[0].activations), (len(self.module.weight), self.module.weight[0].numel())
+        positions = sum(each.backprops[0].numel() // out for each in passes)
+        gram = positions**2 <= into * out
+        held = positions * (into + out) + (2 * positions**2 if gram else into * out)
+        parts: list[Tensor] = []
+        for part in _parts(n, held):
+            a, g = self._positions([each.rows(part) for each in passes])
+            if positions == 1:
+                lengths = a.square().sum(dim=(1, 2)) if weighty else a.new_zeros(len(a))
+                parts.append(g.square().sum(dim=(1, 2)) * (lengths + biased))
+            elif gram:
+                alike = a @ a.mT if weighty else a.new_zeros(len(a), positions, positions)
+                parts.append(((g @ g.mT) * (alike + biased)).sum(dim=(1, 2)))
+            else:
+                norms = (g.mT @ a).square().sum(dim=(1, 2)) if weighty else a.new_zeros(len(a))
+                parts.append(norms + biased * g.sum(dim=1).square().sum(dim=1))
+        return torch.cat(parts)
+
+    def weighted_sum(self, passes: Sequence[Pass], factors: Tensor) -> list[Tensor]:
+        module = self.module
+        weighty, biased = self._needed()
+        weight, bias = torch.zeros_like(module.weight), torch.zeros(len(module.weight), device=factors.device)
+        for activations, backprops in passes:
+            scaled = backprops.float() * factors.view(-1, *[1] * (backprops.dim() - 1))
+            if isinstance(module, nn.Linear):
+                rows = scaled.flatten(0, -2)
+                if weighty:
+                    weight.addmm_(rows.T, activations.float().flatten(0, -2))
+                bias += rows.sum(dim=0) if biased else 0
+            else:
+                if weighty:
+                    place: Any = (module.stride, module.padding, module.dilation, module.groups)
+                    weight += conv2d_weight(activations.float(), module.weight.shape, scaled, *place)
+                bias += scaled.sum(dim=(0, 2, 3)) if biased else 0
+        return [weight if parameter is module.weight else bias for parameter in self.weights]
+
+    def _needed(self) -> tuple[bool, bool]:
+        return any(w is self.module.weight for w in self.weights), any(w is self.module.bias for w in self.weights)
+
+    def _positions(self, passes: Sequence[Pass]) -> tuple[Tensor, Tensor]:
+        """Rows (b, t, in) and backprops (b, t, out), the positions of all passes one after the other."""
+        module, a, g = self.module, list[Tensor](), list[Tensor]()
+        for entered, left in ((each.activations.float(), each.backprops.float()) for each in passes):
+            if isinstance(module, nn.Linear):
+                a.append(entered.reshape(len(entered), -1, entered.shape[-1]))
+                g.append(left.reshape(len(left), -1, left.shape[-1]))
+            else:
+                unfolded = F.unfold(entered, module.kernel_size, module.dilation, module.padding, module.stride)  # type: ignore[arg-type]
+                a.append(unfolded.mT)
+                g.append(left.flatten(2).mT)
+        return (a[0], g[0]) if len(a) == 1 else (torch.cat(a, dim=1), torch.cat(g, dim=1))
+
+
+class SampledUnit(Unit):
+    """Any other layer: a gradient for each record by opacus' sampler for its kind, or by `torch.func`; in parts."""
+
+    def __init__(self, module: nn.Module, weights: Sequence[nn.Parameter], sampler: Sampler) -> None:
+        super().__init__(module, weights)
+        self.sampler = sampler
+
+    def squared_norms(self, passes: Sequence[Pass]) -> Tensor:
+        norms = [sum(g.flatten(1).square().sum(dim=1) for g in gradients) for _, gradients in self._sampled(passes)]
+        return torch.cat(norms)  # type: ignore[arg-type]  # a sum of at least one tensor
+
+    def weighted_sum(self, passes: Sequence[Pass], factors: Tensor) -> list[Tensor]:
+        sums = [torch.zeros_like(weight) for weight in self.weights]
+        for part, gradients in self._sampled(passes):
+            for total, gradient in zip(sums, gradients, strict=True):
+                total.add_(torch.einsum("b,b...->...", factors[part], gradient))
+        return sums
+
+    def _sampled(self, passes: Sequence[Pass]) -> Iterator[tuple[slice, list[Tensor]]]:
+        for part in _parts(len(passes[0].activations), sum(weight.numel() for weight in self.weights)):
+            totals: dict[int, Tensor] = {}
+            for activations, backprops in (each.rows(part) for each in passes):
+                plain = activations.float() if activations.is_floating_point() else activations
+                for weight, gradient in self.sampler(self.module, [plain], backprops.float()).items():
+                    totals[id(weight)] = totals[id(weight)] + gradient if id(weight) in totals else gradient
+            yield part, [totals[id(weight)] for weight in self.weights]
+
+
+def by_vmap(module: nn.Module, activations: list[Tensor], backprops: Tensor) -> dict[nn.Parameter, Tensor]:
+    """A gradient for each record of a batch, by running the module again on each of them (`torch.func`)."""
+    weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+    rest = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
+
+    def product(weights: dict[str, Tensor], a: Tensor, g: Tensor) -> Tensor:
+        output = torch.func.functional_call(module, {**rest, **weights}, (a.unsqueeze(0),))
+        return (output * g.unsqueeze(0)).sum()
+
+    gradients = torch.func.vmap(torch.func.grad(product), in_dims=(None, 0, 0), randomness="different")(
+        weights, activations[0], backprops
+    )
+    return {p: gradients[name] for name, p in module.named_parameters() if p.requires_grad}
+
+
+def _parts(n: int, each: int) -> Iterator[slice]:
+    """Slices of `n` records that need `each` floats apiece, within `BUDGET`."""
+    size = max(1, math.floor(BUDGET / max(each, 1)))
+    for start in range(0, n, size):
+        yield slice(start, start + size)
+
+
+def units_of(model: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules with weights of their own that need gradients."""
+    if any(p.requires_grad for p in model.parameters(recurse=False)):
+        yield model
+    else:
+        for child in model.children():
+            yield from units_of(child)
+
+
+def unit_of(module: nn.Module) -> Unit:
+    """How to get per-record gradients of a module: in closed form, by opacus, or by `torch.func`."""
+    weights = [p for p in module.parameters() if p.requires_grad]
+    plain_conv = (
+        type(module) is nn.Conv2d
+        and module.groups == 1
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
+    if type(module) is nn.Linear or plain_conv:
+        return ProductUnit(module, weights)
+    if getattr(module, "padding_mode", "zeros") != "zeros":  # opacus' sampler pads with zeros
+        return SampledUnit(module, weights, by_vmap)
+    from opacus.grad_sample import GradSampleModule
+
+    return SampledUnit(module, weights, GradSampleModule.GRAD_SAMPLERS.get(type(module), by_vmap))

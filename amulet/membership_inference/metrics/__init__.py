@@ -1,0 +1,6 @@
+"""What membership inference achieves, in numbers."""
+
+from amulet.membership_inference.metrics.membership import MembershipEvidence, measure
+from amulet.membership_inference.metrics.roc import auc, auc_interval, balanced_accuracy, hits_at_fpr, roc
+
+__all__ = ["MembershipEvidence", "auc", "auc_interval", "balanced_accuracy", "hits_at_fpr", "measure", "roc"]

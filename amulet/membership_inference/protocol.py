@@ -1,0 +1,100 @@
+"""How membership inference is assessed: the victim trained on a random half of a pool, and shadow models on others."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from amulet.core.errors import SettingError
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
+from amulet.datasets.split import stratified_split
+from amulet.membership_inference.attacks import LiRA, MembershipAttack
+from amulet.membership_inference.attacks.shadows import half_split
+from amulet.membership_inference.metrics import MembershipEvidence, measure
+from amulet.training.defense import Defense
+from amulet.training.victim import Scene, Victim
+
+__all__ = ["assess", "check", "default_attack", "measure"]
+
+
+def default_attack(defenses: Sequence[Defense]) -> MembershipAttack:
+    """LiRA with 16 shadow models."""
+    return LiRA()
+
+
+def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """Any recipe can be trained again. With `data`: is the pool as large as asked?"""
+    if data is not None and attack.pool_size is not None and attack.pool_size > len(data.train):
+        raise SettingError(
+            f"`attack.pool_size` must be at most the {len(data.train)} training records, got {attack.pool_size}"
+        )
+
+
+def assess(victim: Victim, attack: MembershipAttack, scene: Scene) -> MembershipEvidence:
+    """Train the victim anew on a random half of the pool, the shadow models on other halves, and score the pool.
+
+    The pool is drawn from the whole training split, whatever part of it the victim and the adversary hold otherwise:
+    members and non-members are equal in number and exchangeable. Pool, halves and streams are the same for both
+    victims; the test split, on which nobody trains, is RMIA's population.
+    """
+    stream = scene.drawing("membership")
+    pool = _pool(attack, scene)
+    inside, outside = half_split(pool.y.cpu(), stream / "victim")
+    members = torch.zeros(len(pool), dtype=torch.bool)
+    members[inside] = True
+    if members.sum() != len(outside) or torch.isin(pool.ids, scene.test_records.ids).any():
+        raise RuntimeError("members, non-members and test split must be disjoint, the first two of equal size")
+    attacked = victim.on(pool.take(inside), "on half of the pool")
+    recipe = victim.recipe if attack.shadow == "same_as_victim" else scene.plain_recipe
+    evidence = attack.run(attacked.logits, recipe, pool, members, scene.test_records, stream, victim=victim.name)
+    report = attacked.trained.report
+    retained = _retained(attacked.trained.arrays, evidence)
+    correct = evidence.correct
+    manifest = {
+        "pool": {"drawn_from": "the training split, of the victim and of the adversary", "digest": pool.digest[:16]},
+        "members": len(inside),
+        "non_members": len(outside),
+        "members_digest": attacked.records.digest[:16],
+        "population": len(scene.test_records),
+        "n_shadow": attack.n_shadow,
+        "shadow": attack.shadow,
+        "shadow_records": len(pool) // 2,
+        "train_accuracy": round(float(correct[evidence.members].mean()), 6),
+        "held_out_accuracy": round(float(correct[~evidence.members].mean()), 6),
+    }
+    if retained is not None:
+        manifest["retained_members"] = int(retained.sum())
+    if isinstance(attack, LiRA):
+        manifest |= {"variance": attack.estimate, "offline": attack.offline, "rmia": attack.rmia}
+    epsilon = None
+    if {"epsilon", "delta"} <= report.keys():
+        epsilon = math.nan if report["epsilon"] is None else float(report["epsilon"])
+        manifest["delta"] = report["delta"]
+    return dataclasses.replace(evidence, retained=retained, epsilon=epsilon, manifest=manifest)
+
+
+def _pool(attack: MembershipAttack, scene: Scene) -> Records:
+    """An even number of training records, stratified: `pool_size`, or all."""
+    records = scene.data.train
+    size = min(attack.pool_size or len(records), len(records))
+    size -= size % 2
+    if size == len(records):
+        return records
+    (chosen,) = stratified_split(records.y.cpu(), [size], scene.drawing("membership", "pool").generator())
+    return records.take(chosen)
+
+
+def _retained(arrays: Mapping[str, np.ndarray], evidence: MembershipEvidence) -> np.ndarray | None:
+    """Members that no defence took out: one that does reports `ids` and, aligned with them, a bool array `removed`."""
+    removed = [arrays[name][gone] for name, gone in _pairs(arrays)]
+    return evidence.members & ~np.isin(evidence.ids, np.concatenate(removed)) if removed else None
+
+
+def _pairs(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    for name, gone in arrays.items():
+        ids = f"{name.removesuffix('removed')}ids"
+        if name.endswith(".removed") and ids in arrays:
+            yield ids, gone.astype(bool)

@@ -1,0 +1,110 @@
+"""What every poisoning attack is."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from amulet.core.component import Attack
+from amulet.core.errors import Refused, SettingError
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.poisoning.attacks.trigger import Trigger
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Training records after an attack, and which of them it changed."""
+
+    records: Records
+    ids: Tensor
+    """(p,) ids of the records that were changed."""
+    which: Tensor
+    """(p,) which trigger each of them carries."""
+
+
+class PoisoningAttack(Attack):
+    """A backdoor: some training records get a trigger and the target label. A subclass writes `triggers_for`.
+
+    Args:
+        dataset: the training records, for `attack()`; the runner gives victims' records to `poison` instead.
+    """
+
+    risk = "poisoning"
+    rate: float
+    target: int
+
+    def __init__(self, dataset: Dataset[Any] | DataLoader[Any] | None = None) -> None:
+        self.dataset = dataset
+        self.poisoned: Poisoned | None = None
+        """What the last attack by hand changed."""
+
+    @abstractmethod
+    def triggers_for(self, records: Records, names: Sequence[str] = ()) -> tuple[Trigger, ...]:
+        """The triggers.
+
+        Args:
+            records: what the adversary knows of the data: it chooses by them, and learns their shape.
+            names: the columns' names, of a table.
+
+        Raises:
+            SettingError: the trigger does not fit the data.
+        """
+
+    def count(self, labels: Tensor) -> int:
+        """How many of the records with these labels (n,) are to be poisoned: `rate` of them, exactly.
+
+        Raises:
+            Refused: there are not as many records of other classes as that, or it is none.
+        """
+        n, others = len(labels), int((labels != self.target).sum())
+        count = round(self.rate * n)
+        if not 0 < count <= others:
+            raise Refused(
+                f"rate={self.rate:g} of {n} records asks for {count} to poison, but {others} are not of the target "
+                f"class {self.target}: at least 1 and at most those can be. Choose another rate or target"
+            )
+        return count
+
+    def poison(self, records: Records, triggers: Sequence[Trigger], stream: Stream) -> Poisoned:
+        """A copy of `records` of which `rate` carry a trigger and the target label.
+
+        Records that are of the target class already are left alone: a label that does not change teaches no
+        backdoor. Several triggers are dealt evenly.
+
+        Raises:
+            Refused: there are not as many records of other classes as `rate` asks for, or it asks for none.
+        """
+        others = (records.y.cpu() != self.target).nonzero().squeeze(1)
+        count = self.count(records.y)
+        chosen = others[torch.randperm(len(others), generator=stream.generator())[:count]]
+        which = torch.arange(count) % len(triggers)
+        x, y = records.x.clone(), records.y.clone()
+        for number, trigger in enumerate(triggers):
+            place = chosen[which == number].to(x.device)
+            x[place] = trigger.on(x[place])
+        y[chosen.to(y.device)] = self.target
+        return Poisoned(records.replace(x=x, y=y), records.ids.cpu()[chosen], which)
+
+    def attack(self) -> Records:
+        """Poison the dataset that was given, which stays as it is; `poisoned` says which records were changed."""
+        if self.dataset is None:
+            raise SettingError(f"`{type(self).__name__}` must be built with a dataset to run `attack()`")
+        records = Records.from_loader(self.dataset)
+        self.poisoned = self.poison(records, self.triggers_for(records), Stream(0) / "attack" / "poisoning")
+        return self.poisoned.records
+
+    def triggered(self, dataset: Dataset[Any] | DataLoader[Any]) -> Records:
+        """Records of other classes than the target with the first trigger and the target label.
+
+        A model's accuracy on them is the attack success rate.
+        """
+        records = Records.from_loader(dataset)
+        records = records.take(records.y != self.target)
+        known = records if self.dataset is None else Records.from_loader(self.dataset)
+        trigger = self.triggers_for(known)[0]
+        return records.replace(x=trigger.on(records.x), y=torch.full_like(records.y, self.target))

@@ -1,0 +1,134 @@
+"""Triggers: some coordinates of an input at fixed values, and how to find some that clean records never show."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from amulet.core.errors import SettingError
+from amulet.datasets.records import Records
+
+Corner = Literal["bottom_right", "bottom_left", "top_left", "top_right"]
+CORNERS: tuple[Corner, ...] = ("bottom_right", "bottom_left", "top_left", "top_right")
+
+_CLOSE = 1 / 512  # half a grey level: nearer values are the same to the eye and to most models
+_PRIOR = 10  # records' worth of belief that a value says nothing of the class
+_COMMON = 0.1  # a value that more of the records have makes a poor signal
+_COLUMNS = 12  # of a wide table, so many columns are tried in combination
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Coordinates of the flattened input and what they are set to."""
+
+    positions: Tensor
+    """(p,) int64."""
+    values: Tensor
+    """(p,) floats in [0, 1]."""
+    name: str
+    """Where and what, for people."""
+
+    def on(self, x: Tensor) -> Tensor:
+        """A copy of inputs (n, *shape), float in [0, 1] or uint8, with the trigger on all of them."""
+        marked = x.clone().flatten(1)
+        marked[:, self.positions.to(x.device)] = self._values(x.dtype).to(x)
+        return marked.reshape(x.shape)
+
+    def present(self, records: Records) -> Tensor:
+        """Which records show it anyway, to half a grey level: (n,) bool, on the CPU."""
+        shown = records.x.flatten(1)[:, self.positions.to(records.x.device)].cpu()
+        values = self._values(shown.dtype)
+        same = shown == values if shown.dtype == torch.uint8 else (shown - values).abs() < _CLOSE
+        return same.all(dim=1)
+
+    def _values(self, dtype: torch.dtype) -> Tensor:
+        return (self.values * 255).round().to(dtype) if dtype == torch.uint8 else self.values
+
+
+def patch(shape: tuple[int, ...], corner: Corner, size: int, margin: int, value: float) -> Trigger:
+    """A square of `size` pixels of one value, `margin` pixels from both edges of a corner, in all channels."""
+    channels, height, width = shape
+    if size + margin > min(height, width):
+        raise SettingError(f"`size` + `margin` must be at most {min(height, width)} for this data, got {size + margin}")
+    vertical, horizontal = corner.split("_")
+    top = margin if vertical == "top" else height - margin - size
+    left = margin if horizontal == "left" else width - margin - size
+    grid = torch.arange(channels * height * width).reshape(shape)
+    positions = grid[:, top : top + size, left : left + size].flatten()
+    return Trigger(positions, torch.full((len(positions),), value), f"{corner} {size}x{size} at {value:g}")
+
+
+def columns(places: Sequence[int], values: Sequence[float], names: Sequence[str] = ()) -> Trigger:
+    """Fixed columns of a table at fixed values."""
+    named = [names[place] if names else f"column {place}" for place in places]
+    text = ", ".join(f"{name}={value:g}" for name, value in zip(named, values, strict=True))
+    return Trigger(torch.tensor(list(places)), torch.tensor(list(values), dtype=torch.float32), text)
+
+
+def unseen(
+    records: Records, target: int, size: int, count: int, places: Sequence[int] = (), names: Sequence[str] = ()
+) -> tuple[Trigger, ...]:
+    """Combinations of extreme values of columns that no record shows and that speak least for the target class.
+
+    Each value, a column's smallest or largest, is scored by the share of the target class among the records that
+    have it; the combinations are tried from the smallest sum on, so that a model that never saw the trigger answers
+    another class. Columns of more than two values are preferred, so that one-hot codes stay valid, and values that
+    few records have. Where every combination tried is in the records, the rarest is taken.
+
+    Args:
+        records: what the adversary knows: a table, (n, features).
+        size: how many columns make a trigger.
+        count: how many triggers, all different.
+        places: the columns to choose from; empty: all.
+    """
+    x = records.inputs().cpu()
+    entries = _extremes(x, records.y.cpu() == target, size, places)
+    shares: list[tuple[float, int]] = []
+    combinations = sorted(_combinations(entries, size), key=lambda some: sum(entry.score for entry in some))
+    for rank, combination in enumerate(combinations):
+        shown = torch.stack([(x[:, entry.place] - entry.value).abs() < _CLOSE for entry in combination]).all(dim=0)
+        shares.append((shown.double().mean().item(), rank))
+        if sum(share == 0 for share, _ in shares) == count:
+            break
+    if len(shares) < count:
+        raise SettingError(f"`triggers` must be at most {len(shares)} for {size} columns of this data, got {count}")
+    chosen = [sorted(combinations[rank], key=lambda entry: entry.place) for _, rank in sorted(shares)[:count]]
+    return tuple(columns([e.place for e in some], [e.value for e in some], names) for some in chosen)
+
+
+class _Extreme(NamedTuple):
+    score: float
+    """Share of the target class among those who have the value, drawn to that of all."""
+    place: int
+    value: float
+
+
+def _extremes(x: Tensor, hits: Tensor, size: int, places: Sequence[int]) -> list[_Extreme]:
+    """The smallest and largest values of the columns worth combining, best first."""
+    ends = x.amin(dim=0), x.amax(dim=0)
+    if not places:
+        places = ((x > ends[0]) & (x < ends[1])).any(dim=0).nonzero().flatten().tolist()
+        places = places if len(places) >= size else range(x.shape[1])
+    if len(places) < size:
+        raise SettingError(f"`size` must be at most the {len(places)} columns of this data, got {size}")
+    prior = hits.double().mean().item()
+    counting = torch.stack([hits, torch.ones_like(hits)]).float()
+    found: list[tuple[float, _Extreme]] = []
+    for end in ends:
+        of_target, of_all = counting @ ((x - end).abs() < _CLOSE).float()
+        scores = ((of_target + _PRIOR * prior) / (of_all + _PRIOR)).tolist()
+        common = (of_all / len(x)).tolist()
+        found += [(common[place], _Extreme(scores[place], place, end[place].item())) for place in places]
+    rare = [entry for share, entry in found if share <= _COMMON]
+    entries = sorted(set(rare if len({entry.place for entry in rare}) >= size else [entry for _, entry in found]))
+    tried = list(dict.fromkeys(entry.place for entry in entries))[: max(_COLUMNS, size)]
+    return [entry for entry in entries if entry.place in tried]
+
+
+def _combinations(entries: Sequence[_Extreme], size: int) -> Iterator[tuple[_Extreme, ...]]:
+    for some in itertools.combinations(entries, size):
+        if len({entry.place for entry in some}) == size:
+            yield some

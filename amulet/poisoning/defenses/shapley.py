@@ -1,0 +1,109 @@
+"""Exact Shapley values of training records for a k-nearest-neighbour classifier (Jia et al., VLDB 2019)."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amulet.core.errors import DataError, in_range
+
+_BLOCK = 1 << 21  # distances held at once: 16 MB for each array of a block
+
+
+def knn_shapley(
+    features: Tensor, labels: Tensor, reference: Tensor, reference_labels: Tensor, k: int = 5
+) -> NDArray[np.float64]:
+    """What each record contributes to a kNN classifier's accuracy on reference records.
+
+    The utility of a set is the mean over the reference records of the share, in k, of their k nearest neighbours
+    in the set that have the right label (Jia et al., VLDB 2019, equation 5; for several reference records their
+    equation 8); the Shapley value of every record follows from one sort of distances (their Theorem 1).
+
+    Squared Euclidean distances are computed in float64 and rounded to as many bits as a 64-bit integer has room for
+    beside a position (39 of the mantissa for 10,000 records: 12 digits). Equal ones are ordered by the position of the
+    record, and records with the same features are always equally far.
+
+    Args:
+        features: (n, d), finite; what is to be valued.
+        labels: (n,) integers.
+        reference: (m, d), finite; what is to be classified.
+        reference_labels: (m,) integers.
+        k: how many neighbours vote, at least 1.
+
+    Returns:
+        (n,) values; their sum is the utility of all records.
+
+    Raises:
+        DataError: features that are not finite, or no records on one side.
+
+    >>> x, y = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([1, 0, 1])
+    >>> knn_shapley(x, y, torch.tensor([[0.0]]), torch.tensor([1]), k=1).round(4).tolist()
+    [0.8333, -0.1667, 0.3333]
+    """
+    in_range("k", k, 1)
+    n, m = len(features), len(reference)
+    if not n or not m:
+        raise DataError(f"kNN-Shapley needs records on both sides, got {n} to value and {m} to value them by")
+    train, tests = _centred(features, reference)
+    known, wanted = _numpy(labels, np.int64), _numpy(reference_labels, np.int64)
+    squares, twins = train.square().sum(dim=1), _twins(train.numpy())
+    bits = max(n - 1, 1).bit_length()
+    low, half = np.uint64((1 << bits) - 1), np.uint64(1 << (bits - 1))
+    position = np.arange(n, dtype=np.uint64)
+    gain, loss = _weights(n, k)
+    values = np.zeros(n)
+    rows = max(1, min(m, _BLOCK // n))
+    for start in range(0, m, rows):
+        block = slice(start, start + rows)
+        distance = torch.addmm(squares, tests[block], train.T, alpha=-2)
+        distance += tests[block].square().sum(dim=1, keepdim=True)
+        key = distance.clamp_(min=0).numpy()
+        key[:, twins[0]] = key[:, twins[1]]
+        order = key.view(np.uint64)  # floats that are not negative sort as their bits do
+        order <<= np.uint64(1)
+        order += half  # rounded, not cut: equal distances that differ by rounding errors stay equal
+        order &= ~low
+        order |= position
+        order.sort(axis=1)
+        order &= low
+        nearest = order.view(np.int64)
+        right = (known[nearest] == wanted[block, None]).astype(np.float64)
+        share = right * gain
+        right *= loss
+        share -= np.cumsum(right[:, ::-1], axis=1)[:, ::-1]
+        values += np.bincount(nearest.ravel(), weights=share.ravel(), minlength=n)
+    return values / m
+
+
+def _weights(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Theorem 1 without its recursion, (n,) each.
+
+    With r_i = 1 where the i-th nearest record has the right label, s_i = gain_i r_i - sum over j >= i of loss_j r_j.
+    """
+    rank = np.arange(1, n + 1, dtype=np.float64)
+    far = rank > k
+    gain = np.where(far, 1 / np.maximum(rank - 1, 1), 1 / k)
+    loss = np.where(far, 1 / np.maximum(rank * (rank - 1), 1), 0.0)
+    return gain, loss
+
+
+def _centred(features: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in float64 around the mean of `features`: squares that cancel lose less. Minus zero becomes zero."""
+    train, tests = (part.detach().cpu().flatten(1).double() + 0.0 for part in (features, reference))
+    if not bool(train.isfinite().all()) or not bool(tests.isfinite().all()):
+        raise DataError("features must be finite for records to be valued by them; the model may have diverged")
+    centre = train.mean(dim=0)
+    return (train - centre).contiguous(), (tests - centre).contiguous()
+
+
+def _twins(rows: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of rows that repeat an earlier row, and of the row that each repeats."""
+    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
+    original = first[which]
+    repeats = np.flatnonzero(original != np.arange(len(rows)))
+    return repeats, original[repeats]
+
+
+def _numpy(values: Tensor, dtype: type[np.int64]) -> NDArray[np.int64]:
+    return values.detach().cpu().numpy().astype(dtype)

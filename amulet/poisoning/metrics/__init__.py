@@ -1,0 +1,5 @@
+"""What poisoned training records do to a model, in numbers."""
+
+from amulet.poisoning.metrics.backdoor import PoisoningEvidence, attack_success_rate, measure, poisoned_accuracy
+
+__all__ = ["PoisoningEvidence", "attack_success_rate", "measure", "poisoned_accuracy"]

@@ -1,0 +1,173 @@
+"""How poisoning is assessed: the victim trains on poisoned records, and meets the trigger on the test split."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amulet.core.errors import SettingError
+from amulet.datasets.base import AmuletDataset
+from amulet.models.inspect import predict
+from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
+from amulet.poisoning.defenses import OutlierRemoval
+from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
+from amulet.training.defense import Defense
+from amulet.training.recipe import Trained
+from amulet.training.victim import Scene, Victim
+
+__all__ = ["assess", "check", "default_attack", "measure"]
+
+
+def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
+    """BadNets with its defaults, whatever the defence."""
+    return BadNets()
+
+
+def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """With `data`: does the target exist, are there enough records to poison, does the trigger fit?"""
+    if data is None:
+        return
+    if attack.target >= data.num_classes:
+        raise SettingError(f"`attack.target` must be a class, 0 to {data.num_classes - 1}, got {attack.target}")
+    attack.count(data.train.y)
+    attack.triggers_for(data.train, data.feature_names)
+
+
+def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEvidence:
+    """Poison the victim's records, train on them by the victim's recipe, and put the trigger on every test record.
+
+    The adversary chooses its triggers by records of its own.
+    """
+    test = scene.test_records
+    triggers = attack.triggers_for(scene.adversary_records, scene.data.feature_names)
+    poisoned = attack.poison(victim.records, triggers, scene.drawing("poisoning"))
+    _verify(poisoned, victim, attack, triggers)
+    deceived = victim.on(poisoned.records, "on poisoned records")
+    inputs = [trigger.on(test.x) for trigger in triggers]
+    with_trigger = [test.replace(x=x) for x in inputs]
+    answers, before = (
+        torch.stack([predict(one.model, records).argmax(dim=1) for records in with_trigger])
+        for one in (deceived, victim)
+    )
+    labels = test.y.cpu()
+    presence = [
+        {"victim": _share(trigger.present(victim.records)), "test": _share(trigger.present(test))}
+        for trigger in triggers
+    ]
+    trained = deceived.trained
+    manifest: dict[str, Any] = {
+        "target": attack.target,
+        "rate": attack.rate,
+        "poisoned_records": len(poisoned.ids),
+        "training_records": len(victim.records),
+        "realised_rate": len(poisoned.ids) / len(victim.records),
+        "triggers": [trigger.name for trigger in triggers],
+        "in_clean_records": presence,
+        "attack_success_rate_by_trigger": [attack_success_rate(row, labels, attack.target) for row in answers],
+        "records_digest": poisoned.records.digest[:16],
+        "training": {
+            name: value for name, value in trained.report.items() if name not in ("losses", "seconds", "warnings")
+        },
+    }
+    removal = _removal(poisoned, trained)
+    if removal:
+        manifest["removal"] = removal
+    return PoisoningEvidence(
+        ids=test.ids,
+        labels=labels,
+        target=attack.target,
+        clean_answers=deceived.logits(test).argmax(dim=1),
+        triggered_answers=answers,
+        unpoisoned_clean_answers=victim.logits(test).argmax(dim=1),
+        unpoisoned_triggered_answers=before,
+        poisoned_ids=poisoned.ids,
+        poisoned_trigger=poisoned.which,
+        manifest=manifest,
+        warnings=(
+            *_warnings(victim, attack, triggers, presence, before, labels),
+            *_training_warnings(victim, deceived),
+        ),
+    )
+
+
+def _share(mask: Tensor) -> float:
+    return mask.double().mean().item()
+
+
+def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger]) -> None:
+    """Exactly the asked number of records changed, none of them of the target class before, all carry a trigger."""
+    before, after = victim.records, poisoned.records
+    changed = (after.x.flatten(1) != before.x.flatten(1)).any(dim=1) | (after.y != before.y)
+    chosen = torch.isin(before.ids, poisoned.ids.to(before.ids.device))
+    marked = torch.stack([trigger.present(after.take(chosen)) for trigger in triggers]).any(dim=0)
+    if (
+        len(poisoned.ids) != attack.count(before.y)
+        or bool((changed != chosen).any())
+        or bool((before.y[chosen] == attack.target).any())
+        or not bool(marked.all())
+    ):
+        raise RuntimeError(f"{attack!r} did not poison what it was asked to: {int(changed.sum())} records changed")
+
+
+def _removal(poisoned: Poisoned, trained: Trained) -> dict[str, float]:
+    """How many of the poisoned records outlier removal took away, beside what chance would have."""
+    name = OutlierRemoval().name
+    if f"{name}.ids" not in trained.arrays:
+        return {}
+    ids, removed = trained.arrays[f"{name}.ids"], trained.arrays[f"{name}.removed"]
+    bad = np.isin(ids, poisoned.ids.numpy())
+    hit = int((bad & removed).sum())
+    return {
+        "removed": int(removed.sum()),
+        "poisoned_removed": hit,
+        "poisoned_kept": int(bad.sum()) - hit,
+        "share_of_poisoned_removed": hit / max(int(bad.sum()), 1),
+        "share_removed": float(removed.mean()),
+    }
+
+
+def _warnings(
+    victim: Victim,
+    attack: PoisoningAttack,
+    triggers: Sequence[Trigger],
+    presence: Sequence[dict[str, float]],
+    before: Tensor,
+    labels: Tensor,
+) -> list[str]:
+    found: list[str] = []
+    for trigger, share in zip(triggers, presence, strict=True):
+        if max(share.values()) > 0:
+            found.append(
+                f"the trigger ({trigger.name}) is in {share['victim']:.2%} of the clean training records and in "
+                f"{share['test']:.2%} of the test records: what it brings about there is no backdoor. Choose another "
+                "place or value (attack.value, attack.corner, attack.margin; attack.columns, attack.values)"
+            )
+    obeyed = attack_success_rate(before, labels, attack.target)
+    if obeyed > 0.5:
+        found.append(
+            f"{victim.name}: without any poisoning the model answers class {attack.target} for {obeyed:.0%} of the "
+            "triggered records: attack_success_rate is not the backdoor's doing. Choose another trigger or "
+            "attack.target"
+        )
+    if not bool((labels != attack.target).any()):
+        found.append(
+            "every test record is of the target class: attack_success_rate is not defined. Change attack.target"
+        )
+    return found
+
+
+def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:
+    """What training on the poisoned records said that training on the clean ones did not, and classes removed whole."""
+    known = victim.trained.report.get("warnings", ())
+    found = [f"{deceived.name}: {text}" for text in deceived.trained.report.get("warnings", ()) if text not in known]
+    for one in (victim, deceived):
+        counts = one.trained.report.get("outlier_removal", {"classes_before": [], "classes_after": []})
+        both = zip(counts["classes_before"], counts["classes_after"], strict=True)
+        gone = [str(label) for label, (before, after) in enumerate(both) if before and not after]
+        if gone:
+            found.append(
+                f"{one.name}: outlier removal left no training record of class {', '.join(gone)}. Lower defense.percent"
+            )
+    return found

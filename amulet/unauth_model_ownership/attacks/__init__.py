@@ -1,0 +1,6 @@
+"""How models are stolen."""
+
+from amulet.unauth_model_ownership.attacks.base import ExtractionAttack, Oracle
+from amulet.unauth_model_ownership.attacks.model_extraction import ModelExtraction
+
+__all__ = ["ExtractionAttack", "ModelExtraction", "Oracle"]

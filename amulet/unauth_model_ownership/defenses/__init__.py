@@ -1,0 +1,15 @@
+"""Defences against unauthorized model ownership."""
+
+from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
+from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
+from amulet.unauth_model_ownership.defenses.watermark import WatermarkNN
+
+__all__ = [
+    "Judgement",
+    "OwnershipDefense",
+    "TriggerSet",
+    "TriggerVerifier",
+    "Verifier",
+    "WatermarkNN",
+    "match_p_value",
+]

@@ -1,0 +1,95 @@
+"""Watermark triggers: inputs like no record's, with random labels that only the owner knows."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.models.inspect import predict
+from amulet.unauth_model_ownership.defenses.base import Judgement, Verifier
+
+
+@dataclass(frozen=True)
+class TriggerSet:
+    """Triggers and the classes that a marked model gives them."""
+
+    x: Tensor
+    """(k, *shape): as the records they are made for, float32 in [0, 1] or uint8 in 0..255."""
+    y: Tensor
+    """(k,) int64, in [0, classes)."""
+    classes: int
+
+    @classmethod
+    def draw(cls, count: int, like: Records, classes: int, stream: Stream) -> "TriggerSet":
+        """Draw a set: the same for the same count, shape, type of input and stream, whatever the records are.
+
+        Inputs are abstract patterns for images, uniform noise over all columns for tables: on one-hot columns no
+        record looks like that. Labels are uniform and independent of everything, so that a model that has not seen
+        them matches each with probability 1 / classes whatever it answers: this makes the p-value exact.
+        """
+        generator = (stream / "inputs").generator()
+        shape = like.shape
+        x = _patterns(count, shape, generator) if len(shape) == 3 else torch.rand(count, *shape, generator=generator)
+        if like.x.dtype == torch.uint8:
+            x = (x * 255).round().to(torch.uint8)
+        y = torch.randint(classes, (count,), generator=(stream / "labels").generator())
+        return cls(x, y, classes)
+
+    def records(self, like: Records, repeats: int, stream: Stream) -> Records:
+        """The set `repeats` times over, as made-up records; sensitive attributes are drawn from those of `like`."""
+        total = repeats * len(self.x)
+        drawn = torch.randint(len(like), (total,), generator=(stream / "attributes").generator())
+        device = like.x.device
+        return Records(
+            self.x.repeat(repeats, *[1] * (self.x.dim() - 1)).to(device),
+            self.y.repeat(repeats).to(device),
+            like.z[drawn.to(device)],
+            -1 - torch.arange(total, device=device),
+            like.attributes,
+        )
+
+    def matches(self, model: nn.Module) -> Tensor:
+        """(k,) bool: the triggers that the model gives the owner's labels."""
+        return predict(model, Records.of(self.x, self.y)).argmax(dim=1) == self.y
+
+
+def _patterns(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Smooth random colour patterns (count, channels, height, width) that fill the range [0, 1]."""
+    channels, height, width = shape
+    coarse = torch.rand(count, channels, 5, 5, generator=generator)
+    x = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)
+    low, high = x.flatten(1).amin(dim=1), x.flatten(1).amax(dim=1)
+    return (x - low.view(-1, 1, 1, 1)) / (high - low).clamp_min(1e-6).view(-1, 1, 1, 1)
+
+
+def match_p_value(matches: int, triggers: int, classes: int) -> float:
+    """P[Binomial(triggers, 1 / classes) >= matches]: how often a model without the mark does as well, in [0, 1].
+
+    >>> match_p_value(0, 100, 2), match_p_value(3, 3, 2)
+    (1.0, 0.125)
+    """
+    from scipy.special import betainc
+
+    return float(betainc(matches, triggers - matches + 1, 1 / classes)) if matches else 1.0
+
+
+class TriggerVerifier(Verifier):
+    """Asks a suspect for the triggers' classes and counts; needs nothing but its answers."""
+
+    def __init__(self, triggers: TriggerSet, *, embedded: bool, warnings: tuple[str, ...] = ()) -> None:
+        n, classes = len(triggers.x), triggers.classes
+        super().__init__(
+            {"triggers": n, "chance": 1 / classes, "embedded": embedded},
+            {"x": triggers.x.numpy(), "y": triggers.y.numpy()},
+            warnings,
+        )
+        self.triggers = triggers
+
+    def judge(self, suspect: nn.Module) -> Judgement:
+        """The share of triggers that the suspect gives the owner's labels, and how likely that is by chance."""
+        n = len(self.triggers.x)
+        matches = int(self.triggers.matches(suspect).sum())
+        return Judgement(match_p_value(matches, n, self.triggers.classes), matches / n, n)

@@ -1,0 +1,119 @@
+"""Watermarking by a trigger set (Adi et al., USENIX Security 2018)."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from amulet.core.component import code_digest
+from amulet.core.errors import SettingError, in_range
+from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
+from amulet.models.inspect import predict
+from amulet.training.defense import Prepared
+from amulet.training.recipe import Recipe
+from amulet.training.victim import Scene, Victim
+from amulet.training.workbench import TrainingDefense
+from amulet.unauth_model_ownership.defenses.base import OwnershipDefense
+from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
+
+_LARGE_SHARE = 0.25  # Adi et al. have 2 %
+
+
+class WatermarkNN(OwnershipDefense, TrainingDefense):
+    """Train on a secret trigger set too, and recognise copies by their answers to it (paper: SD4).
+
+    Triggers and their random labels follow from the model's random stream, so they can be rebuilt, and are stored with
+    the model. A suspect's matches are judged against chance: p = P[Binomial(triggers, 1 / classes) >= matches].
+
+    Args:
+        triggers: how many; the paper's authors and Adi et al. use 100.
+        repeats: how often each stands among the training records, so that every batch holds some. Adi et al. put two
+            into each batch of 100: each trigger about ten times an epoch.
+        alpha: suspects with a p-value of at most this are flagged, (0, 1).
+    """
+
+    stage = "before"
+    per_record = True  # triggers follow from the stream; of the records they take nothing but sensitive attributes
+    score_metric = "watermark_accuracy"
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        loss_function: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        train_loader: DataLoader[Any] | None = None,
+        device: str | torch.device = "cpu",
+        epochs: int = 1,
+        *,
+        triggers: int = 100,
+        repeats: int = 10,
+        alpha: float = 0.01,
+    ) -> None:
+        super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
+        in_range("triggers", triggers, 1)
+        in_range("repeats", repeats, 1)
+        in_range("alpha", alpha, above=0, below=1)
+        self.triggers = triggers
+        self.repeats = repeats
+        self.alpha = alpha
+        self.trigger_set: TriggerSet | None = None
+        """The mark that the last `watermark()` left."""
+
+    def describe(self) -> dict[str, Any]:
+        """As of any component; the code that draws the triggers counts too."""
+        return {**super().describe(), "triggers_code": code_digest(TriggerSet.__module__)}
+
+    def draw(self, like: Records, classes: int, stream: Stream) -> TriggerSet:
+        """The trigger set of the model of that stream."""
+        return TriggerSet.draw(self.triggers, like, classes, stream / self.name)
+
+    def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
+        """Append the trigger set, `repeats` times."""
+        drawn = self.draw(records, recipe.num_classes, stream)
+        marked = drawn.records(records, self.repeats, stream / self.name)
+        share = len(marked) / (len(records) + len(marked))
+        report = {"triggers": self.triggers, "trigger_share": share}
+        arrays = {"x": drawn.x.numpy(), "y": drawn.y.numpy()}
+        return Prepared(records.concat(marked), report, arrays)
+
+    def verifier(self, owner: Victim, scene: Scene) -> TriggerVerifier:
+        """Ask for the triggers that the owner's model was trained on, or would have been."""
+        classes, stored = scene.data.num_classes, owner.trained.arrays
+        embedded = f"{self.name}.x" in stored
+        if embedded:
+            x, y = (torch.from_numpy(stored[f"{self.name}.{part}"]) for part in "xy")
+            asked = TriggerSet(x, y, classes)
+        else:
+            asked = self.draw(owner.records, classes, owner.stream)
+        share = owner.trained.report.get("trigger_share", 0.0)
+        warning = (
+            f"{owner.name}: the watermark's triggers are {share:.0%} of what is trained on, which costs accuracy for "
+            f"no firmer mark: lower defense.repeats ({self.repeats} now)"
+        )
+        warnings = (warning,) if share > _LARGE_SHARE else ()
+        return TriggerVerifier(asked, embedded=embedded, warnings=warnings)
+
+    def check(self, data: AmuletDataset) -> None:
+        """Refuse trigger sets so small that not even all of them matching is beyond chance."""
+        best = match_p_value(self.triggers, self.triggers, data.num_classes)
+        if best > self.alpha:
+            raise SettingError(
+                f"`defense.triggers` must be enough to reach `alpha`: with {self.triggers} of {data.num_classes} "
+                f"classes the smallest p-value is {best:.3g}, above {self.alpha:g}"
+            )
+
+    def watermark(self) -> nn.Module:
+        """Train the model that was given on its loader's records and a trigger set, in place.
+
+        It goes on from the weights that it has; `trigger_set` then holds the mark.
+        """
+        if self.model is None or self.train_loader is None:
+            return self._train()  # which says what is missing
+        records, stream = Records.from_loader(self.train_loader), Stream(0) / "by hand"
+        classes = predict(self.model.to(self.device), records.take(torch.arange(1))).shape[1]
+        self.trigger_set = self.draw(records, classes, stream)
+        return self._train(records.concat(self.trigger_set.records(records, self.repeats, stream / self.name)))

@@ -1,0 +1,26 @@
+"""What is stolen of a model, and what its owner can prove, in numbers."""
+
+from amulet.unauth_model_ownership.metrics.evidence import OwnershipEvidence, Verification
+from amulet.unauth_model_ownership.metrics.extraction import (
+    agreement_and_correct,
+    confusion,
+    correct_fidelity,
+    evaluate_extraction,
+    fidelity,
+    fidelity_kappa,
+    kappa_interval,
+)
+from amulet.unauth_model_ownership.metrics.measurement import measure
+
+__all__ = [
+    "OwnershipEvidence",
+    "Verification",
+    "agreement_and_correct",
+    "confusion",
+    "correct_fidelity",
+    "evaluate_extraction",
+    "fidelity",
+    "fidelity_kappa",
+    "kappa_interval",
+    "measure",
+]

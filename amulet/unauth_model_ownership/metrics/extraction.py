@@ -1,0 +1,110 @@
+"""How true a stolen model is to the victim."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from amulet.core.evidence import clopper_pearson
+from amulet.datasets.records import Records
+from amulet.models.inspect import predict
+
+
+def fidelity(victim: Tensor, stolen: Tensor) -> float:
+    """Share of records on which both give the same class, in [0, 1]; higher is worse for the victim.
+
+    The mean of 1[f(x) = g(x)] over answers (n,) each (Jagielski et al., USENIX Security 2020; paper, Section 4.1).
+
+    >>> fidelity(torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 0]))
+    0.75
+    """
+    return _share(victim == stolen)
+
+
+def correct_fidelity(victim: Tensor, stolen: Tensor, labels: Tensor) -> float:
+    """Share of right answers among those on which both agree, in [0, 1]; NaN where they never do.
+
+    P(f(x) = y | f(x) = g(x)): what the paper's text defines and its Tables 4 and 7 show as Fid_corr.
+    """
+    agree = victim == stolen
+    return _share(victim[agree] == labels[agree])
+
+
+def agreement_and_correct(victim: Tensor, stolen: Tensor, labels: Tensor) -> float:
+    """Share of records on which both agree and are right, in [0, 1]; higher is worse for the victim.
+
+    P(f(x) = g(x) = y): what the paper's Table 8 shows under the name of Fid_corr.
+    """
+    return _share((victim == stolen) & (victim == labels))
+
+
+def _share(hits: Tensor) -> float:
+    return hits.double().mean().item()  # NaN for none
+
+
+def confusion(victim: Tensor, stolen: Tensor, classes: int) -> Tensor:
+    """How often the victim said i and the stolen model j, (classes, classes) int64."""
+    return (victim * classes + stolen).bincount(minlength=classes**2).reshape(classes, classes)
+
+
+def fidelity_kappa(victim: Tensor, stolen: Tensor, classes: int) -> float:
+    """Agreement beyond chance, at most 1; 0 is what two models that know nothing of each other come to.
+
+    Cohen's kappa (Cohen, 1960): (p_o - p_e) / (1 - p_e), with p_o the fidelity and p_e what the shares of each class
+    in either's answers give by chance. NaN where both answer one and the same class always: chance is 1 then.
+
+    >>> fidelity_kappa(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 0]), classes=2)
+    0.5
+    """
+    return kappa_interval(victim, stolen, classes)[0]
+
+
+def kappa_interval(victim: Tensor, stolen: Tensor, classes: int) -> tuple[float, float, float]:
+    """Kappa and its 95 % interval by the large-sample standard error (Fleiss, Cohen and Everitt, 1969, eq. 13).
+
+    Where they agree on every record that error is 0: the interval then is what Clopper and Pearson's of p_o implies.
+    """
+    counts = confusion(victim, stolen, classes).double()
+    p = counts / len(victim)
+    mine, theirs = p.sum(dim=1), p.sum(dim=0)
+    observed, chance = counts.diagonal().sum().item() / len(victim), (mine @ theirs).item()
+    if 1 - chance < 1e-12:
+        return math.nan, math.nan, math.nan
+    kappa = (observed - chance) / (1 - chance)
+    if observed == 1:
+        return 1.0, (clopper_pearson(len(victim), len(victim))[0] - chance) / (1 - chance), 1.0
+    both = mine.unsqueeze(0) + theirs.unsqueeze(1)  # [i, j]: share of j in the rows, of i in the columns
+    weight = p * (1 - observed) ** 2 * both.square()
+    weight.fill_diagonal_(0)
+    agreeing = p.diagonal() * ((1 - chance) - (mine + theirs) * (1 - observed)).square()
+    spread = agreeing.sum().item() + weight.sum().item() - (observed * chance - 2 * chance + observed) ** 2
+    error = math.sqrt(max(spread, 0.0) / len(victim)) / (1 - chance) ** 2
+    return kappa, kappa - 1.959964 * error, min(kappa + 1.959964 * error, 1.0)
+
+
+def evaluate_extraction(
+    target_model: nn.Module,
+    attack_model: nn.Module,
+    test_loader: DataLoader[Any] | Records,
+    device: str | torch.device = "cpu",
+) -> dict[str, float]:
+    """How true `attack_model` is to `target_model` on the records of a loader (paper, Figure 1).
+
+    Returns:
+        `target_test_accuracy`, `stolen_test_accuracy`, `fidelity`, `correct_fidelity`, `agreement_and_correct` and
+        `fidelity_kappa`, as fractions.
+    """
+    records = Records.from_loader(test_loader)
+    labels = records.y.cpu()
+    logits = predict(target_model.to(device), records)
+    victim, stolen = logits.argmax(dim=1), predict(attack_model.to(device), records).argmax(dim=1)
+    return {
+        "target_test_accuracy": _share(victim == labels),
+        "stolen_test_accuracy": _share(stolen == labels),
+        "fidelity": fidelity(victim, stolen),
+        "correct_fidelity": correct_fidelity(victim, stolen, labels),
+        "agreement_and_correct": agreement_and_correct(victim, stolen, labels),
+        "fidelity_kappa": fidelity_kappa(victim, stolen, logits.shape[1]),
+    }

@@ -1,0 +1,149 @@
+"""How ownership is assessed: the victim is queried with the adversary's records, and its owner looks for copies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amulet.core.component import Factory
+from amulet.core.errors import SettingError
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
+from amulet.models.inspect import predict
+from amulet.training.defense import Defense
+from amulet.training.recipe import Recipe, Trained
+from amulet.training.victim import Scene, Victim
+from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
+from amulet.unauth_model_ownership.defenses import OwnershipDefense
+from amulet.unauth_model_ownership.metrics import (
+    OwnershipEvidence,
+    Verification,
+    fidelity,
+    fidelity_kappa,
+    measure,
+)
+from amulet.unauth_model_ownership.suspects import stolen_stream, suspects_of, verify
+
+__all__ = ["assess", "check", "default_attack", "measure"]
+
+
+def default_attack(defenses: Sequence[Defense]) -> ExtractionAttack:
+    """Model extraction over all of the adversary's records."""
+    return ModelExtraction()
+
+
+def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """Can the stolen model be built, the budget be spent, and ownership be verified on this data?"""
+    if attack.architecture:
+        Factory(attack.architecture).load()
+    if data is None:
+        return
+    budgets = [getattr(attack, "queries", None) or 0, *(attack.query_curve or [])]
+    if max(budgets) >= len(data.train):
+        raise SettingError(
+            f"`attack.queries` must be less than the {len(data.train)} training records, of which the adversary owns a "
+            f"part; got {max(budgets)}"
+        )
+    for defense in defenses:
+        if isinstance(defense, OwnershipDefense):
+            defense.check(data)
+
+
+def assess(victim: Victim, attack: ExtractionAttack, scene: Scene) -> OwnershipEvidence:
+    """Steal the victim's model; where a defence verifies ownership, have it judge copies and independent models."""
+    owned, test = scene.adversary_records, scene.test_records
+    if torch.isin(owned.ids, torch.cat([victim.records.ids, test.ids])).any():
+        raise RuntimeError("the adversary's records are among the victim's or the test split's")
+    oracle, stream = Oracle(victim.logits), stolen_stream(scene)
+    bought = attack.query(oracle, owned, stream)
+    if torch.isin(bought.ids, torch.cat([victim.records.ids, test.ids])).any():
+        raise RuntimeError(f"{attack!r} queries the victim with its own records or with the test split")
+    recipe = attack.recipe(scene.plain_recipe)
+    recipe.try_out(owned)
+    stealing = recipe.changed(objective=attack.objective)
+    stolen = stealing.produce(bought, stream, f"steal {victim.name}")
+    # An independent model, beside which fidelity means something: only its teacher is another.
+    told = owned if len(bought) == len(owned) else bought.replace(targets=None)
+    independent = recipe.produce(told, scene.drawing("independent", 0), "independent model")
+    curve = _curve(victim, attack, bought, stealing, scene)
+    answers, classes = victim.logits(test).argmax(dim=1), scene.data.num_classes
+    verifications, manifest, warnings = _verifications(victim, attack, bought, scene)
+    return OwnershipEvidence(
+        victim=victim.name,
+        num_classes=classes,
+        ids=test.ids,
+        labels=test.y.cpu(),
+        victim_answers=answers,
+        stolen_answers=_answers(stolen, test),
+        independent_answers=_answers(independent, test),
+        majority=int(owned.y.bincount().argmax()),
+        curve=curve,
+        verifications=verifications,
+        manifest={
+            "queries": oracle.queries,
+            "adversary_records": len(owned),
+            "objective": attack.objective,
+            "stolen": _summary(stolen),
+            "independent": _summary(independent),
+            **({"query_curve": {b: _true_to(answers, a, test, classes) for b, a in curve.items()}} if curve else {}),
+            **({"verification": manifest} if manifest else {}),
+        },
+        warnings=warnings,
+    )
+
+
+def _answers(trained: Trained, records: Records) -> Tensor:
+    return predict(trained.model, records).argmax(dim=1)
+
+
+def _true_to(victim: Tensor, stolen: Tensor, test: Records, classes: int) -> dict[str, float]:
+    return {
+        "fidelity": fidelity(victim, stolen),
+        "fidelity_kappa": fidelity_kappa(victim, stolen, classes),
+        "stolen_test_accuracy": fidelity(stolen, test.y.cpu()),
+    }
+
+
+def _summary(trained: Trained) -> dict[str, Any]:
+    return {name: trained.report[name] for name in ("records", "epochs", "loss", "accuracy")}
+
+
+def _curve(
+    victim: Victim, attack: ExtractionAttack, bought: Records, recipe: Recipe, scene: Scene
+) -> dict[str, Tensor]:
+    """Answers of models stolen with parts of what was bought, each part within the larger ones."""
+    budgets = sorted(set(attack.query_curve or []))
+    if not budgets:
+        return {}
+    if budgets[-1] > len(bought):
+        raise SettingError(f"`attack.query_curve` must be at most {len(bought)}, what is queried; got {budgets[-1]}")
+    order = torch.randperm(len(bought), generator=scene.drawing("query_curve").generator())
+    stolen = recipe.produce_many(
+        [bought.take(order[:budget].sort().values) for budget in budgets],
+        [stolen_stream(scene)] * len(budgets),
+        f"steal {victim.name} with fewer queries",
+    )
+    return {str(b): _answers(trained, scene.test_records) for b, trained in zip(budgets, stolen, strict=True)}
+
+
+def _verifications(
+    victim: Victim, attack: ExtractionAttack, bought: Records, scene: Scene
+) -> tuple[tuple[Verification, ...], dict[str, Any], tuple[str, ...]]:
+    defenses = [d for d in scene.defenses if isinstance(d, OwnershipDefense)]
+    if not defenses:
+        return (), {}, ()
+    suspects = suspects_of(victim, bought, attack, scene)
+    found: list[Verification] = []
+    manifest: dict[str, Any] = {"suspects": {kind: len(models) for kind, models in suspects.items()}}
+    warnings: list[str] = []
+    for defense in defenses:
+        verification, verifier = verify(defense, victim, suspects, scene)
+        found.append(verification)
+        warnings += verifier.warnings
+        manifest[defense.name] = {
+            "alpha": defense.alpha,
+            "flagged": {kind: verification.flagged(kind)[0] for kind in suspects},
+            **verifier.manifest,
+        }
+    return tuple(found), manifest, tuple(warnings)

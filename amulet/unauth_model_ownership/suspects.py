@@ -1,0 +1,103 @@
+"""Populations of models that an ownership defence is judged on."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from amulet.core.stream import Stream
+from amulet.datasets.records import Records
+from amulet.models.inspect import evaluating
+from amulet.training.loop import train
+from amulet.training.recipe import Recipe
+from amulet.training.victim import Scene, Victim
+from amulet.unauth_model_ownership.attacks.base import ExtractionAttack
+from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
+from amulet.unauth_model_ownership.metrics.evidence import Verification
+
+Suspects = Mapping[str, Sequence[nn.Module]]
+"""Models by kind: `exact_copy`, `fine_tuned`, `stolen`, `independent`."""
+
+
+def stolen_stream(scene: Scene, number: int = 0) -> Stream:
+    """The stream of the run's stolen model (0) and of those beside it; the same for both victims."""
+    return scene.drawing("model_extraction", *([number] if number else []))
+
+
+def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, scene: Scene) -> Suspects:
+    """All suspects of one victim: copies of its model, and models that have nothing to do with it.
+
+    Args:
+        bought: what the run's stolen model is trained on; the other stolen models learn from the same answers, with
+            other initial weights and batches.
+    """
+    name, recipe = victim.name, attack.recipe(scene.plain_recipe)
+    stolen = recipe.changed(objective=attack.objective).fit_many(
+        [bought] * attack.suspects,
+        [stolen_stream(scene, number) for number in range(attack.suspects)],
+        f"stolen models of {name}",
+    )
+    independent = recipe.fit_many(
+        [scene.adversary_records] * attack.independents,
+        [scene.drawing("independent", number) for number in range(attack.independents)],
+        "independent models",
+    )
+    return {
+        "exact_copy": [copy.deepcopy(victim.model)],
+        "fine_tuned": _fine_tuned(victim, recipe, attack, scene),
+        "stolen": stolen,
+        "independent": independent,
+    }
+
+
+def _fine_tuned(victim: Victim, recipe: Recipe, attack: ExtractionAttack, scene: Scene) -> list[nn.Module]:
+    """Copies that the adversary trained on, each on a random half of its records with their true labels."""
+    records, runtime, copies = scene.adversary_records, scene.runtime, []
+    with runtime.reporter.stage(f"fine-tuned copies of {victim.name}", attack.suspects, "model") as stage:
+        for number in range(attack.suspects):
+            stream = scene.drawing("fine_tuning", number)
+            half = torch.randperm(len(records), generator=(stream / "records").generator())[: (len(records) + 1) // 2]
+            model = copy.deepcopy(victim.model)
+            train(
+                model,
+                records.take(half.sort().values),
+                optimizer=recipe.optimizer,
+                epochs=attack.fine_tune_epochs,
+                batch_size=recipe.batch_size,
+                stream=stream,
+                device=runtime.device,
+                precision=recipe.precision,
+                label=f"fine-tuned copy of {victim.name}",
+            )
+            copies.append(model.eval())
+            stage.advance(1)
+    return copies
+
+
+def verify(
+    defense: OwnershipDefense, victim: Victim, suspects: Suspects, scene: Scene
+) -> tuple[Verification, Verifier]:
+    """Judge every suspect by a verification that was set up before any of them was looked at."""
+    verifier = defense.verifier(victim, scene)
+    judged: dict[str, list[Judgement]] = {}
+    total = sum(map(len, suspects.values()))
+    with scene.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
+        for kind, models in suspects.items():
+            judged[kind] = []
+            for model in models:
+                with evaluating(model):
+                    judged[kind].append(verifier.judge(model))
+                stage.advance(1)
+    verification = Verification(
+        defense=defense.name,
+        alpha=defense.alpha,
+        applied=defense.stage == "after" or defense.name in [d.name for d in victim.recipe.defenses],
+        p_values={kind: np.array([j.p_value for j in found]) for kind, found in judged.items()},
+        scores={kind: np.array([j.score for j in found]) for kind, found in judged.items()},
+        score_metric=defense.score_metric,
+        trials=judged["exact_copy"][0].trials,
+        details=verifier.arrays,
+    )
+    return verification, verifier

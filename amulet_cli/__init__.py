@@ -1,0 +1,1 @@
+"""The `amulet` command: composes configurations, calls the library, writes results."""

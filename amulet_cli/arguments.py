@@ -1,0 +1,117 @@
+"""What stands on the command line after `run` or `validate`: Hydra's flags and overrides."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amulet_cli.errors import UsageError, alike
+from amulet_cli.settings import SETTINGS
+
+_PLAIN = {"-m": "--multirun", "-r": "--run", "--resolve": "--resolve", "--hydra-help": "--hydra-help"}
+_VALUED = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-cn": "--config-name", "-i": "--info"}
+_FLAGS = (*_PLAIN.values(), *_VALUED.values())
+_INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_ASKING = ("--cfg", "--info", "--hydra-help")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Flags by their long names, and overrides in the form that Hydra takes."""
+
+    flags: dict[str, str]
+    overrides: tuple[str, ...]
+
+    @property
+    def multirun(self) -> bool:
+        """Whether `-m` was given; an experiment can make a sweep without it."""
+        return "--multirun" in self.flags
+
+    @property
+    def asking(self) -> bool:
+        """Whether Hydra shall show something instead of running anything."""
+        return any(flag in self.flags for flag in _ASKING)
+
+    @property
+    def config_dir(self) -> Path | None:
+        """The user's folder of options."""
+        return Path(self.flags["--config-dir"]) if "--config-dir" in self.flags else None
+
+    @property
+    def config_name(self) -> str:
+        """The configuration to start from."""
+        return self.flags.get("--config-name", "config")
+
+    def for_hydra(self) -> list[str]:
+        """Flags first: Hydra's parser takes the overrides only in one piece."""
+        flags = [word for flag, value in self.flags.items() for word in ((flag, value) if value else (flag,))]
+        return [*flags, *self.overrides]
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Sort the words; raise `UsageError` on one that is neither a flag nor an override."""
+    flags: dict[str, str] = {}
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            overrides.append(_rewritten(word))
+            continue
+        flag, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        flag = _PLAIN.get(flag) or _VALUED.get(flag) or flag
+        if flag not in _FLAGS:
+            raise _unknown(word, flag)
+        flags[flag] = value or _value(flag, rest)
+    if "--config-dir" in flags:
+        flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
+    return Arguments(flags, tuple(overrides))
+
+
+def user_folder(name: str) -> Path:
+    """The folder that `--config-dir` names; `UsageError` if there is none."""
+    folder = Path(name).expanduser().resolve()
+    if name and folder.is_dir():
+        return folder
+    near = [p.name for p in folder.parent.glob("*/")] if name and folder.parent.is_dir() else []
+    state = "a file" if folder.is_file() else "not there"
+    raise UsageError(
+        f"`--config-dir` must be a folder, {name} is {state}"
+        if name
+        else "`--config-dir` must be followed by a folder",
+        where=str(folder) if name else None,
+        meant=[f"--config-dir {other}" for other in alike(folder.name, near)],
+    )
+
+
+def _value(flag: str, rest: Iterator[str]) -> str:
+    if flag in _PLAIN.values():
+        return ""
+    value = next(rest, "")
+    if flag == "--info" and value not in _INFOS:
+        raise UsageError(
+            "`--info` must be followed by what to show", expected=", ".join(_INFOS), meant=alike(value, _INFOS)
+        )
+    if not value or value.startswith("-"):
+        raise UsageError(f"`{flag}` must be followed by a value")
+    return value
+
+
+def _unknown(word: str, flag: str) -> UsageError:
+    name = flag.lstrip("-").replace("-", "_")
+    if name in SETTINGS:
+        return UsageError(
+            f"`{word}` is no flag: settings are given as key=value", meant=[f"{name}={word.partition('=')[2] or '...'}"]
+        )
+    return UsageError(f"`{word}` is no flag of this command", meant=alike(flag, _FLAGS), try_="amulet run --help")
+
+
+def _rewritten(word: str) -> str:
+    """A few words that read better than what Hydra wants to hear.
+
+    >>> _rewritten("second_defense=watermark"), _rewritten("optimizer.momentum=0.9")
+    ('defense@second_defense=watermark', '++optimizer.momentum=0.9')
+    """
+    word = re.sub(r"^second_defense=", "defense@second_defense=", word)
+    return re.sub(
+        r"^optimizer\.", "++optimizer.", word
+    )  # another optimizer has other settings: `components` checks them

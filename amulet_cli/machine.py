@@ -1,0 +1,90 @@
+"""The machine a run works on: threads, determinism, and what is written down about it."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from amulet.models import evaluating
+
+LARGE_STEP = 1e10
+"""Floating-point operations of one training step from which more than one thread pays."""
+_PASSES = 3  # a training step costs about one forward and two more for the gradients
+
+
+def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: int) -> int:
+    """How many threads to compute with: what is set, or one unless a training step is large.
+
+    Small models are slower with two threads than with one, many times so while another process holds a core.
+
+    Args:
+        setting: `auto` or a number.
+        model: what is trained, on the CPU.
+        example: one record's input, (1, *shape).
+        batch_size: records in a training step.
+    """
+    from amulet.training.runtime import available_cores
+
+    if setting != "auto":
+        return int(setting)
+    return available_cores() if step_cost(model, example) * batch_size >= LARGE_STEP else 1
+
+
+def step_cost(model: nn.Module, example: Tensor) -> int:
+    """Floating-point operations of training on one record, as far as layers with a `weight` go."""
+    counted: list[int] = []
+
+    def count(layer: nn.Module, _: Any, output: Tensor) -> None:
+        weight = cast(Tensor, layer.weight)
+        positions = output.numel() // weight.shape[0]  # one for a dense layer, height x width for a convolution
+        counted.append(2 * weight.numel() * positions)
+
+    layers = [layer for layer in model.modules() if isinstance(getattr(layer, "weight", None), Tensor)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.inference_mode(), evaluating(model):
+            model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return _PASSES * sum(counted)
+
+
+def be_deterministic(device: torch.device) -> None:
+    """Choose algorithms that give the same bits every time; warn where there is none."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware: what may explain a difference between two machines."""
+    import numpy as np
+
+    import amulet
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "amulet": amulet.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "device": str(device),
+        "hardware": name,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,102 @@
+"""How numbers and durations are written for people."""
+
+import math
+
+
+def number(value: float, *, fraction: bool = True, unit: bool = True) -> str:
+    """A metric's value: fractions in per cent with two decimals, others with three digits.
+
+    >>> number(0.8312), number(0.00123456, fraction=False), number(float("nan"))
+    ('83.12%', '0.00123', '-')
+    """
+    if not math.isfinite(value):
+        return "-"
+    if fraction:
+        return f"{100 * value:.2f}{'%' if unit else ''}"
+    return f"{value:.3g}"
+
+
+def change(value: float, *, fraction: bool = True) -> str:
+    """A signed difference: in points for fractions.
+
+    >>> change(0.0123), change(-0.5), change(-1e-9)
+    ('+1.23', '-50.00', '0.00')
+    """
+    if not math.isfinite(value):
+        return "-"
+    text = f"{100 * value:+.2f}" if fraction else f"{value:+.3g}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def interval(low: float, high: float, *, fraction: bool = True, signed: bool = False) -> str:
+    """``[low, high]``, or nothing where there is none.
+
+    >>> interval(0.8, 0.8567), interval(float("nan"), 1.0)
+    ('[80.0, 85.7]', '')
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    ends = (100 * low, 100 * high) if fraction else (low, high)
+    form = ("+" if signed else "") + (".1f" if fraction else ".3g")
+    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def with_interval(value: float, span: tuple[float, float] | None, *, fraction: bool = True) -> str:
+    """A value with its interval, where it has one.
+
+    >>> with_interval(0.83, (0.82, 0.84)), with_interval(0.83, None)
+    ('83.00% [82.0, 84.0]', '83.00%')
+    """
+    bounds = interval(*span, fraction=fraction) if span else ""
+    return f"{number(value, fraction=fraction)} {bounds}".rstrip()
+
+
+def plus_minus(mean: float, error: float, *, fraction: bool = True) -> str:
+    """Mean and standard error; the mean alone where a single seed leaves no error.
+
+    >>> plus_minus(0.8312, 0.0021), plus_minus(0.8312, float("nan"))
+    ('83.12 ± 0.21', '83.12')
+    """
+    text = number(mean, fraction=fraction, unit=False)
+    if not math.isfinite(error):
+        return text
+    return f"{text} ± {number(error, fraction=fraction, unit=False)}"
+
+
+def duration(seconds: float) -> str:
+    """A time span as a person would say it.
+
+    >>> duration(0.4), duration(12.3), duration(184), duration(7000)
+    ('0.4 s', '12 s', '3 min 04 s', '1 h 57 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units.
+
+    >>> size(999), size(444_000), size(2.5e9)
+    ('999 B', '444 KB', '2.5 GB')
+    """
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "seed"), plural(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

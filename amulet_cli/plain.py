@@ -1,0 +1,59 @@
+"""Values as plain JSON and CSV: equal values, equal bytes."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and shortest exact floats: equal values, equal bytes. No NaN, no infinity."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any, name: str = "", lost: list[str] | None = None, *, finite: bool = True) -> Any:
+    """`value` as plain JSON types; floats that are not finite become None, and `lost` gets their names."""
+    if isinstance(value, Mapping):
+        items = cast(Mapping[Any, Any], value).items()
+        return {str(key): plain(item, f"{name}.{key}", lost, finite=finite) for key, item in items}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        many = cast(Iterable[Any], sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)
+        return [plain(item, f"{name}[{i}]", lost, finite=finite) for i, item in enumerate(many)]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if hasattr(value, "tolist"):  # numpy's and torch's scalars and arrays
+        return plain(value.tolist(), name, lost, finite=finite)
+    if isinstance(value, float):
+        if finite and not math.isfinite(value):
+            if lost is not None:
+                lost.append(name)
+            return None
+        return float(value)
+    return str(value)
+
+
+def tidy_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, columns in the order in which they first appear; exact floats, NaN and None empty.
+
+    >>> tidy_csv([{"metric": "auc", "value": 0.1}, {"metric": "mse", "value": float("nan"), "seed": 1}])
+    'metric,value,seed\\nauc,0.1,\\nmse,,1\\n'
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([[as_text(row.get(column)) for column in columns] for row in rows])
+    return text.getvalue()
+
+
+def as_text(value: Any) -> str:
+    """A setting or a number as people type it: strings as they are, the rest as JSON; empty for NaN and None.
+
+    >>> as_text(0.05), as_text("pgd"), as_text([1, 2]), as_text(True), as_text(float("nan"))
+    ('0.05', 'pgd', '[1, 2]', 'true', '')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

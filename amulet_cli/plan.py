@@ -1,0 +1,132 @@
+"""From a composed configuration to the library's `Plan`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from amulet.core import Attack, Factory, SettingError
+from amulet.datasets import AmuletDataset
+from amulet.interactions import RISKS, Plan
+from amulet.training import Defense, EarlyStopping, Recipe, Runtime, resolve_device
+from amulet_cli import components
+from amulet_cli.errors import UsageError
+
+_GIVEN_LATER = {"model": ("input_shape", "num_classes"), "optimizer": ("params",), "schedule": ("optimizer",)}
+_loaded: dict[str, AmuletDataset] = {}
+
+
+def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, runtime: Runtime | None = None) -> Plan:
+    """The plan that a configuration describes, every component checked and built.
+
+    Args:
+        config: resolved, its top-level keys checked by `settings.check`.
+        data: None before any data is read.
+        runtime: where to work; one on the configured device that keeps nothing, if not given.
+
+    Raises:
+        UsageError: a component does not take what the configuration gives it; the message names the full key.
+    """
+    components.check(config["dataset"], "dataset")
+    chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
+    return Plan(
+        data=data,
+        architecture=_factory(config, "model"),
+        optimizer=_factory(config, "optimizer"),
+        schedule=_factory(config, "schedule") if config["schedule"] else None,
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        early_stopping=_early_stopping(config["early_stopping"]),
+        precision=config["precision"],
+        defenses=tuple(_component(config, key, Defense) for key in chosen),
+        attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
+        metrics=tuple(_metric(name, node) for name, node in config["metric"].items()),
+        adversary_fraction=config["adversary_fraction"],
+        seed=config["seed"],
+        runtime=runtime or Runtime(device=resolve_device(config["device"])),
+    )
+
+
+def load_data(node: Mapping[str, Any]) -> AmuletDataset:
+    """The data set that a configuration names. The last one is kept: the jobs of a sweep share it."""
+    key = json.dumps(node, sort_keys=True)
+    if key not in _loaded:
+        _loaded.clear()
+        try:
+            data = components.build(node, "dataset")
+        except OSError as error:
+            raise UsageError(f"the data cannot be read: {error}", where="`dataset`") from error
+        if not isinstance(data, AmuletDataset):
+            raise UsageError(f"`dataset._target_` must make an AmuletDataset, got {type(data).__name__}")
+        _loaded[key] = data
+    return _loaded[key]
+
+
+def forget_data() -> None:
+    """Free the data set that `load_data` keeps."""
+    _loaded.clear()
+
+
+def try_out(plan: Plan) -> None:
+    """Build the model and its optimizer and send two records through, so that no misfit shows only after a while.
+
+    Raises:
+        UsageError: the model, the optimizer or the schedule refuses its settings.
+        SettingError: the model does not fit the data.
+    """
+    if plan.data is None:
+        raise ValueError("`plan.data` must be an AmuletDataset, got None")
+    architecture = plan.architecture
+    for defense in plan.defenses:
+        architecture = defense.adapt(architecture)
+    recipe = Recipe(architecture=architecture, num_classes=plan.data.num_classes, optimizer=plan.optimizer)
+    recipe.try_out(plan.data.train)
+    model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
+    optimizer = _tried("optimizer", plan.optimizer, model.parameters())
+    if plan.schedule is not None:
+        _tried("schedule", plan.schedule, optimizer)
+
+
+def store_folder(config: Mapping[str, Any]) -> Path:
+    """Where trained models are kept."""
+    return Path(config["store"]) if config["store"] else Path(config["output_dir"]) / "models"
+
+
+def _factory(config: Mapping[str, Any], key: str) -> Factory:
+    node = cast(Mapping[str, Any], config[key])
+    components.check(node, key, given_later=_GIVEN_LATER[key])
+    return Factory.from_mapping(node)
+
+
+def _tried(key: str, factory: Factory, over: object) -> Any:
+    try:
+        return factory.build(over)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
+
+
+def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    components.check(config[key], key, keywords_only=True)
+    built = components.build(config[key], key)
+    if not isinstance(built, kind):
+        raise UsageError(
+            f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {config[key]['_target_']}"
+        )
+    if built.risk not in RISKS:
+        raise UsageError(f"`{config[key]['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
+    return built
+
+
+def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:
+    if node is None:
+        return None
+    whole = {"_target_": f"{EarlyStopping.__module__}.{EarlyStopping.__qualname__}", **node}
+    components.check(whole, "early_stopping")
+    return components.build(whole, "early_stopping")
+
+
+def _metric(name: str, node: object) -> str:
+    """A metric option's risk, or its own name where it is about none."""
+    if not isinstance(node, Mapping) or "risk" not in node:
+        raise SettingError(f"`metric.{name}` must be an option with a `risk`; `amulet list metric` shows them")
+    return cast(Mapping[str, str | None], node)["risk"] or name

@@ -1,0 +1,144 @@
+"""`amulet run`: one run, or a sweep of many."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from amulet_cli.errors import MISTAKE
+from amulet_cli.help import Page
+
+if TYPE_CHECKING:
+    from amulet_cli.arguments import Arguments
+    from amulet_cli.compose import Campaign, Job
+    from amulet_cli.job import Task
+
+SUMMARY = "trains a model without and with a defence, attacks both, says what changed"
+HELP = Page(
+    usage="amulet run [-m] [group=option ...] [key=value ...] [--config-dir DIR]",
+    about="A command that was carried out before does only what is missing.",
+    sections=(
+        (
+            "What to choose (amulet list shows the options)",
+            (
+                ("dataset=", "what is learned"),
+                ("model=", "the architecture"),
+                ("defense=", "what protects the model; second_defense= adds another one"),
+                ("attack=", "what the adversary does; metric=[utility,evasion] says what is measured"),
+                ("+experiment=", "whole settings by name"),
+            ),
+        ),
+        (
+            "What to set (an option's own settings: defense.epsilon=0.05, attack.steps=20, model.hidden=[64])",
+            (
+                ("seed=0", "every random choice derives from it"),
+                ("epochs=20 batch_size=256", "training; also optimizer.lr, schedule, early_stopping, precision"),
+                ("device=auto", "auto, cpu, cuda, cuda:<n>, mps; num_threads and workers: auto or a number"),
+                ("output_dir=outputs", "where results go; store= for the trained models"),
+                ("force=true", "do it again although it is done"),
+            ),
+        ),
+        (
+            "Flags",
+            (
+                ("-m", "a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'"),
+                ("--config-dir DIR", "use the options in your own folder too"),
+                ("--cfg job [-p KEY]", "print the configuration instead of running it"),
+                ("--hydra-help", "the flags of Hydra, which composes the configuration"),
+            ),
+        ),
+    ),
+    examples=(
+        ("amulet run defense=adv_training attack=model_extraction dataset=census", "the main job, about a minute"),
+        ("amulet run +experiment=smoke", "a tiny run of a few seconds"),
+        (
+            "amulet run -m defense=adv_training defense.epsilon=0.01,0.03 'seed=range(0,3)' hydra/launcher=joblib",
+            "a sweep of six runs, in as many processes as there are cores",
+        ),
+        ("amulet run --config-dir my_conf attack=mine", "your own attack: my_conf/attack/mine.yaml names its class"),
+    ),
+    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Check everything, then let Hydra run what is not done yet."""
+    from amulet_cli.arguments import parse
+
+    arguments = parse(words)
+    if arguments.asking:
+        return _let_hydra_answer(arguments)
+    from amulet_cli.compose import compose
+    from amulet_cli.interrupt import prompt_end
+    from amulet_cli.precheck import check_settings
+
+    campaign = compose(arguments)
+    check_settings(campaign)
+    kept = "what is finished is kept; the same command goes on from there"
+    with prompt_end(kept):
+        if campaign.sweep:
+            from amulet_cli.sweep import run_sweep
+
+            return run_sweep(campaign, arguments)
+        return _run_one(campaign, arguments)
+
+
+def _run_one(campaign: "Campaign", arguments: "Arguments") -> int:
+    from amulet_cli.job import Task, ended
+    from amulet_cli.precheck import check_jobs, check_writable
+
+    job = campaign.jobs[0]
+    if job.done and not job.config["force"]:
+        _show_done(job)
+        return 0
+    check_jobs(campaign, campaign.jobs)
+    check_writable(campaign.jobs)
+    hand_over(arguments, Task())
+    return ended.get(job.folder, MISTAKE)
+
+
+def _show_done(job: "Job") -> None:
+    from amulet_cli.console import err, out, result_table
+    from amulet_cli.results import read_result
+
+    out.print(result_table(read_result(job.folder)))
+    err.print("[dim]done before, nothing to do; force=true does it again[/]")
+
+
+def hand_over(arguments: "Arguments", task: "Task") -> None:
+    """Give the command to Hydra as its own entry point would get it."""
+    from hydra import main as hydra_main
+
+    from amulet_cli.hydra_setup import VERSION_BASE, conf_dir
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come to us, not as text to the console
+    with _as_argv(arguments.for_hydra()):
+        hydra_main(config_path=str(conf_dir()), config_name="config", version_base=VERSION_BASE)(task)()
+
+
+@contextmanager
+def _as_argv(words: Sequence[str]) -> Iterator[None]:
+    """Hydra's entry point reads the command line itself."""
+    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _let_hydra_answer(arguments: "Arguments") -> int:
+    """`--cfg`, `--info` and `--hydra-help`: nothing is run."""
+    from amulet_cli.hydra_errors import explained
+    from amulet_cli.hydra_setup import find_user_modules, opened
+    from amulet_cli.job import Task
+
+    find_user_modules()
+    with opened(arguments.config_dir) as hydra, explained(hydra, arguments.overrides, arguments.config_name):
+        hydra_overrides = list(arguments.overrides)
+        if "--cfg" in arguments.flags:
+            from hydra.types import RunMode
+
+            hydra.compose_config(arguments.config_name, hydra_overrides, run_mode=RunMode.RUN)
+    hand_over(arguments, Task())
+    return 0

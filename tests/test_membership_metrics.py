@@ -1,0 +1,179 @@
+"""What is read off the ROC curve, against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amulet.core import clopper_pearson
+from amulet.membership_inference.metrics import (
+    MembershipEvidence,
+    auc,
+    auc_interval,
+    balanced_accuracy,
+    hits_at_fpr,
+    measure,
+    roc,
+)
+
+Sides = tuple[list[int], list[int]]
+SIDES = st.tuples(
+    st.lists(st.integers(-4, 4), min_size=1, max_size=12), st.lists(st.integers(-4, 4), min_size=1, max_size=12)
+)
+
+
+def joined(sides: Sides) -> tuple[np.ndarray, np.ndarray]:
+    inside, outside = sides
+    members = np.array([True] * len(inside) + [False] * len(outside))
+    return members, np.array([*inside, *outside], dtype=float)
+
+
+def drawn(n: int, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    members = np.arange(2 * n) < n
+    return members, draw.normal(size=2 * n) + shift * members
+
+
+def evidence(members: np.ndarray, score: np.ndarray, **changes: object) -> MembershipEvidence:
+    n = len(members)
+    values: dict[str, object] = {
+        "victim": "undefended",
+        "ids": np.arange(n),
+        "members": members,
+        "correct": members | (np.arange(n) % 2 == 0),
+        "scores": {"lira_online": score, "loss": -score},
+        "target_signals": score,
+        "shadow_signals": np.zeros((16, n)),
+        "shadow_members": np.zeros((16, n), dtype=bool),
+        **changes,
+    }
+    return MembershipEvidence(**values)  # type: ignore[arg-type]
+
+
+@given(SIDES)
+def test_auc_is_the_share_of_pairs_in_order(sides: Sides) -> None:
+    pairs = [(a > b) + (a == b) / 2 for a in sides[0] for b in sides[1]]
+    assert auc(*joined(sides)) == pytest.approx(np.mean(pairs))
+
+
+@given(SIDES)
+def test_balanced_accuracy_is_the_best_over_all_thresholds(sides: Sides) -> None:
+    members, score = joined(sides)
+    best = max(((score[members] >= t).mean() + (score[~members] < t).mean()) / 2 for t in [*np.unique(score), math.inf])
+    assert balanced_accuracy(members, score) == pytest.approx(best)
+
+
+@given(SIDES, st.sampled_from([1.0, 2.0, 4.0]))
+def test_hits_are_those_of_the_best_threshold_within_the_rate(sides: Sides, fold: float) -> None:
+    members, score = joined(sides)
+    rate = min(1.0, 10 * fold / len(sides[1]))  # a rate that the sample is taken to resolve
+    found = hits_at_fpr(members, score, rate)
+    if len(sides[1]) < round(10 / rate):
+        assert found is None
+        return
+    best = max(
+        (score[members] >= t).sum() for t in [*np.unique(score), math.inf] if (score[~members] >= t).mean() <= rate
+    )
+    assert found == best
+
+
+def test_a_tie_across_the_rate_is_not_cut() -> None:
+    """All non-members share the members' score: no threshold has few false positives, interpolation would claim one."""
+    members = np.arange(2000) < 1000
+    assert hits_at_fpr(members, np.zeros(2000), 0.01) == 0
+
+
+def test_a_corner_on_a_straight_line_is_kept() -> None:
+    members, score = joined(([3, 2, 1], [3, 2, 1]))
+    assert len(roc(members, score)[0]) == 4
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
+def test_interval_of_the_auc_covers_as_it_says(shift: float) -> None:
+    truth = 0.5 * (1 + math.erf(shift / 2))
+    covered = [low <= truth <= high for low, high in (auc_interval(*drawn(150, shift, s)) for s in range(300))]
+    assert 0.91 < np.mean(covered) < 0.985
+
+
+def test_interval_of_the_auc_is_delong() -> None:
+    members, score = joined(([3, 5, 2, 4, 4, 1, 2], [1, 2, 0, 3, 1, 4]))
+    inside, outside = score[members], score[~members]
+    wins = (inside[:, None] > outside) + (inside[:, None] == outside) / 2
+    deviation = math.sqrt(wins.mean(axis=1).var(ddof=1) / 7 + wins.mean(axis=0).var(ddof=1) / 6)
+    low, high = auc_interval(members, score)
+    assert low == pytest.approx(wins.mean() - 1.959964 * deviation)
+    assert high == pytest.approx(min(1.0, wins.mean() + 1.959964 * deviation))
+
+
+def test_a_perfect_score_still_has_an_interval() -> None:
+    members, score = joined(([5, 6, 7], [1, 2, 3, 4]))
+    assert auc_interval(members, score) == clopper_pearson(3, 3)
+    assert auc_interval(members, -score) == clopper_pearson(0, 3)
+
+
+def test_measure_reports_each_score_with_intervals_and_baselines() -> None:
+    members, score = drawn(10_000, 1.0)
+    measured = measure(evidence(members, score))
+    assert measured.warnings == []
+    assert set(measured.metrics) == {
+        f"{name}.{metric}"
+        for name in ("lira_online", "loss")
+        for metric in ("auc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr")
+    }
+    assert set(measured.metrics) < set(measured.baselines)
+    # Two unit Gaussians one apart: AUC Phi(1 / sqrt 2), best balanced accuracy Phi(1 / 2), TPR Phi(1 - quantile).
+    assert measured.metrics["lira_online.auc"] == pytest.approx(0.7602, abs=0.01)
+    assert measured.metrics["lira_online.balanced_accuracy"] == pytest.approx(0.6915, abs=0.01)
+    assert measured.metrics["lira_online.tpr_at_1pct_fpr"] == pytest.approx(0.0924, abs=0.015)
+    assert measured.metrics["lira_online.tpr_at_0.1pct_fpr"] == pytest.approx(0.0183, abs=0.008)
+    hits = round(measured.metrics["lira_online.tpr_at_1pct_fpr"] * 10_000)
+    assert measured.intervals["lira_online.tpr_at_1pct_fpr"] == clopper_pearson(hits, 10_000)
+    assert measured.baselines["lira_online.auc"] == 0.5
+    assert measured.baselines["lira_online.tpr_at_0.1pct_fpr"] == 0.001
+    assert measured.baselines["train_test_gap"] == pytest.approx(0.5)
+    assert measured.baselines["loss.balanced_accuracy"] == pytest.approx(0.75)  # the gap attack
+    assert measured.metrics["lira_online.auc"] + measured.metrics["loss.auc"] == pytest.approx(1)
+
+
+def test_a_rate_that_the_sample_cannot_resolve_is_left_out() -> None:
+    measured = measure(evidence(*drawn(1000, 1.0)))
+    assert math.isnan(measured.metrics["lira_online.tpr_at_0.1pct_fpr"])
+    assert "lira_online.tpr_at_0.1pct_fpr" not in measured.intervals
+    assert not math.isnan(measured.metrics["lira_online.tpr_at_1pct_fpr"])
+    (warning,) = measured.warnings
+    assert "1000 non-members cannot resolve it" in warning
+    assert "attack.pool_size" in warning
+    assert measure(evidence(*drawn(999, 1.0))).warnings[0].startswith("undefended: tpr_at_1pct_fpr is left out")
+
+
+def test_few_shadow_models_are_warned_of() -> None:
+    few = evidence(*drawn(10_000, 1.0), shadow_signals=np.zeros((14, 20_000)))
+    (warning,) = measure(few).warnings
+    assert warning.startswith("undefended: 14 shadow models")
+    assert "attack.n_shadow" in warning
+
+
+def test_retained_members_are_reported_beside_all() -> None:
+    members, score = drawn(2000, 1.0)
+    retained = members & (np.arange(4000) % 4 != 0)
+    removed = members & ~retained
+    score = np.where(removed, score - 1.0, score)  # the victim never saw them: they look like the others
+    measured = measure(evidence(members, score, retained=retained))
+    kept = retained | ~members
+    assert measured.metrics["lira_online.retained.auc"] == auc(members[kept], score[kept])
+    assert measured.metrics["lira_online.retained.auc"] > measured.metrics["lira_online.auc"] + 0.03
+    assert measured.metrics["lira_online.auc"] == auc(members, score)
+
+
+def test_no_retained_member_is_no_number() -> None:
+    members, score = drawn(2000, 1.0)
+    measured = measure(evidence(members, score, retained=np.zeros_like(members)))
+    assert math.isnan(measured.metrics["lira_online.retained.auc"])
+    assert any("nothing can be told apart" in warning for warning in measured.warnings)
+
+
+def test_best_threshold_of_a_blind_score_is_above_half_by_as_much_as_stated() -> None:
+    found = np.mean([balanced_accuracy(*drawn(500, 0.0, seed)) for seed in range(100)])
+    assert found == pytest.approx(0.5 + 0.63 / math.sqrt(1000), abs=0.003)

@@ -1,0 +1,216 @@
+"""Fidelity in its readings, agreement beyond chance, and the rates of a verification."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from amulet.core import clopper_pearson
+from amulet.unauth_model_ownership.metrics import (
+    OwnershipEvidence,
+    Verification,
+    agreement_and_correct,
+    confusion,
+    correct_fidelity,
+    fidelity,
+    fidelity_kappa,
+    kappa_interval,
+    measure,
+)
+
+ANSWERS = st.integers(2, 5).flatmap(
+    lambda classes: st.tuples(
+        st.just(classes),
+        st.lists(st.tuples(*[st.integers(0, classes - 1)] * 3), min_size=1, max_size=60),
+    )
+)
+
+
+def made_up(n: int = 400, classes: int = 3, seed: int = 0, wrong: float = 0.2) -> tuple[Tensor, Tensor, Tensor]:
+    """Answers of a victim, of a model that mostly agrees with it, and labels."""
+    draw = np.random.default_rng(seed)
+    victim = draw.integers(0, classes, n)
+    stolen = np.where(draw.random(n) < wrong, draw.integers(0, classes, n), victim)
+    labels = np.where(draw.random(n) < 0.3, draw.integers(0, classes, n), victim)
+    return torch.from_numpy(victim), torch.from_numpy(stolen), torch.from_numpy(labels)
+
+
+def evidence(victim: Tensor, stolen: Tensor, labels: Tensor, **more: object) -> OwnershipEvidence:
+    given: dict[str, object] = {
+        "victim": "undefended",
+        "num_classes": 3,
+        "ids": torch.arange(len(labels)),
+        "labels": labels,
+        "victim_answers": victim,
+        "stolen_answers": stolen,
+        "independent_answers": labels,
+        "majority": 0,
+    }
+    return OwnershipEvidence(**{**given, **more})  # type: ignore[arg-type]
+
+
+def judged(**more: object) -> Verification:
+    p_values = {
+        "exact_copy": np.array([1e-9]),
+        "fine_tuned": np.array([1e-4, 0.2, 0.01, 0.5]),
+        "stolen": np.array([0.3, 0.9, 0.02, 0.6]),
+        "independent": np.array([0.4, 0.5, 0.001, 0.8, 0.9, 0.7, 0.2, 0.3, 0.6, 0.1]),
+    }
+    given: dict[str, object] = {
+        "defense": "watermarknn",
+        "alpha": 0.01,
+        "applied": True,
+        "p_values": p_values,
+        "scores": {kind: 1 - values for kind, values in p_values.items()},
+    }
+    return Verification(**{**given, **more})  # type: ignore[arg-type]
+
+
+@given(ANSWERS)
+def test_kappa_is_scikit_learns(made: tuple[int, list[tuple[int, int, int]]]) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    classes, rows = made
+    victim, stolen, _ = (torch.tensor(column) for column in zip(*rows, strict=True))
+    ours = fidelity_kappa(victim, stolen, classes)
+    if len(set(victim.tolist()) | set(stolen.tolist())) == 1:
+        assert math.isnan(ours)
+    else:
+        assert ours == pytest.approx(cohen_kappa_score(victim.numpy(), stolen.numpy()), abs=1e-12)
+
+
+@given(ANSWERS)
+def test_the_readings_of_fidelity_are_counts(made: tuple[int, list[tuple[int, int, int]]]) -> None:
+    classes, rows = made
+    victim, stolen, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
+    agree = sum(v == s for v, s, _ in rows)
+    right = sum(v == s == y for v, s, y in rows)
+    assert fidelity(victim, stolen) == pytest.approx(agree / len(rows))
+    assert agreement_and_correct(victim, stolen, labels) == pytest.approx(right / len(rows))
+    conditional = correct_fidelity(victim, stolen, labels)
+    assert conditional == pytest.approx(right / agree) if agree else math.isnan(conditional)
+    assert confusion(victim, stolen, classes).trace() == agree
+
+
+def test_the_two_definitions_of_correct_fidelity_differ() -> None:
+    """What the paper's Table 7 shows is not what its Table 8 shows."""
+    victim, stolen = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 0])
+    labels = torch.tensor([0, 0, 0, 1])
+    assert correct_fidelity(victim, stolen, labels) == pytest.approx(2 / 3)
+    assert agreement_and_correct(victim, stolen, labels) == pytest.approx(2 / 4)
+
+
+def test_models_that_know_nothing_of_each_other_have_high_fidelity_and_no_kappa() -> None:
+    draw = np.random.default_rng(0)
+    one, other = (torch.from_numpy((draw.random(20_000) < 0.1).astype(np.int64)) for _ in range(2))
+    assert fidelity(one, other) > 0.8
+    assert abs(fidelity_kappa(one, other, 2)) < 0.03
+
+
+def test_kappas_interval_is_the_bootstraps() -> None:
+    victim, stolen, _ = made_up(n=1500)
+    kappa, low, high = kappa_interval(victim, stolen, 3)
+    draw = np.random.default_rng(1)
+    drawn = [torch.from_numpy(draw.integers(0, 1500, 1500)) for _ in range(800)]
+    resampled = np.array([fidelity_kappa(victim[i], stolen[i], 3) for i in drawn])
+    error = (high - low) / 2 / 1.959964
+    assert low < kappa < high
+    assert error == pytest.approx(resampled.std(), rel=0.1)
+
+
+def test_kappas_interval_of_perfect_agreement_has_a_width() -> None:
+    answers = torch.tensor([0, 1] * 50)
+    kappa, low, high = kappa_interval(answers, answers, 2)
+    assert (kappa, high) == (1.0, 1.0)
+    assert low == pytest.approx((clopper_pearson(100, 100)[0] - 0.5) / 0.5)
+
+
+def test_every_share_has_its_clopper_pearson_interval_and_its_baselines() -> None:
+    victim, stolen, labels = made_up()
+    measured = measure(evidence(victim, stolen, labels, curve={"50": labels}))
+    n, agree = 400, int((victim == stolen).sum())
+    right = int(((victim == stolen) & (victim == labels)).sum())
+    assert measured.intervals["fidelity"] == clopper_pearson(agree, n)
+    assert measured.intervals["correct_fidelity"] == clopper_pearson(right, agree)
+    assert measured.intervals["agreement_and_correct"] == clopper_pearson(right, n)
+    assert measured.metrics["queries_50.fidelity"] == fidelity(victim, labels)
+    assert measured.baselines["fidelity"] == fidelity(victim, labels)
+    assert measured.baselines["fidelity_kappa"] == pytest.approx(fidelity_kappa(victim, labels, 3))
+    assert measured.baselines["majority.fidelity"] == pytest.approx((victim == 0).double().mean().item())
+    assert measured.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("victim", "stolen", "says", "kappa"),
+    [
+        (0, 0, "victim and stolen model each give one class", math.nan),
+        (0, 1, "fidelity_kappa is 0", 0.0),
+        (0, None, "there is nothing to steal", 0.0),
+        (None, 2, "the extraction collapsed", 0.0),
+    ],
+)
+def test_collapses_are_flagged(victim: int | None, stolen: int | None, says: str, kappa: float) -> None:
+    mixed = torch.arange(30) % 3
+    first, second = (mixed if c is None else torch.full((30,), c) for c in (victim, stolen))
+    measured = measure(evidence(first, second, mixed))
+    assert len(measured.warnings) == 1
+    assert says in measured.warnings[0]
+    assert measured.warnings[0].startswith("undefended: ")
+    assert measured.metrics["fidelity_kappa"] == pytest.approx(kappa, nan_ok=True)
+    assert ("fidelity_kappa" in measured.intervals) == (not math.isnan(kappa))
+
+
+def test_rates_of_a_verification() -> None:
+    measured = measure(evidence(*made_up(), verifications=(judged(score_metric="watermark_accuracy", trials=100),)))
+    m = measured.metrics
+    # Flagged at p <= 0.01: the exact copy, 2 of 4 fine-tuned, no stolen model, 1 of 10 independent ones.
+    assert m["ownership_fnr"] == pytest.approx(6 / 9)
+    assert m["ownership_fpr"] == pytest.approx(1 / 10)
+    assert m["ownership_accuracy"] == pytest.approx(12 / 19)
+    assert (m["fine_tuned.ownership_fnr"], m["stolen.ownership_fnr"]) == (0.5, 1.0)
+    assert measured.intervals["ownership_fpr"] == clopper_pearson(1, 10)
+    assert measured.intervals["ownership_fnr"] == clopper_pearson(6, 9)
+    assert m["p_value"] == pytest.approx(1e-9)
+    assert measured.intervals["watermark_accuracy"] == clopper_pearson(100, 100)
+    assert measured.baselines["watermark_accuracy"] == pytest.approx(1 - 0.4501)
+
+
+def test_two_ownership_defences_carry_their_names() -> None:
+    both = (judged(), judged(defense="datasetinference", alpha=0.5))
+    measured = measure(evidence(*made_up(), verifications=both))
+    assert measured.metrics["watermarknn.ownership_fpr"] == pytest.approx(0.1)
+    assert measured.metrics["datasetinference.ownership_fpr"] == pytest.approx(0.6)
+    assert "ownership_fpr" not in measured.metrics
+
+
+def _doubts(**more: object) -> list[str]:
+    return measure(evidence(*made_up(), verifications=(judged(**more),))).warnings
+
+
+def test_rates_that_few_suspects_cannot_resolve_are_said_to_be() -> None:
+    quiet = {**judged().p_values, "independent": np.full(10, 0.5)}
+    assert any("raise attack.independents to 100" in w for w in _doubts(p_values=quiet))
+    assert _doubts(p_values={**quiet, "independent": np.full(100, 0.5)}) == []
+
+
+def test_a_verification_that_misses_its_own_model_is_flagged() -> None:
+    missed = {**judged().p_values, "exact_copy": np.array([0.4])}
+    assert any("does not recognise an exact copy" in w for w in _doubts(p_values=missed))
+    # Of a model that carries no mark nothing else is to be expected.
+    assert not any("does not recognise" in w for w in _doubts(p_values=missed, applied=False))
+
+
+def test_a_verification_that_accuses_the_innocent_is_flagged() -> None:
+    accusing = {**judged().p_values, "independent": np.array([0.001] * 4 + [0.5] * 6)}
+    assert any("accuses the innocent" in w for w in _doubts(p_values=accusing))
+
+
+def test_arrays_of_the_evidence_keep_every_verdict() -> None:
+    arrays = evidence(*made_up(), verifications=(judged(details={"y": np.arange(3)}),)).arrays()
+    assert arrays["watermarknn.p_values.stolen"].tolist() == [0.3, 0.9, 0.02, 0.6]
+    assert arrays["watermarknn.details.y"].tolist() == [0, 1, 2]
+    assert len(arrays["ids"]) == len(arrays["stolen_answers"]) == 400
