@@ -11,7 +11,10 @@ from amulet_cli.settings import SETTINGS
 _PLAIN = {"-m": "--multirun", "-r": "--run", "--resolve": "--resolve", "--hydra-help": "--hydra-help"}
 _VALUED = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-cn": "--config-name", "-i": "--info"}
 _FLAGS = (*_PLAIN.values(), *_VALUED.values())
-_INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_CHOICES = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
 _ASKING = ("--cfg", "--info", "--hydra-help")
 
 
@@ -61,7 +64,11 @@ def parse(words: Sequence[str]) -> Arguments:
         flag = _PLAIN.get(flag) or _VALUED.get(flag) or flag
         if flag not in _FLAGS:
             raise _unknown(word, flag)
-        flags[flag] = value or _value(flag, rest)
+        flags[flag] = _value(flag, value, rest)
+    asking = [flag for flag in flags if flag in _ASKING]
+    if len(asking) > 1 or (asking and ("--multirun" in flags or "--run" in flags)):
+        others = [flag for flag in flags if flag in (*_ASKING, "--multirun", "--run") and flag != asking[0]]
+        raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
     return Arguments(flags, tuple(overrides))
@@ -83,14 +90,14 @@ def user_folder(name: str) -> Path:
     )
 
 
-def _value(flag: str, rest: Iterator[str]) -> str:
+def _value(flag: str, value: str, rest: Iterator[str]) -> str:
     if flag in _PLAIN.values():
         return ""
-    value = next(rest, "")
-    if flag == "--info" and value not in _INFOS:
-        raise UsageError(
-            "`--info` must be followed by what to show", expected=", ".join(_INFOS), meant=alike(value, _INFOS)
-        )
+    value = value or next(rest, "")
+    choices = _CHOICES.get(flag, ())
+    if choices and value not in choices:
+        near = [f"{flag} {choice}" for choice in alike(value, choices)]
+        raise UsageError(f"`{flag}` must be followed by what to show", expected=", ".join(choices), meant=near)
     if not value or value.startswith("-"):
         raise UsageError(f"`{flag}` must be followed by a value")
     return value

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from amulet.core import Attack, Factory, SettingError
 from amulet.datasets import AmuletDataset
-from amulet.interactions import RISKS, Plan
+from amulet.interactions import RISKS, Plan, risk_of
 from amulet.training import Defense, EarlyStopping, Recipe, Runtime, resolve_device
 from amulet_cli import components
 from amulet_cli.errors import UsageError
@@ -41,6 +41,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         defenses=tuple(_component(config, key, Defense) for key in chosen),
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
         metrics=tuple(_metric(name, node) for name, node in config["metric"].items()),
+        attack_settings=_attack_settings(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
         seed=config["seed"],
         runtime=runtime or Runtime(device=resolve_device(config["device"])),
@@ -130,3 +131,12 @@ def _metric(name: str, node: object) -> str:
     if not isinstance(node, Mapping) or "risk" not in node:
         raise SettingError(f"`metric.{name}` must be an option with a `risk`; `amulet list metric` shows them")
     return cast(Mapping[str, str | None], node)["risk"] or name
+
+
+def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `metric.<option>.attack` says of the attack that measures the option's risk."""
+    return {
+        risk_of(node["risk"]).name: dict(node["attack"])
+        for node in metrics.values()
+        if node and node.get("risk") and node.get("attack")
+    }

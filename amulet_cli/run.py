@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from amulet_cli.errors import MISTAKE
+from amulet_cli.errors import MISTAKE, UsageError
 from amulet_cli.help import Page
 
 if TYPE_CHECKING:
@@ -129,16 +129,21 @@ def _as_argv(words: Sequence[str]) -> Iterator[None]:
 
 def _let_hydra_answer(arguments: "Arguments") -> int:
     """`--cfg`, `--info` and `--hydra-help`: nothing is run."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     from amulet_cli.hydra_errors import explained
     from amulet_cli.hydra_setup import find_user_modules, opened
     from amulet_cli.job import Task
 
     find_user_modules()
-    with opened(arguments.config_dir) as hydra, explained(hydra, arguments.overrides, arguments.config_name):
-        hydra_overrides = list(arguments.overrides)
-        if "--cfg" in arguments.flags:
+    if "--hydra-help" not in arguments.flags:
+        with opened(arguments.config_dir) as hydra, explained(hydra, arguments.overrides, arguments.config_name):
             from hydra.types import RunMode
 
-            hydra.compose_config(arguments.config_name, hydra_overrides, run_mode=RunMode.RUN)
-    hand_over(arguments, Task())
+            hydra.compose_config(arguments.config_name, list(arguments.overrides), run_mode=RunMode.RUN)
+    try:
+        hand_over(arguments, Task())
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(f"Hydra cannot show this: {str(error).splitlines()[0]}") from error
     return 0

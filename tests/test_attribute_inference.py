@@ -42,7 +42,8 @@ def test_answers_that_say_the_label_are_worth_the_label() -> None:
 
 def test_more_than_two_values() -> None:
     adversary, test = people(2000, 2, values=4), people(1000, 3, values=4, first_id=5000)
-    evidence = inferred(quick(), adversary, answers_with_leak(adversary, 8), test, answers_with_leak(test, 8))
+    logits = [answers_with_leak(part, 8) for part in (adversary, test)]
+    evidence = inferred(quick(outputs="logits"), adversary, logits[0], test, logits[1])
     found = measure(evidence)
     assert evidence.log_probabilities["group"].shape == (1000, 4)
     assert found.metrics["group.balanced_accuracy"] > 0.9

@@ -55,6 +55,10 @@ MISTAKES = {
     "--mutirun": ["`--mutirun` is no flag", "`--multirun`?"],
     "--config-dir nowhere": ["`--config-dir` must be a folder"],
     "--config-dir": ["`--config-dir` must be followed by"],
+    "--cfg": ["`--cfg` must be followed by what to show"],
+    "--cfg=jop": ["`--cfg job`?"],
+    "-m --cfg job seed=0,1": ["`--cfg` shows one run", "without `--multirun`"],
+    "--info config epoch=3": ["`epoch`", "`epochs=3`?"],
     "--info nonsense": ["`--info` must be followed by"],
     "hydra/launcher=slurm": ["no hydra launcher `slurm`", "basic"],
     "hydra/launcher=submitit_slurm": ["`submitit_slurm` is not installed", "pip install hydra-submitit-launcher"],
@@ -188,6 +192,11 @@ def test_without_an_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", not_there)
     assert main(["run", "-m", "seed=0,1", "hydra/launcher=joblib"]) == 2
     _assert_panel(capsys.readouterr().err, ["`joblib` is not installed", "amulet-cli[parallel]"])
+
+
+def test_what_hydra_cannot_show(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--cfg", "hydra", "-p", "hydra.sweep", "--resolve"]) == 2
+    _assert_panel(capsys.readouterr().err, ["Hydra cannot show this", "output_dir"])
 
 
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -275,11 +275,12 @@ def test_by_hand_as_in_the_paper() -> None:
     model, records = LinearNet((4,), 2, hidden=[16]), _records(600)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     loader: DataLoader[Any] = DataLoader(records, batch_size=50)
-    defense = DPSGD(model, nn.CrossEntropyLoss(), optimizer, loader, "cpu", 15, epsilon=20.0, batch_size=100)
+    defense = DPSGD(model, nn.CrossEntropyLoss(), optimizer, loader, "cpu", 15, epsilon=20.0)
     trained = defense.train_private()
     assert trained is model
     assert not model.training
     assert defense.report["epsilon"] <= 20
+    assert defense.report["expected_batch_size"] == 50
     assert optimizer.param_groups[0]["lr"] == 0.02
     assert (model(records.x).argmax(dim=1) == records.y).float().mean().item() > 0.85
 
@@ -288,7 +289,7 @@ def test_its_own_learning_rate_and_batch_size_replace_the_recipes() -> None:
     assert DPSGD(lr=0.3).tune(ADAM).settings["lr"] == 0.3
     assert DPSGD(lr=None).tune(ADAM) is ADAM
     report = _recipe(_private(batch_size=None, lr=None), batch_size=40).produce(_records(), Stream(0)).report
-    assert report["expected_batch_size"] == 40
+    assert report["expected_batch_size"] == 20
     assert "learning rate" in report["warnings"][0]
     slow = _recipe(_private(lr=1e-9), epochs=1).fit(_records(), Stream(0)).state_dict()
     initial = _recipe().build((4,), Stream(0)).state_dict()

@@ -27,7 +27,8 @@ class Conv(nn.Sequential):
 
     def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         super().__init__(
-            nn.Conv2d(input_shape[0], 4, 3, padding=1),
+            # A bias before BatchNorm has no gradient but rounding, which Adam would make steps of.
+            nn.Conv2d(input_shape[0], 4, 3, padding=1, bias=False),
             nn.BatchNorm2d(4),
             nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(2),

@@ -184,6 +184,14 @@ def test_a_trigger_that_an_unpoisoned_model_obeys_is_warned_of(census: AmuletDat
     assert any(w.startswith("undefended: without any poisoning") and "answers class 1" in w for w in found)
 
 
+def test_a_backdoor_that_was_not_learned_is_warned_of_on_the_undefended_victim_alone(census: AmuletDataset) -> None:
+    attack = BadNets(rate=0.001)
+    for defenses in ((), (OutlierRemoval(features="input"),)):
+        victim, scene = scene_of(census, attack, *defenses)
+        found = protocol.assess(victim, attack, scene).warnings
+        assert any("the backdoor was not learned" in warning for warning in found) == (not defenses)
+
+
 def test_a_class_that_outlier_removal_removes_whole_is_warned_of() -> None:
     x = torch.rand(80, 4, generator=torch.Generator().manual_seed(0))
     y = torch.zeros(80, dtype=torch.int64)

@@ -1,10 +1,20 @@
 """What everything else stands on: errors, random streams, components, progress, evidence."""
 
+from typing import TYPE_CHECKING
+
 from amulet.core.component import Attack, Component, Factory
 from amulet.core.errors import AmuletError, DataError, Diverged, Refused, SettingError
-from amulet.core.evidence import Evidence, Measurement, clopper_pearson
+from amulet.core.lazy import attach
 from amulet.core.reporting import Reporter, Stage
-from amulet.core.stream import Stream
+
+if TYPE_CHECKING:
+    from amulet.core.evidence import Evidence, Measurement, clopper_pearson
+    from amulet.core.stream import Stream
+
+__getattr__ = attach(  # these need torch
+    __name__,
+    {"Evidence": "evidence", "Measurement": "evidence", "clopper_pearson": "evidence", "Stream": "stream"},
+)
 
 __all__ = [
     "AmuletError",

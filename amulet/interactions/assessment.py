@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from amulet.core.component import Attack, Factory
-from amulet.core.errors import SettingError, in_range
+from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
@@ -99,7 +99,10 @@ class Plan:
         """The chosen attack if it is on that risk, else that risk's default attack."""
         if self.attack is not None and self.attack.risk == risk:
             return self.attack
-        return protocol_of(risk).default_attack(self.defenses).changed(**self.attack_settings.get(risk, {}))
+        default, settings = protocol_of(risk).default_attack(self.defenses), self.attack_settings.get(risk, {})
+        for name in settings:
+            one_of(f"metric.{risk}.attack", name, default.parameters())
+        return default.changed(**settings)
 
 
 @dataclass(kw_only=True)

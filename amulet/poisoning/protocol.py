@@ -158,6 +158,19 @@ def _warnings(
     return found
 
 
+def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before: Tensor, labels: Tensor) -> list[str]:
+    """Without a defence a backdoor that was not learned says that the attack is weak."""
+    if victim.recipe.defenses:
+        return []
+    rate, base = (attack_success_rate(rows, labels, attack.target) for rows in (answers, before))
+    if not rate <= base + 0.05:
+        return []
+    return [
+        f"{victim.name}: poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the backdoor was not "
+        "learned, and no defence against it can be seen to work. Raise attack.rate, attack.size or epochs"
+    ]
+
+
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:
     """What training on the poisoned records said that training on the clean ones did not, and classes removed whole."""
     known = victim.trained.report.get("warnings", ())

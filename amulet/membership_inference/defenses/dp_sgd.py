@@ -33,7 +33,8 @@ class DPSGD(TrainingDefense):
         delta: the chance that the budget does not hold, below 1/n for n training records. None: n^-1.1.
         max_grad_norm: the L2 norm to which each record's gradient is clipped.
         noise_multiplier: standard deviation of the noise in units of `max_grad_norm`. None: found for `epsilon`.
-        batch_size: the expected size of a Poisson batch. None: the recipe's. Noise wants it large.
+        batch_size: the expected size of a Poisson batch; noise wants it large, but wants many steps too. None: a tenth
+            of the records, at most 1,024; with a loader (`train_private`), the loader's.
         lr: the learning rate of the recipe's optimizer under this defence. None: the recipe's own, which was hardly
             chosen for clipped and noisy gradients. Where an optimizer is given (`train_private`), its own counts.
         sampling: `poisson`: each record is in each batch with probability batch_size / n, which the accounting
@@ -58,7 +59,7 @@ class DPSGD(TrainingDefense):
         delta: float | None = None,
         max_grad_norm: float = 1.0,
         noise_multiplier: float | None = None,
-        batch_size: int | None = 1024,
+        batch_size: int | None = None,
         lr: float | None = 0.01,
         sampling: Sampling = "poisson",
         accountant: Accountant = "rdp",
@@ -122,7 +123,8 @@ class _PrivateSteps(Hook):
 
     def start(self, training: Training) -> None:
         defense, n = self.defense, len(training.records)
-        expected = min(defense.batch_size or training.batch_size, n)
+        own = training.batch_size if defense.model is not None else min(1024, -(-n // 10))
+        expected = min(defense.batch_size or own, n)
         self.rate = expected / n
         self.per_epoch = max(1, round(n / expected))
         self.updates_each = max(hook.updates for hook in training.hooks)
