@@ -69,7 +69,11 @@ def main(words: list[str]) -> int:
         return 0
     for group in dict.fromkeys(option.group for option in options):
         _show([option for option in options if option.group == group])
-    out.print("[dim]Choose with[/] [cyan]amulet run group=option[/]", soft_wrap=True)
+    out.print(
+        "[dim]Choose with[/] [cyan]amulet run group=option[/][dim]; its settings:[/] "
+        "[cyan]amulet run group=option --cfg job -p group[/]",
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -118,27 +122,33 @@ def _about(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _show(options: list[Option]) -> None:
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from amulet_cli.console import out
 
-    group = options[0].group
-    table = Table(title=options[0].choice.partition("=")[0], box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.title_style = "bold"
-    table.add_column("option", style="cyan", no_wrap=True)
-    shown = [key for key in ("risk", "stage") if any(getattr(option, key) for option in options)]
-    for key in shown:
-        table.add_column("its own risk" if group == "defense" and key == "risk" else key, overflow="fold")
-    table.add_column("what it is", ratio=3)
-    if any(option.source for option in options):
-        table.add_column("source", style="dim", ratio=2)
+    out.print(Text(options[0].choice.partition("=")[0], style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
     for option in options:
-        cells = [option.name, *(getattr(option, key) for key in shown), option.line]
-        cells += [option.source] if any(other.source for other in options) else []
-        table.add_row(*map(Text, cells))
+        table.add_row(f"  {option.name}", Text(option.line))
+        if belongs := _belongs(option):
+            table.add_row("", Text(belongs, style="dim"))
     out.print(table)
+    out.print()
+
+
+def _belongs(option: Option) -> str:
+    """Risk, stage and source in one line."""
+    risk = f"against {option.risk}" if option.group == "defense" and option.risk else option.risk
+    stage = {"in": "in training", "before": "before training", "after": "after training"}.get(option.stage, "")
+    # A metric is named after its risk more often than not.
+    return " · ".join(
+        part
+        for part in ("" if option.group == "metric" and risk == option.name else risk, stage, option.source)
+        if part
+    )
 
 
 def _parsed(words: list[str]) -> tuple[list[str], Path | None, bool]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from amulet.core import Attack, Factory, SettingError
 from amulet.datasets import AmuletDataset
 from amulet.interactions import RISKS, Plan, risk_of
+from amulet.interactions.assessment import ExtraMetric
 from amulet.training import Defense, EarlyStopping, Recipe, Runtime, resolve_device
 from amulet_cli import components
 from amulet_cli.errors import UsageError
@@ -42,6 +43,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
         metrics=tuple(_metric(name, node) for name, node in config["metric"].items()),
         attack_settings=_attack_settings(config["metric"]),
+        extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
         seed=config["seed"],
         runtime=runtime or Runtime(device=resolve_device(config["device"])),
@@ -140,3 +142,15 @@ def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for node in metrics.values()
         if node and node.get("risk") and node.get("attack")
     }
+
+
+def _extra_metrics(metrics: Mapping[str, Any]) -> dict[str, list[ExtraMetric]]:
+    """The functions that `metric.<option>.function` names, by the risk whose evidence they take."""
+    found: dict[str, list[ExtraMetric]] = {}
+    for name, node in metrics.items():
+        if node and node.get("function"):
+            if not node.get("risk"):
+                raise UsageError(f"`metric.{name}.risk` must name the risk whose evidence the function takes")
+            function = components.load(str(node["function"]), f"metric.{name}")
+            found.setdefault(risk_of(node["risk"]).name, []).append(function)
+    return found

@@ -128,11 +128,12 @@ def test_a_users_folder_and_a_sweeping_experiment(workdir: Path) -> None:
 
 
 def test_flags_and_overrides_in_any_order() -> None:
-    arguments = parse(["seed=1", "-m", "--cfg", "job", "epochs=2", "--config-name=config"])
-    assert arguments.for_hydra() == ["--multirun", "--cfg", "job", "--config-name", "config", "seed=1", "epochs=2"]
+    arguments = parse(["seed=1", "--resolve", "--cfg", "job", "epochs=2", "--config-name=config"])
+    assert arguments.for_hydra() == ["--resolve", "--cfg", "job", "--config-name", "config", "seed=1", "epochs=2"]
     assert arguments.asking
+    assert parse(["seed=0,1", "-m"]).multirun
     with pytest.raises(UsageError, match="must be followed by a value"):
-        parse(["--cfg"])
+        parse(["--package", "--cfg"])
 
 
 def test_validate_shows_jobs_and_folders(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

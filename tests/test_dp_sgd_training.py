@@ -290,7 +290,8 @@ def test_its_own_learning_rate_and_batch_size_replace_the_recipes() -> None:
     assert DPSGD(lr=None).tune(ADAM) is ADAM
     report = _recipe(_private(batch_size=None, lr=None), batch_size=40).produce(_records(), Stream(0)).report
     assert report["expected_batch_size"] == 20
-    assert "learning rate" in report["warnings"][0]
+    assert "learning rate" in DPSGD(lr=None).cautions()[0]
+    assert not DPSGD().cautions()
     slow = _recipe(_private(lr=1e-9), epochs=1).fit(_records(), Stream(0)).state_dict()
     initial = _recipe().build((4,), Stream(0)).state_dict()
     assert all(torch.allclose(value, initial[name], atol=1e-7) for name, value in slow.items())

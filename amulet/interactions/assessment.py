@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -25,6 +25,8 @@ from amulet.training.loop import EarlyStopping, Precision
 from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
 from amulet.training.victim import Scene, Victim
+
+ExtraMetric = Callable[[Any], dict[str, float]]
 
 
 class RiskProtocol(Protocol):
@@ -71,6 +73,8 @@ class Plan:
     """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
     attack_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """By risk: hyper-parameters of its default attack, for a risk that `attack` is not on."""
+    extra_metrics: Mapping[str, Sequence[ExtraMetric]] = field(default_factory=dict[str, Sequence[ExtraMetric]])
+    """By risk: a user's own functions of its evidence, measured after its metrics."""
     adversary_fraction: float = 0.5
     """Share of the training split that the adversary owns instead of the victim."""
     seed: int = 0
@@ -177,7 +181,10 @@ def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outco
     evidence = protocol.assess(victim, plan.attack_on(risk), scene)
     outcome.manifest.setdefault(risk, {})[victim.name] = dict(evidence.manifest)
     outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in evidence.arrays().items()}
-    return protocol.measure(evidence)
+    measured = protocol.measure(evidence)
+    for function in plan.extra_metrics.get(risk, ()):
+        measured.metrics |= function(evidence)
+    return measured
 
 
 def _recipe(plan: Plan, num_classes: int) -> Recipe:

@@ -87,6 +87,7 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
         manifest=manifest,
         warnings=(
             *_warnings(victim, attack, triggers, presence, before, labels),
+            *_unlearned(victim, attack, answers, before, labels),
             *_training_warnings(victim, deceived),
         ),
     )
@@ -165,10 +166,11 @@ def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before:
     rate, base = (attack_success_rate(rows, labels, attack.target) for rows in (answers, before))
     if not rate <= base + 0.05:
         return []
-    return [
+    text = (
         f"{victim.name}: poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the backdoor was not "
         "learned, and no defence against it can be seen to work. Raise attack.rate, attack.size or epochs"
-    ]
+    )
+    return [text]
 
 
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:

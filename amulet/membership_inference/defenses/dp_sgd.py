@@ -109,6 +109,14 @@ class DPSGD(TrainingDefense):
         # Where nothing can be seen, models of the wrapper without BatchNorm are as they were.
         return architecture if found is False or self.batch_norm == "refuse" else WithGroupNorm.of(architecture)
 
+    def cautions(self) -> list[str]:
+        """A learning rate that nobody chose for clipped and noisy gradients overstates what privacy costs."""
+        untuned = (
+            "DP-SGD trains at the recipe's own learning rate, which was not chosen for clipped and noisy gradients, so "
+            "its cost in accuracy may be overstated: try some values of lr, such as 0.01 for Adam"
+        )
+        return [untuned] if self.lr is None else []
+
     def train_private(self) -> nn.Module:
         """Train the model that was given, in place, and return it in eval mode."""
         return self._train()
@@ -182,11 +190,6 @@ class _PrivateSteps(Hook):
             training.warnings.append(
                 f"epsilon is null: no differential privacy can be claimed, because {'; '.join(reasons)}. Leave that "
                 "out to have a guarantee"
-            )
-        if defense.lr is None and defense.model is None:
-            training.warnings.append(
-                "DP-SGD trained at the recipe's own learning rate, which was not chosen for it, so its cost in "
-                "accuracy may be overstated: try some values of `lr`"
             )
         return {
             "epsilon": None if reasons else epsilon,

@@ -1,0 +1,7 @@
+"""Attacks that read records out of a model."""
+
+from amulet.data_reconstruction.attacks.base import ReconstructionAttack
+from amulet.data_reconstruction.attacks.inversion import ModelInversion
+from amulet.data_reconstruction.attacks.outcome import Reconstruction
+
+__all__ = ["ModelInversion", "Reconstruction", "ReconstructionAttack"]

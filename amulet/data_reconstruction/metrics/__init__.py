@@ -1,0 +1,6 @@
+"""How close reconstructions come to the average record of each class."""
+
+from amulet.data_reconstruction.metrics.closeness import mse, ssim
+from amulet.data_reconstruction.metrics.measurement import ReconstructionEvidence, measure
+
+__all__ = ["ReconstructionEvidence", "measure", "mse", "ssim"]

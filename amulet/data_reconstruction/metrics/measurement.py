@@ -1,0 +1,110 @@
+"""From reconstructions to their metrics, baselines and warnings."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amulet.core.evidence import Evidence, Measurement
+from amulet.data_reconstruction.metrics.closeness import comparable, mse, ssim
+
+_STILL = 0.01  # root mean square of a change that is none to speak of: 2.5 of 255 grey levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionEvidence(Evidence):
+    """Reconstructions of each class beside what they should look like."""
+
+    name: str = "victim"
+    """For warnings."""
+    image: bool
+    """Are inputs images, (channels, height, width)?"""
+    reconstructions: Tensor
+    """(classes, *shape) in [0, 1]."""
+    means: Tensor
+    """(classes, *shape): the mean of the victim's training records of each class; NaN where it has none."""
+    counts: Tensor
+    """(classes,) int64: how many records each mean is of."""
+    mean: Tensor
+    """(*shape): the mean of all of the victim's training records."""
+    start: Tensor
+    """(classes, *shape): where the searches began."""
+    random: Tensor
+    """(k, *shape): inputs that are noise, uniform in [0, 1]."""
+    first_loss: Tensor
+    """(classes,): the loss of each class at `start`."""
+    loss: Tensor
+    """(classes,): its loss at the reconstruction."""
+    moved: Tensor
+    """(classes,): root mean square of the change between them."""
+
+
+def measure(evidence: ReconstructionEvidence) -> Measurement:
+    """Distance to the class means, and for images their similarity: overall, the mean over classes, and per class.
+
+    The baseline under a metric's own name is the mean of all the victim's records, which gives no class away; beside
+    it stand a zero input (`zero.mse`), uniform noise (`random.mse`) and where the search began (`start.mse`).
+    """
+    measured = Measurement(warnings=list(evidence.warnings))
+    present = (evidence.counts > 0).nonzero().squeeze(1)
+    names = ["mse", *(["ssim"] if evidence.image and comparable(tuple(evidence.mean.shape)) else [])]
+    for name in names:
+        closeness = mse if name == "mse" else ssim
+        truth = evidence.means[present]
+        each = closeness(evidence.reconstructions[present], truth)
+        general = closeness(evidence.mean.expand_as(truth), truth)
+        measured.metrics[name] = each.mean().item()
+        measured.baselines[name] = general.mean().item()
+        for place, label in enumerate(present.tolist()):
+            measured.metrics[f"class_{label}.{name}"] = each[place].item()
+            measured.baselines[f"class_{label}.{name}"] = general[place].item()
+        noise = [closeness(one.expand_as(truth), truth).mean().item() for one in evidence.random]
+        measured.baselines[f"random.{name}"] = sum(noise) / len(noise)
+        measured.baselines[f"zero.{name}"] = closeness(torch.zeros_like(truth), truth).mean().item()
+        measured.baselines[f"start.{name}"] = closeness(evidence.start[present], truth).mean().item()
+        for label in (evidence.counts == 0).nonzero().squeeze(1).tolist():
+            measured.metrics[f"class_{label}.{name}"] = math.nan
+    measured.warnings += _doubts(evidence, measured)
+    return measured
+
+
+def _doubts(evidence: ReconstructionEvidence, measured: Measurement) -> list[str]:
+    found: list[str] = []
+    name = evidence.name
+    if absent := (evidence.counts == 0).nonzero().squeeze(1).tolist():
+        found.append(
+            f"{name}: no training record has {_classes(absent)}, so there is no mean to compare with; those classes are "
+            "left out of mse. Use more data (dataset.limit, adversary_fraction)"
+        )
+    still = (evidence.moved < _STILL).nonzero().squeeze(1).tolist()
+    if still:
+        found.append(
+            f"{name}: the search hardly moved for {_classes(still)} (by less than {_STILL:g} on average): the "
+            "reconstruction is where it began, and its mse says nothing about the model. Use attack.update=adam, or "
+            "raise attack.step_size or attack.steps"
+        )
+    worse = (~(evidence.loss < evidence.first_loss)).nonzero().squeeze(1).tolist()
+    if worse:
+        found.append(
+            f"{name}: the search did not lower its loss for {_classes(worse)}: nothing was reconstructed there. Try "
+            "attack.start=random, attack.restarts=5 or a smaller attack.step_size"
+        )
+    value, general, start = (measured.metrics["mse"], *(measured.baselines[n] for n in ("mse", "start.mse")))
+    if not value < start:
+        found.append(
+            f"{name}: mse {value:.4f} is not below that of the neutral inputs where the search began ({start:.4f}): "
+            "the search led away from the records. Do not read the number as a reconstruction"
+        )
+    elif not value < general:
+        found.append(
+            f"{name}: mse {value:.4f} is not below that of the mean of all training records ({general:.4f}): whoever "
+            "knows what a record looks like on average gains nothing from the model. Do not read the number as a leak"
+        )
+    return found
+
+
+def _classes(labels: Sequence[int], shown: int = 10) -> str:
+    text = ", ".join(map(str, labels[:shown])) + (", ..." if len(labels) > shown else "")
+    return f"class{'es' if len(labels) > 1 else ''} {text}"

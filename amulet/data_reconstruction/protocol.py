@@ -1,0 +1,88 @@
+"""How data reconstruction is assessed: with the victim's weights, against the means of what it was trained on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from amulet.core.errors import SettingError
+from amulet.data_reconstruction.attacks import ModelInversion, ReconstructionAttack
+from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure
+from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
+from amulet.training.defense import Defense
+from amulet.training.victim import Scene, Victim
+
+__all__ = ["assess", "check", "class_means", "default_attack", "measure"]
+
+_NOISES = 8  # inputs of uniform noise whose distances are averaged
+
+
+def default_attack(defenses: Sequence[Defense]) -> ReconstructionAttack:
+    """Model inversion from zero."""
+    return ModelInversion()
+
+
+def check(attack: ReconstructionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+    """Any model that has gradients can be inverted. With `data`: a prior for images needs images."""
+    if data is not None and isinstance(attack, ModelInversion) and attack.tv and len(data.shape) != 3:
+        raise SettingError(
+            f"`attack.tv` must be 0 for inputs that are no images, got {attack.tv:g} with inputs of shape {data.shape}"
+        )
+
+
+def class_means(records: Records, num_classes: int) -> tuple[Tensor, Tensor]:
+    """The mean input of each class, (classes, *shape) float64, NaN for a class without records; and their numbers.
+
+    >>> class_means(Records.of(torch.tensor([[0.0], [0.5], [1.0]]), torch.tensor([0, 1, 1])), 2)[0]
+    tensor([[0.0000],
+            [0.7500]], dtype=torch.float64)
+    """
+    sums = torch.zeros(num_classes, *records.shape, dtype=torch.float64)
+    labels = records.y.cpu()
+    for start in range(0, len(records), 4096):
+        batch = slice(start, start + 4096)
+        sums.index_add_(0, labels[batch], records.inputs(batch).double().cpu())
+    counts = labels.bincount(minlength=num_classes)
+    return sums / counts.view(-1, *[1] * len(records.shape)), counts
+
+
+def assess(victim: Victim, attack: ReconstructionAttack, scene: Scene) -> ReconstructionEvidence:
+    """Reconstruct an input of each class; the truth is the mean of the records that the victim's recipe was given.
+
+    A defence that changes the records before training changes what is learned, not what is to be protected: both
+    victims are compared with the same means.
+    """
+    means, counts = class_means(victim.records, scene.data.num_classes)
+    found = attack.reconstruct(
+        victim.model,
+        victim.records.shape,
+        scene.data.num_classes,
+        scene.drawing("data_reconstruction"),
+        scene.runtime.reporter,
+        f"reconstruct from {victim.name}",
+    )
+    if found.x.min() < 0 or found.x.max() > 1:
+        raise RuntimeError(f"{attack!r} left the range of inputs: [{found.x.min()}, {found.x.max()}]")
+    noise = scene.drawing("data_reconstruction", "noise").generator()
+    present = counts > 0
+    return ReconstructionEvidence(
+        name=victim.name,
+        image=scene.data.modality == "image",
+        reconstructions=found.x,
+        means=means,
+        counts=counts,
+        mean=(means[present] * (counts[present] / counts.sum()).view(-1, *[1] * len(victim.records.shape))).sum(dim=0),
+        start=found.start,
+        random=torch.rand(_NOISES, *victim.records.shape, generator=noise),
+        first_loss=found.first_loss,
+        loss=found.loss,
+        moved=found.moved,
+        manifest={
+            "steps_taken": found.steps,
+            "first_loss": [round(v, 6) for v in found.first_loss.tolist()],
+            "loss": [round(v, 6) for v in found.loss.tolist()],
+            "moved": [round(v, 6) for v in found.moved.tolist()],
+            "records_by_class": counts.tolist(),
+        },
+    )
