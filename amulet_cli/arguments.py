@@ -1,4 +1,4 @@
-"""What stands on the command line after `run` or `validate`: Hydra's flags and overrides."""
+"""What stands on the command line after `run`, `validate` or `audit`: Hydra's flags and overrides."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
-    return Arguments(flags, tuple(overrides))
+    return Arguments(flags, tuple(_own_model(overrides)))
 
 
 def user_folder(name: str) -> Path:
@@ -110,6 +110,39 @@ def _unknown(word: str, flag: str) -> UsageError:
             f"`{word}` is no flag: settings are given as key=value", meant=[f"{name}={word.partition('=')[2] or '...'}"]
         )
     return UsageError(f"`{word}` is no flag of this command", meant=alike(flag, _FLAGS), try_="amulet run --help")
+
+
+def _own_model(words: Sequence[str]) -> list[str]:
+    """`model=my_module:MyNet`, which Hydra rejects, as the option `custom`, to which settings of the class are added.
+
+    >>> _own_model(["model=my_nets:Wide", "model.width=64", "seed=1"])
+    ['model=custom', 'model._target_=my_nets.Wide', '++model.width=64', 'seed=1']
+    """
+    if not any(re.match(r"model=[^\[{(]*:", word) for word in words):
+        return list(words)
+    found: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "model":
+            paths = [_path_of(one.strip()) for one in value.split(",")]
+            found += ["model=custom", f"model._target_={','.join(paths)}"]
+        else:
+            found.append(re.sub(r"^model\.", "++model.", word))
+    return found
+
+
+def _path_of(name: str) -> str:
+    """`my_module:MyNet` as the path of a class."""
+    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        return name.replace(":", ".")
+    module, _, kind = name.partition(":")
+    path = module.removeprefix("./").removesuffix(".py").replace("/", ".")
+    raise UsageError(
+        f"`{name}` is not module:Class",
+        where=f"`model={name}`",
+        expected="model=my_module:MyNet, for a class or function in my_module.py where the command is given",
+        meant=[f"model={path}:{kind}"] if kind and f"{path}:{kind}" != name else [],
+    )
 
 
 def _rewritten(word: str) -> str:

@@ -78,7 +78,7 @@ def candidates(line: str) -> list[str]:
         from amulet_cli.list import GROUPS
 
         return [f"{name} " for name in (*GROUPS, "--json", "--config-dir") if name.startswith(word)]
-    if before[0] not in ("run", "validate") or before[-1] in ("--config-dir", "-cd"):
+    if before[0] not in ("run", "validate", "audit") or before[-1] in ("--config-dir", "-cd"):
         return []  # the shell completes files
     if word.startswith("-"):
         flags = ("--multirun", "--config-dir", "--cfg", "--info", "--help")

@@ -172,11 +172,15 @@ class _Composer:
 
 
 def resolved(composed: "DictConfig") -> dict[str, Any]:
-    """Interpolations resolved, `about` texts dropped: what is run, hashed and written down."""
+    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed, written down."""
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    return _without_about(cast(dict[str, Any], plain))
+    from amulet_cli.checkpoint import stamped
+
+    plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+    if "checkpoint" in plain:
+        plain["checkpoint"] = stamped(plain["checkpoint"])
+    return _without_about(plain)
 
 
 def chosen(choices: Mapping[str, Any]) -> dict[str, str]:

@@ -9,8 +9,9 @@ from amulet.core import Attack, Factory, SettingError
 from amulet.datasets import AmuletDataset
 from amulet.interactions import RISKS, Plan, risk_of
 from amulet.interactions.assessment import ExtraMetric
-from amulet.training import Defense, EarlyStopping, Recipe, Runtime, resolve_device
+from amulet.training import Defense, EarlyStopping, Given, Recipe, Runtime, resolve_device
 from amulet_cli import components
+from amulet_cli.checkpoint import weights
 from amulet_cli.errors import UsageError
 
 _GIVEN_LATER = {"model": ("input_shape", "num_classes"), "optimizer": ("params",), "schedule": ("optimizer",)}
@@ -45,6 +46,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         attack_settings=_attack_settings(config["metric"]),
         extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
+        given=_given(config),
         seed=config["seed"],
         runtime=runtime or Runtime(device=resolve_device(config["device"])),
     )
@@ -84,6 +86,8 @@ def try_out(plan: Plan) -> None:
         architecture = defense.adapt(architecture)
     recipe = Recipe(architecture=architecture, num_classes=plan.data.num_classes, optimizer=plan.optimizer)
     recipe.try_out(plan.data.train)
+    if plan.given is not None:
+        plan.given.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
     model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
     optimizer = _tried("optimizer", plan.optimizer, model.parameters())
     if plan.schedule is not None:
@@ -118,6 +122,13 @@ def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     if built.risk not in RISKS:
         raise UsageError(f"`{config[key]['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
     return built
+
+
+def _given(config: Mapping[str, Any]) -> Given | None:
+    if not config["checkpoint"]:
+        return None
+    found, known = weights(**config["checkpoint"]), config["recipe"] == "given"
+    return Given(found, config["checkpoint"]["sha256"], recipe_known=known)
 
 
 def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:

@@ -93,8 +93,13 @@ def config_hash(cfg: Mapping[str, Any]) -> str:
 
 
 def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that shapes a result, the seed aside."""
-    return _without_about({key: value for key, value in cfg.items() if key not in _WITHOUT_EFFECT})
+    """The part of a configuration that shapes a result, the seed aside; of a checkpoint what is in it."""
+    kept = {key: value for key, value in cfg.items() if key not in _WITHOUT_EFFECT}
+    if kept.get("checkpoint"):
+        kept["checkpoint"] = kept["checkpoint"]["sha256"]
+    else:  # then nothing is given, and its recipe says nothing
+        kept = {key: value for key, value in kept.items() if key not in ("checkpoint", "recipe")}
+    return _without_about(kept)
 
 
 def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir: str | Path) -> Path:

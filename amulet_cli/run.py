@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 SUMMARY = "trains a model without and with a defence, attacks both, says what changed"
 HELP = Page(
     usage="amulet run [-m] [group=option ...] [key=value ...] [--config-dir DIR]",
-    about="A command that was carried out before does only what is missing.",
+    about="Trains a model without and with a defence on the same records, attacks both, and shows the metrics side\n"
+    "by side. Results are kept: the same command again does only what is missing.",
     sections=(
         (
             "What to choose (amulet list shows the options)",

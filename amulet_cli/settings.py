@@ -33,6 +33,8 @@ SETTINGS = {
     "early_stopping": _Setting(dict[str, Any] | None),
     "precision": _Setting(Literal["float32", "amp"]),
     "adversary_fraction": _Setting(float, between=(0, 1)),
+    "checkpoint": _Setting(dict[str, str] | None),
+    "recipe": _Setting(Literal["unknown", "given"]),
 }
 
 
@@ -54,7 +56,7 @@ def check(config: Mapping[str, Any]) -> None:
 def _check_value(key: str, value: Any, setting: _Setting) -> None:
     if not fits(value, setting.type):
         raise UsageError(f"`{key}` must be {phrase(setting.type)}, got {shown(value)}")
-    if isinstance(value, str) or value is None:
+    if not isinstance(value, (int, float)):
         return
     if setting.least is not None and value < setting.least:
         raise UsageError(f"`{key}` must satisfy {setting.least} <= {key}, got {value}")

@@ -75,13 +75,13 @@ def _record(refused: "Mapping[Job, str]") -> None:
 def _close(campaign: "Campaign", done: "Collection[Job]", *, failed: bool) -> int:
     from amulet_cli.console import out, sweep_table
 
-    results = [_result(job, before=job in done) for job in campaign.jobs]
+    results = [result_of(job, before=job in done) for job in campaign.jobs]
     out.print()
     out.print(sweep_table(results))
     return FAILURE if failed or any(result.state not in _FINE for result in results) else 0
 
 
-def _result(job: "Job", *, before: bool) -> "Result":
+def result_of(job: "Job", *, before: bool = False) -> "Result":
     """What a job's folder says, or that there is none."""
     from amulet_cli.results import Result, find_results, read_result
 

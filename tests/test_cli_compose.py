@@ -21,6 +21,7 @@ OPTIONS = sorted(
     (file.parent.name, file.stem)
     for group in ("dataset", "model", "defense", "attack")
     for file in (conf_dir() / group).glob("*.yaml")
+    if file.stem != "custom"  # a user's own model: nothing to build before its class is named
 )
 
 

@@ -12,7 +12,12 @@ from amulet.interactions import RISKS
 from amulet.training import Defense
 
 CONF = Path(__file__).parent.parent / "conf"
-OPTIONS = sorted(p for group in ("dataset", "model", "defense", "attack") for p in (CONF / group).glob("*.yaml"))
+OPTIONS = sorted(
+    p
+    for group in ("dataset", "model", "defense", "attack")
+    for p in (CONF / group).glob("*.yaml")
+    if p.stem != "custom"
+)
 
 
 def content(path: Path) -> dict[str, Any]:

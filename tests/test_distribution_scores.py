@@ -41,7 +41,7 @@ def answers(
 
 
 def looped_votes(victim: np.ndarray, first: list[np.ndarray], second: list[np.ndarray]) -> float:
-    """Suri et al., Section III-A, pair by pair and query by query; `first` and `second` are models, (sets, q, c)."""
+    """Suri et al., pair by pair and query by query; `first` and `second` are models, (sets, q, c)."""
     votes = []
     for queries in (0, 1):
         for a, b in itertools.product(first, second):

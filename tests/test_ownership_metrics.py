@@ -122,6 +122,18 @@ def test_kappas_interval_is_the_bootstraps() -> None:
     assert error == pytest.approx(resampled.std(), rel=0.1)
 
 
+def test_kappas_standard_error_is_the_delta_methods() -> None:
+    """By automatic differentiation of kappa in the cells' shares, whose covariance is the multinomial's."""
+    victim, stolen, _ = made_up(n=300, wrong=0.5)
+    p = (confusion(victim, stolen, 3).double() / 300).requires_grad_()
+    chance = p.sum(dim=1) @ p.sum(dim=0)
+    (slope,) = torch.autograd.grad((p.trace() - chance) / (1 - chance), p)
+    variance = (p * slope.square()).sum() - (p * slope).sum().square()
+    kappa, low, high = kappa_interval(victim, stolen, 3)
+    assert high - kappa == pytest.approx(kappa - low)
+    assert (high - low) / 2 / 1.959964 == pytest.approx((variance / 300).sqrt().item(), rel=1e-9)
+
+
 def test_kappas_interval_of_perfect_agreement_has_a_width() -> None:
     answers = torch.tensor([0, 1] * 50)
     kappa, low, high = kappa_interval(answers, answers, 2)

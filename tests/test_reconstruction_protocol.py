@@ -92,7 +92,9 @@ def test_class_means_of_any_type() -> None:
 
 def test_a_model_without_a_way_in_is_warned_of() -> None:
     victim, scene = scene_of(digits(), epochs=1)
-    victim.trained.model.apply(lambda m: nn.init.zeros_(m.weight) if isinstance(m, nn.Linear) else None)
+    for layer in victim.trained.model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.weight)
     warnings = measure(assess(victim, ModelInversion(steps=5), scene)).warnings
     assert any("hardly moved" in w for w in warnings)
     assert any("did not lower its loss" in w for w in warnings)
@@ -127,5 +129,5 @@ def test_a_prior_for_pictures_needs_pictures() -> None:
     check(default_attack(()), (), None)
     check(ModelInversion(tv=0.1), (), None)
     check(ModelInversion(tv=0.1), (), digits())
-    with pytest.raises(SettingError, match="`attack.tv` must be 0 for inputs that are no images"):
+    with pytest.raises(SettingError, match=r"`attack\.tv` must be 0 for inputs that are no images"):
         check(ModelInversion(tv=0.1), (), load_census(limit=200))

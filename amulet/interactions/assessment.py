@@ -18,9 +18,11 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
 from amulet.interactions.conflicts import check_defenses
+from amulet.interactions.given import check_given
 from amulet.interactions.risks import RISKS, UTILITY, risk_of
 from amulet.interactions.utility import measure_utility
 from amulet.training.defense import Defense
+from amulet.training.given import Given
 from amulet.training.loop import EarlyStopping, Precision
 from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
@@ -77,6 +79,8 @@ class Plan:
     """By risk: a user's own functions of its evidence, measured after its metrics."""
     adversary_fraction: float = 0.5
     """Share of the training split that the adversary owns instead of the victim."""
+    given: Given | None = None
+    """The undefended victim's weights, where it was trained elsewhere."""
     seed: int = 0
     runtime: Runtime = field(default_factory=Runtime)
 
@@ -138,7 +142,10 @@ def check(plan: Plan) -> list[str]:
     for risk in plan.risks():
         if risk != UTILITY.name:
             protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
-    _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
+    recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
+    if plan.given is not None:
+        adapted = recipe.architecture != plan.architecture
+        warnings += check_given(plan.given, plan.risks(), plan.defenses, adapted=adapted)
     return warnings
 
 
@@ -153,9 +160,10 @@ def assess(plan: Plan) -> Outcome:
     recipe.try_out(data.train)
     scene = _scene(plan, data, recipe)
     outcome.manifest = _manifest(scene)
-    victims = [Victim("undefended", recipe.plain(), scene.victim_records, scene.stream / "victim")]
+    plain = recipe.plain() if plan.given is None else recipe.plain().changed(architecture=plan.architecture)
+    victims = [Victim("undefended", plain, scene.victim_records, scene.stream / "victim", plan.given)]
     if plan.defenses:
-        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, _answers={}))
+        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, given=None, _answers={}))
     for victim in victims:
         outcome.metrics[victim.name] = {}
         with _timed(outcome, f"train {victim.name}"):

@@ -21,6 +21,8 @@ class Risk:
     """The metric that decides; with attributes or classes, the last part of a dotted name."""
     harm: Mapping[str, Harm] = field(default_factory=dict[str, Harm])
     """Its metrics, and which way each is worse for the victim."""
+    retrains: bool = False
+    """Does assessing it train the victim anew, on other records? It then says what the recipe gives away."""
 
     def owns(self, metric: str) -> bool:
         """Is `metric` one of this risk's? Prefixes (`race.auc`, `class_0.mse`) do not count."""
@@ -53,6 +55,7 @@ RISKS: dict[str, Risk] = {
                 "poisoned_accuracy": "higher",
                 "poisoned_test_accuracy": "lower",
             },
+            retrains=True,
         ),
         Risk(
             "unauth_model_ownership",
@@ -83,6 +86,7 @@ RISKS: dict[str, Risk] = {
                 "tpr_at_1pct_fpr": "higher",
                 "tpr_at_0.1pct_fpr": "higher",
             },
+            retrains=True,
         ),
         Risk(
             "attribute_inference",
@@ -98,6 +102,7 @@ RISKS: dict[str, Risk] = {
             "distribution inference",
             "distinguishing_accuracy",
             {"distinguishing_accuracy": "higher"},
+            retrains=True,
         ),
         Risk(
             "discriminatory_behavior",

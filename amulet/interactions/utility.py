@@ -5,14 +5,20 @@ from amulet.training.victim import Scene, Victim
 
 
 def measure_utility(victim: Victim, scene: Scene) -> Measurement:
-    """Accuracy on the victim's training records and on the test split; the baseline is the majority class."""
+    """Accuracy on the victim's training records and on the test split; the baseline is the majority class.
+
+    What a given model was trained on is unknown: it has no training accuracy.
+    """
     measured = Measurement()
-    for name, records in (("train_accuracy", victim.records), ("test_accuracy", scene.test_records)):
+    tables = {"train_accuracy": victim.records, "test_accuracy": scene.test_records}
+    if victim.given is not None:
+        del tables["train_accuracy"]
+    for name, records in tables.items():
         answers = victim.logits(records).argmax(dim=1)
         measured.proportion(name, int((answers == records.y).sum()), len(records))
         majority = records.y.bincount().max().item() / len(records)
         measured.baselines[name] = majority
-    del measured.intervals["train_accuracy"]  # not a sample of anything: these are all the records there are
+    measured.intervals.pop("train_accuracy", None)  # not a sample of anything: these are all the records there are
     accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
     answers = victim.logits(scene.test_records).argmax(dim=1)
     if len(answers.unique()) == 1:

@@ -1,6 +1,7 @@
 """How models are made: recipes, the one training loop, and where trained models are kept."""
 
 from amulet.training.defense import Defense, Prepared
+from amulet.training.given import Given
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import EarlyStopping, Training, train
 from amulet.training.recipe import Recipe, Trained
@@ -11,6 +12,7 @@ from amulet.training.victim import Scene, Victim
 __all__ = [
     "Defense",
     "EarlyStopping",
+    "Given",
     "Hook",
     "Loss",
     "LossFunction",

@@ -183,12 +183,14 @@ class Recipe:
         began = time.perf_counter()
         report: dict[str, Any] = {}
         tensors: dict[str, Tensor] = {}
+        warnings: list[str] = []
         for defense in self.defenses:
             prepared = defense.prepare(records, self.plain(), stream)
             records = prepared.records
             if not len(records):
                 raise DataError(f"{label}: {defense!r} leaves no record to train on")
             report |= prepared.report
+            warnings += prepared.report.get("warnings", ())
             for name, array in prepared.arrays.items():
                 tensors[f"report.{defense.name}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         model = self.build(records.shape, stream)
@@ -213,6 +215,7 @@ class Recipe:
             reporter=self.runtime.reporter,
             label=label,
         )
+        report["warnings"] = [*warnings, *report["warnings"]]
         report["seconds"] = time.perf_counter() - began
         for name, value in model.state_dict().items():
             tensors[f"model.{name}"] = value.detach().cpu().clone()

@@ -9,11 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from amulet.core.errors import Refused
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.defense import Defense
+from amulet.training.given import Given
 from amulet.training.recipe import Recipe, Trained
 from amulet.training.runtime import Runtime
 
@@ -29,11 +31,15 @@ class Victim:
     """What its model is trained on, before any defence of the recipe changes it."""
     stream: Stream
     """The same for both victims, so that they share initial weights and batches."""
+    given: Given | None = None
+    """The trained weights where they are given: then `recipe` is only how the model would be trained anew."""
     _answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False, compare=False)
 
     @cached_property
     def trained(self) -> Trained:
         """The model with its training report."""
+        if self.given is not None:
+            return self.given.restored(self.recipe, self.records.shape)
         return self.recipe.produce(self.records, self.stream, f"train {self.name}")
 
     @property
@@ -48,7 +54,9 @@ class Victim:
         return self._answers[records.digest]
 
     def on(self, records: Records, suffix: str = "") -> Victim:
-        """The same victim, had it other records: same recipe, same stream."""
+        """The same victim, had it other records: same recipe, same stream, trained anew."""
+        if self.given is not None and not self.given.recipe_known:
+            raise Refused(f"{self.name} cannot be trained on other records: how it was trained is unknown")
         return Victim(f"{self.name} {suffix}".strip(), self.recipe, records, self.stream)
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from amulet.datasets import stratified_split
 from amulet.utils import initialize_model, load_data, train_classifier
 
-device, epochs = torch.device("cpu"), 5
+device, epochs = torch.device("cpu"), 20
 data = load_data("census", limit=4000)
 mine, theirs = stratified_split(data.train.y, [2000, 2000], torch.Generator().manual_seed(0))
 train_loader = DataLoader(data.train.take(mine), batch_size=256, shuffle=True)

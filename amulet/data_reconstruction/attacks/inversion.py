@@ -27,9 +27,10 @@ def total_variation(x: Tensor) -> Tensor:
 
 
 class _Adam:
-    """Adam's steps for a batch of inputs (Kingma and Ba, 2015), with no floor under its denominator.
+    """Adam's steps for a batch of inputs (Kingma and Ba, 2015), with a floor that goes with each input's gradients.
 
-    So the length of a step does not depend on how small gradients are, and a search moves in deep networks too.
+    So the length of a step does not depend on how small they are, and a search moves in deep networks too; but values
+    whose gradient is rounding beside the others' stay.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -40,7 +41,9 @@ class _Adam:
         self.first.lerp_(gradient, 0.1)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
         scale = (1 - 0.999**self.taken) ** 0.5 / (1 - 0.9**self.taken)
-        return self.first / self.second.sqrt().add_(1e-20) * scale
+        root = self.second.sqrt()
+        floor = root.flatten(1).amax(dim=1).mul_(1e-6).clamp_min_(1e-30)
+        return self.first / root.add_(floor.view(-1, *[1] * (root.dim() - 1))) * scale
 
 
 class ModelInversion(ReconstructionAttack):

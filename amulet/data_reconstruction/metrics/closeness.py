@@ -1,6 +1,5 @@
 """Mean squared error and structural similarity of inputs."""
 
-import torch
 from torch import Tensor
 
 from amulet.core.vision import import_torchvision
@@ -14,7 +13,7 @@ def mse(x: Tensor, truth: Tensor) -> Tensor:
 
     The mean over all values of an input of (x - truth)^2 (paper, Table 3). Lower is worse for the victim.
 
-    >>> mse(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 1.0]]))
+    >>> mse(Tensor([[0.0, 1.0]]), Tensor([[0.5, 1.0]]))
     tensor([0.1250], dtype=torch.float64)
     """
     return (x.double() - truth.double()).square().flatten(1).mean(dim=1)

@@ -75,8 +75,8 @@ def _doubts(evidence: ReconstructionEvidence, measured: Measurement) -> list[str
     name = evidence.name
     if absent := (evidence.counts == 0).nonzero().squeeze(1).tolist():
         found.append(
-            f"{name}: no training record has {_classes(absent)}, so there is no mean to compare with; those classes are "
-            "left out of mse. Use more data (dataset.limit, adversary_fraction)"
+            f"{name}: no training record has {_classes(absent)}, so there is no mean to compare with; what has "
+            "no mean is left out of mse. Use more data (dataset.limit, adversary_fraction)"
         )
     still = (evidence.moved < _STILL).nonzero().squeeze(1).tolist()
     if still:

@@ -46,7 +46,7 @@ def kl_votes(far: Tensor, near: Tensor) -> Tensor:
 
 
 def kl_score(victims: Tensor, first: Tensor, second: Tensor, *, calibrate: bool = True) -> Tensor:
-    """The KL test (Suri et al., SaTML 2023, Section III-A): whose answers are a victim's nearer to?
+    """The KL test (Suri et al., SaTML 2023): whose answers are a victim's nearer to?
 
     The share of votes of `kl_votes`, minus a cut. The paper compares a random part of the pairs, and scales the
     differences over all victims before it cuts at one half; here no score depends on other victims.
@@ -84,7 +84,7 @@ def accuracies(answers: Tensor, labels: Tensor) -> Tensor:
 
 
 def loss_score(victims: Tensor, labels: Tensor) -> Tensor:
-    """The loss test (Suri and Evans, PETS 2022, Section 5.1): on which query set is the victim more accurate? (v,)
+    """The loss test (Suri and Evans, PETS 2022): on which query set is the victim more accurate? (v,)
 
     It needs no models of the adversary's.
     """
@@ -93,7 +93,7 @@ def loss_score(victims: Tensor, labels: Tensor) -> Tensor:
 
 
 def threshold_score(victims: Tensor, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-    """The threshold test (Suri and Evans, PETS 2022, Section 5.1): an accuracy that separates the adversary's models.
+    """The threshold test (Suri and Evans, PETS 2022): an accuracy that separates the adversary's models.
 
     The query set, the threshold and the side of the second ratio are those that tell the adversary's own models apart
     best; the score is the victim's accuracy above that threshold, (v,), turned so that above 0 is the second ratio.

@@ -1,0 +1,235 @@
+"""The end of an audit: a table for each risk, what was measured apart from what the literature expects."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet_cli import numbers
+from amulet_cli.aggregate import SETTING, Report, Row, aggregate
+from amulet_cli.console import aligned, hanging, intervals_overlap
+from amulet_cli.plain import as_text
+from amulet_cli.results import VICTIMS, Result
+from amulet_cli.tables import metric_name
+
+_DONE = ("done", "skipped")
+_LEGEND = (
+    "In per cent. One seed: with the interval of its records; more: mean ± standard error. Change in points: defended "
+    "- undefended. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+)
+
+
+def audit_tables(results: Sequence[Result]) -> RenderableType:
+    """One table for each risk that was attacked, utility first; refusals and failures in their places.
+
+    Args:
+        results: every run of the audit, finished or not.
+    """
+    from amulet.interactions.harm import title
+    from amulet.interactions.risks import RISKS, UTILITY
+
+    risks = {id(result): _risk_of(result) for result in results}
+    report = aggregate([_only(result) for result in _with_utility(results)])
+    everywhere = _in_all([result.warnings for result in results if result.state in _DONE])
+    parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
+    for risk in (UTILITY.name, *RISKS, ""):
+        mine = [result for result in results if risks[id(result)] == risk]
+        rows = [row for row in report.rows if _belongs(row, risk)]
+        if not (mine or rows):
+            continue
+        parts += [Text(), Text(title(risk), style="bold underline")]
+        parts += [*_table(rows, report), *_said(rows, risk, report), *_notes(mine, everywhere)]
+    if everywhere:
+        parts += [Text(), Text("Of every run", style="bold underline")]
+        parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
+    return Group(*parts, *_legend(report))
+
+
+def _risk_of(result: Result) -> str:
+    """The risk of the run's attack; empty for none."""
+    return str(getattr(_class_of(result.config, "attack"), "risk", ""))
+
+
+def _class_of(config: Mapping[str, Any], key: str) -> Any:
+    from amulet.core import Factory, SettingError
+
+    node = config.get(key)
+    try:
+        return Factory(str(node["_target_"])).load() if node and node.get("_target_") else None
+    except SettingError:  # a class that is not here
+        return None
+
+
+def _with_utility(results: Sequence[Result]) -> Iterator[Result]:
+    """All results; of those that differ in the attack alone, one keeps the utility: their victims are the same."""
+    seen: set[tuple[str, ...]] = set()
+    for result in results:
+        config = {key: value for key, value in result.config.items() if key != "attack"}
+        key = (*result.setting[:3], str(result.seed), repr(sorted(config.items())))
+        metrics = result.metrics if key not in seen else _without(result, "utility")
+        if result.state in _DONE:
+            seen.add(key)
+        yield dataclasses.replace(result, metrics=metrics)
+
+
+def _without(result: Result, risk: str) -> Mapping[str, Mapping[str, float]]:
+    from amulet.interactions.harm import metric_info
+
+    return {
+        victim: {name: value for name, value in row.items() if metric_info(name).risk != risk}
+        for victim, row in result.metrics.items()
+    }
+
+
+def _only(result: Result) -> Result:
+    """Without what was measured beside the attack: a defence's own risk has its own attack in an audit."""
+    from amulet.interactions.harm import metric_info
+
+    risk = _risk_of(result)
+    metrics = {
+        victim: {name: value for name, value in row.items() if metric_info(name).risk in (risk, "utility", "")}
+        for victim, row in result.metrics.items()
+    }
+    return dataclasses.replace(result, metrics=metrics)
+
+
+def _belongs(row: Row, risk: str) -> bool:
+    from amulet.interactions.harm import metric_info
+
+    return metric_info(row.metric).risk == risk
+
+
+def _in_all(warnings: Sequence[Sequence[str]]) -> list[str]:
+    """What every one of several runs warns of."""
+    if len(warnings) < 2:
+        return []
+    return [text for text in dict.fromkeys(warnings[0]) if all(text in others for others in warnings[1:])]
+
+
+def _name(row: Row, report: Report, *, attack: bool) -> str:
+    """What a row's runs are among the others: `lira, defense.epsilon 1`."""
+    differ = ("defense", *report.keys) if len({r.cell.labels["defense"] for r in report.rows}) > 1 else report.keys
+    words = [f"{key} {as_text(row.cell.labels[key])}" for key in differ if row.cell.labels.get(key) is not None]
+    return ", ".join([str(row.cell.labels[SETTING[3]])] * attack + words)
+
+
+def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
+    if not rows:
+        return
+    defended = any(row.values["defended"] for row in rows)
+    victims = VICTIMS if defended else VICTIMS[:1]
+    head = [Text(word, style="bold") for word in ("", *victims, *(("change",) if defended else ()), "baseline")]
+    lines: dict[str, list[list[Text]]] = {}
+    for row in rows:
+        named = _belongs(row, "utility")
+        lines.setdefault(_name(row, report, attack=not named), []).append(_line(row, victims))
+    widths = [max(len(line[i]) for some in ([head], *lines.values()) for line in some) for i in range(len(head))]
+    yield aligned([head], widths)
+    for name, some in lines.items():
+        if name:
+            yield Text(f"  {name}", style="dim")
+        yield aligned(some, widths)
+
+
+def _line(row: Row, victims: Sequence[str]) -> list[Text]:
+    from amulet.interactions.harm import metric_info
+
+    fraction = metric_info(row.metric).fraction
+    cells = [metric_name(row.metric)]
+    for victim in victims:
+        summary, span = row.summaries[victim], _span(row, victim)
+        if summary.n == 0:
+            cells.append("-")
+        elif summary.n == 1:
+            cells.append(numbers.with_interval(summary.mean, span, fraction=fraction))
+        else:
+            cells.append(numbers.plus_minus(summary.mean, summary.error, fraction=fraction))
+    if len(victims) > 1:
+        cells.append(f"{numbers.change(row.change.mean, fraction=fraction):>6}")
+    bases = [numbers.number(_baseline(row, victim), fraction=fraction, unit=False) for victim in victims]
+    cells.append(bases[0] if len(set(bases)) == 1 else " → ".join(bases))
+    return [Text(cell) for cell in cells]
+
+
+def _span(row: Row, victim: str) -> tuple[float, float] | None:
+    """The interval of the only seed's records."""
+    run = next(iter(row.cell.runs.values()))
+    return run.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
+
+
+def _baseline(row: Row, victim: str) -> float:
+    found = [run.baselines.get(victim, {}).get(row.metric, math.nan) for run in row.cell.runs.values()]
+    kept = [value for value in found if math.isfinite(value)]
+    return sum(kept) / len(kept) if kept else math.nan
+
+
+def _said(rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
+    """By defence: what the literature expects, and then what was measured."""
+    from amulet.interactions.literature import expected
+
+    told: dict[str, None] = {}
+    for row in rows:
+        for key in ("defense", "second_defense"):
+            defense = _class_of(row.cell.config, key)
+            if not isinstance(defense, type):
+                continue
+            found = expected(defense, risk)
+            if found is not None:
+                note = f"; {found.note}" if found.note else ""
+                told[f"{found.direction} under {found.family}{note}"] = None
+            elif risk:
+                told[f"nothing is known of {defense.__name__}"] = None
+    for text in told if risk != "utility" else ():
+        yield hanging("  expected by the literature  ", text, "cyan")
+    for row in rows:
+        if row.verdict is not None and row.values["defended"]:
+            name = _name(row, report, attack=len({r.cell.labels["attack"] for r in rows}) > 1)
+            text = f"{row.metric}{f' ({name})' if name else ''}: {_measured(row)}"
+            yield hanging("  measured here               ", text, "bold")
+
+
+def _measured(row: Row) -> str:
+    """The verdict; below the seeds that one takes, only what was seen."""
+    from amulet.interactions.harm import metric_info
+    from amulet.interactions.verdict import MIN_SEEDS
+
+    verdict, info = row.verdict, metric_info(row.metric)
+    if verdict is None or verdict.word != "too few seeds":
+        return "" if verdict is None else f"the risk {verdict.word}" if verdict.word in _MOVES else verdict.word
+    change, spans = row.change, [_span(row, victim) for victim in VICTIMS]
+    seen = "no change"
+    if intervals_overlap(*spans):
+        seen = "the intervals overlap"
+    elif change.mean:
+        seen = f"{'worse' if (change.mean > 0) == (info.worse == 'higher') else 'better'} for the victim"
+    amount = numbers.change(change.mean, fraction=info.fraction)
+    return f"{amount}, {seen}; no verdict, that takes {MIN_SEEDS} seeds ({numbers.plural(change.n, 'seed')} here)"
+
+
+_MOVES = ("rises", "falls")
+
+
+def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[RenderableType]:
+    """Warnings of the risk's runs, and why some of them have no numbers; each once."""
+    for text in dict.fromkeys(text for result in results for text in result.warnings if text not in everywhere):
+        yield hanging("  warning  ", text, "yellow")
+    reasons = dict.fromkeys(
+        (result.choices.get("attack", ""), result.state, result.reason.strip())
+        for result in results
+        if result.state not in _DONE
+    )
+    for attack, state, reason in reasons:
+        yield hanging(f"  {state}  ", f"{attack}: {reason}" if reason else attack, "yellow")
+
+
+def _legend(report: Report) -> Iterator[RenderableType]:
+    from amulet.interactions.literature import SOURCE
+
+    yield Text()
+    if report.rows:
+        yield Text(_LEGEND, style="dim")
+    if any(row.values["defended"] for row in report.rows):
+        yield Text(f"Expected, where the defence is effective: {SOURCE}.", style="dim")
