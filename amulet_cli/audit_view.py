@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,9 +11,12 @@ from rich.text import Text
 from amulet_cli import numbers
 from amulet_cli.aggregate import SETTING, Report, Row, aggregate
 from amulet_cli.console import aligned, hanging, intervals_overlap
-from amulet_cli.plain import as_text
-from amulet_cli.results import VICTIMS, Result
+from amulet_cli.plain import as_text, canonical_json, plain
+from amulet_cli.results import LOST, VICTIMS, Result
 from amulet_cli.tables import metric_name
+
+if TYPE_CHECKING:
+    from amulet.interactions.verdict import Verdict
 
 _DONE = ("done", "skipped")
 _LEGEND = (
@@ -31,13 +34,14 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
     from amulet.interactions.harm import title
     from amulet.interactions.risks import RISKS, UTILITY
 
-    risks = {id(result): _risk_of(result) for result in results}
-    report = aggregate([_only(result) for result in _with_utility(results)])
-    everywhere = _in_all([result.warnings for result in results if result.state in _DONE])
+    attacked = [(result, _risk_of(result)) for result in results]
+    report = aggregate(list(_trimmed(attacked)))
+    told = [_told(result) for result in results if result.state in _DONE]
+    everywhere = _in_all(told)
     parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
     for risk in (UTILITY.name, *RISKS, ""):
-        mine = [result for result in results if risks[id(result)] == risk]
-        rows = [row for row in report.rows if _belongs(row, risk)]
+        mine = [result for result, its in attacked if its == risk]
+        rows = [row for row in report.rows if _place(row) == risk]
         if not (mine or rows):
             continue
         parts += [Text(), Text(title(risk), style="bold underline")]
@@ -63,43 +67,54 @@ def _class_of(config: Mapping[str, Any], key: str) -> Any:
         return None
 
 
-def _with_utility(results: Sequence[Result]) -> Iterator[Result]:
-    """All results; of those that differ in the attack alone, one keeps the utility: their victims are the same."""
-    seen: set[tuple[str, ...]] = set()
-    for result in results:
+def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
+    """Results with what their attack measures alone: in an audit a defence's own risk has an attack of its own.
+
+    The utility stays in one of those that differ in the attack alone, whose victims are the same.
+    """
+    homes: dict[str, set[str]] = {}
+    for result, risk in attacked:
+        for name in _names(result):
+            homes.setdefault(name, set()).add(risk)
+    seen: set[str] = set()
+    for result, risk in attacked:
         config = {key: value for key, value in result.config.items() if key != "attack"}
-        key = (*result.setting[:3], str(result.seed), repr(sorted(config.items())))
-        metrics = result.metrics if key not in seen else _without(result, "utility")
+        victims = canonical_json(plain([result.setting[:3], result.seed, config], finite=False))
+        own = {str(getattr(_class_of(result.config, key), "risk", "")) for key in ("defense", "second_defense")}
+        kept = {
+            name
+            for name in _names(result)
+            if (of := _risk_of_metric(name)) == risk
+            or (of == "utility" and victims not in seen)
+            # A metric that no risk claims is the attack's, or where every run has it, the defence's.
+            or (of == "" and (homes[name] == {risk} or risk in own))
+        }
         if result.state in _DONE:
-            seen.add(key)
+            seen.add(victims)
+        metrics = {v: {n: value for n, value in row.items() if n in kept} for v, row in result.metrics.items()}
         yield dataclasses.replace(result, metrics=metrics)
 
 
-def _without(result: Result, risk: str) -> Mapping[str, Mapping[str, float]]:
+def _names(result: Result) -> list[str]:
+    return list(dict.fromkeys(name for row in result.metrics.values() for name in row))
+
+
+def _risk_of_metric(name: str) -> str:
     from amulet.interactions.harm import metric_info
 
-    return {
-        victim: {name: value for name, value in row.items() if metric_info(name).risk != risk}
-        for victim, row in result.metrics.items()
-    }
+    return metric_info(name).risk
 
 
-def _only(result: Result) -> Result:
-    """Without what was measured beside the attack: a defence's own risk has its own attack in an audit."""
-    from amulet.interactions.harm import metric_info
-
-    risk = _risk_of(result)
-    metrics = {
-        victim: {name: value for name, value in row.items() if metric_info(name).risk in (risk, "utility", "")}
-        for victim, row in result.metrics.items()
-    }
-    return dataclasses.replace(result, metrics=metrics)
+def _place(row: Row) -> str:
+    """The table that a row is in: the attack's, unless it is about utility."""
+    if _risk_of_metric(row.metric) == "utility":
+        return "utility"
+    return _risk_of(next(iter(row.cell.runs.values())))
 
 
-def _belongs(row: Row, risk: str) -> bool:
-    from amulet.interactions.harm import metric_info
-
-    return metric_info(row.metric).risk == risk
+def _told(result: Result) -> list[str]:
+    """A run's warnings; numbers that are missing show as such in the table."""
+    return [text for text in result.warnings if not text.endswith(LOST)]
 
 
 def _in_all(warnings: Sequence[Sequence[str]]) -> list[str]:
@@ -124,8 +139,8 @@ def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
     head = [Text(word, style="bold") for word in ("", *victims, *(("change",) if defended else ()), "baseline")]
     lines: dict[str, list[list[Text]]] = {}
     for row in rows:
-        named = _belongs(row, "utility")
-        lines.setdefault(_name(row, report, attack=not named), []).append(_line(row, victims))
+        attack = _place(row) != "utility"
+        lines.setdefault(_name(row, report, attack=attack), []).append(_line(row, victims))
     widths = [max(len(line[i]) for some in ([head], *lines.values()) for line in some) for i in range(len(head))]
     yield aligned([head], widths)
     for name, some in lines.items():
@@ -182,31 +197,33 @@ def _said(rows: Sequence[Row], risk: str, report: Report) -> Iterator[Renderable
                 told[f"{found.direction} under {found.family}{note}"] = None
             elif risk:
                 told[f"nothing is known of {defense.__name__}"] = None
-    for text in told if risk != "utility" else ():
-        yield hanging("  expected by the literature  ", text, "cyan")
+    if told and risk not in ("utility", ""):
+        yield hanging("  expected by the literature  ", "\n".join(told), "cyan")
+    several = len({row.cell.labels["attack"] for row in rows}) > 1
+    seen: list[str] = []
     for row in rows:
         if row.verdict is not None and row.values["defended"]:
-            name = _name(row, report, attack=len({r.cell.labels["attack"] for r in rows}) > 1)
-            text = f"{row.metric}{f' ({name})' if name else ''}: {_measured(row)}"
-            yield hanging("  measured here               ", text, "bold")
+            name = _name(row, report, attack=several)
+            seen.append(f"{row.metric}{f' ({name})' if name else ''}: {_measured(row, row.verdict)}")
+    if seen:
+        yield hanging("  measured here               ", "\n".join(seen), "bold")
 
 
-def _measured(row: Row) -> str:
+def _measured(row: Row, verdict: "Verdict") -> str:
     """The verdict; below the seeds that one takes, only what was seen."""
     from amulet.interactions.harm import metric_info
-    from amulet.interactions.verdict import MIN_SEEDS
 
-    verdict, info = row.verdict, metric_info(row.metric)
-    if verdict is None or verdict.word != "too few seeds":
-        return "" if verdict is None else f"the risk {verdict.word}" if verdict.word in _MOVES else verdict.word
-    change, spans = row.change, [_span(row, victim) for victim in VICTIMS]
-    seen = "no change"
-    if intervals_overlap(*spans):
-        seen = "the intervals overlap"
-    elif change.mean:
-        seen = f"{'worse' if (change.mean > 0) == (info.worse == 'higher') else 'better'} for the victim"
+    if verdict.word != "too few seeds":
+        return f"the risk {verdict.word}" if verdict.word in _MOVES else verdict.word
+    change, info = row.change, metric_info(row.metric)
     amount = numbers.change(change.mean, fraction=info.fraction)
-    return f"{amount}, {seen}; no verdict, that takes {MIN_SEEDS} seeds ({numbers.plural(change.n, 'seed')} here)"
+    if intervals_overlap(*(_span(row, victim) for victim in VICTIMS)):
+        return f"{amount}, the intervals of the records overlap"
+    if change.low <= 0 <= change.high:
+        return f"{amount}, 0 is in its 95% interval over {numbers.plural(change.n, 'seed')}"
+    if not change.mean:
+        return "no change"
+    return f"{amount}, {'worse' if (change.mean > 0) == (info.worse == 'higher') else 'better'} for the victim"
 
 
 _MOVES = ("rises", "falls")
@@ -214,7 +231,7 @@ _MOVES = ("rises", "falls")
 
 def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[RenderableType]:
     """Warnings of the risk's runs, and why some of them have no numbers; each once."""
-    for text in dict.fromkeys(text for result in results for text in result.warnings if text not in everywhere):
+    for text in dict.fromkeys(text for result in results for text in _told(result) if text not in everywhere):
         yield hanging("  warning  ", text, "yellow")
     reasons = dict.fromkeys(
         (result.choices.get("attack", ""), result.state, result.reason.strip())
@@ -227,9 +244,12 @@ def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[Ren
 
 def _legend(report: Report) -> Iterator[RenderableType]:
     from amulet.interactions.literature import SOURCE
+    from amulet.interactions.verdict import MIN_SEEDS
 
     yield Text()
     if report.rows:
         yield Text(_LEGEND, style="dim")
+    if any(row.verdict is not None and row.verdict.word == "too few seeds" for row in report.rows):
+        yield Text(f"No verdicts: they take {MIN_SEEDS} seeds.", style="dim")
     if any(row.values["defended"] for row in report.rows):
         yield Text(f"Expected, where the defence is effective: {SOURCE}.", style="dim")

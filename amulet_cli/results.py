@@ -15,6 +15,7 @@ from amulet_cli.files import write_atomically, write_text
 from amulet_cli.plain import canonical_json, plain, tidy_csv
 
 SCHEMA = 1
+LOST = "is not a finite number, kept as null"
 VICTIMS = ("undefended", "defended")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra"}
 _NEEDED = ("seed", "choices", "overrides", "metrics")
@@ -154,7 +155,7 @@ def write_outcome(
     }
     content["warnings"] = [
         *outcome.warnings,
-        *(f"`{name}` is not a finite number, kept as null" for name in lost),
+        *(f"`{name}` {LOST}" for name in lost),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)  # until the end its files may not belong together

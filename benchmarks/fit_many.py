@@ -52,7 +52,7 @@ def main() -> None:
 
     def in_turn() -> Models:
         plain = recipe()
-        return [weights(plain.make(r, s, "")[0]) for r, s in zip(records, streams, strict=True)]
+        return [weights(plain.make(r, s, str(k))[0]) for k, (r, s) in enumerate(zip(records, streams, strict=True))]
 
     def in_workers() -> Models:
         return [model.state_dict() for model in recipe(asked.workers).fit_many(records, streams)]

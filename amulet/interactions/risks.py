@@ -26,7 +26,7 @@ class Risk:
 
     def owns(self, metric: str) -> bool:
         """Is `metric` one of this risk's? Prefixes (`race.auc`, `class_0.mse`) do not count."""
-        return metric in self.harm or metric.rpartition(".")[2] in self.harm
+        return any(metric == name or metric.endswith(f".{name}") for name in self.harm)
 
     def is_primary(self, metric: str) -> bool:
         """Does `metric` decide on this risk, for one attribute at least?"""
@@ -85,6 +85,7 @@ RISKS: dict[str, Risk] = {
                 "balanced_accuracy": "higher",
                 "tpr_at_1pct_fpr": "higher",
                 "tpr_at_0.1pct_fpr": "higher",
+                "epsilon": "higher",
             },
             retrains=True,
         ),
@@ -115,6 +116,7 @@ RISKS: dict[str, Risk] = {
                 "false_positive_parity": "higher",
                 "equalized_odds": "higher",
                 "p_rule": "lower",
+                "worst_group_accuracy": "lower",
             },
         ),
     )
