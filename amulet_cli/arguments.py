@@ -133,9 +133,9 @@ def _own_model(words: Sequence[str]) -> list[str]:
 
 def _path_of(name: str) -> str:
     """`my_module:MyNet` as the path of a class."""
-    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
-        return name.replace(":", ".")
     module, _, kind = name.partition(":")
+    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name) and not module.endswith(".py"):
+        return name.replace(":", ".")
     path = module.removeprefix("./").removesuffix(".py").replace("/", ".")
     raise UsageError(
         f"`{name}` is not module:Class",

@@ -101,9 +101,9 @@ def _unpickled(content: bytes) -> Any:
     except pickle.UnpicklingError as error:
         # PyTorch's text goes on to say how to load it all the same: that is not for here.
         name = re.search(r"(?:GLOBAL|global|class|function) ([\w.]*\.\w+)", str(error))
-        what = f"`{name[1]}`" if name else "what only running it could read"
+        what = f"holds more than weights (`{name[1]}`)" if name else "is not weights alone"
         raise UsageError(
-            f"`checkpoint` is refused: it holds more than weights ({what}), and to load that could run any code",
+            f"`checkpoint` is refused: it {what}, and to load anything else could run any code",
             expected=_HOW,
         ) from error
     except Exception as error:

@@ -18,9 +18,10 @@ class Risk:
     """As in the paper: S1 to F."""
     title: str
     primary: str
-    """The metric that decides; with attributes or classes, the last part of a dotted name."""
+    """The metric that decides; where `by_attribute`, one for each sensitive attribute: `race.<primary>`."""
     harm: Mapping[str, Harm] = field(default_factory=dict[str, Harm])
     """Its metrics, and which way each is worse for the victim."""
+    by_attribute: bool = False
     retrains: bool = False
     """Does assessing it train the victim anew, on other records? It then says what the recipe gives away."""
 
@@ -30,7 +31,8 @@ class Risk:
 
     def is_primary(self, metric: str) -> bool:
         """Does `metric` decide on this risk, for one attribute at least?"""
-        return metric == self.primary or ("." not in self.primary and metric.rpartition(".")[2] == self.primary)
+        attribute, _, name = metric.rpartition(".")
+        return metric == self.primary or (self.by_attribute and name == self.primary and "." not in attribute)
 
 
 UTILITY = Risk(
@@ -94,7 +96,8 @@ RISKS: dict[str, Risk] = {
             "P2",
             "attribute inference",
             "balanced_accuracy",
-            {"balanced_accuracy": "higher", "auc": "higher", "attack_accuracy": "higher"},
+            {"balanced_accuracy": "higher", "auc": "higher", "attack_accuracy": "higher", "advantage": "higher"},
+            by_attribute=True,
         ),
         Risk("data_reconstruction", "P3", "data reconstruction", "mse", {"mse": "lower", "ssim": "higher"}),
         Risk(
@@ -118,6 +121,7 @@ RISKS: dict[str, Risk] = {
                 "p_rule": "lower",
                 "worst_group_accuracy": "lower",
             },
+            by_attribute=True,
         ),
     )
 }
