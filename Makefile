@@ -3,6 +3,7 @@
 #   make test    all tests and doctests, with coverage        make test ARGS="tests/test_packaging.py -x"
 #   make check   lint, formatting, types
 #   make smoke   a run of a few seconds
+#   make bench   speed beside peers and the plain way; wants an idle machine
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test check format clean
+.PHONY: help setup run smoke test check bench format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -43,6 +44,10 @@ check: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Each script prints ratios within one process: these hold better than seconds.
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo; echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix

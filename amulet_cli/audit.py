@@ -59,7 +59,8 @@ def main(words: list[str]) -> int:
         from amulet_cli.console import out
 
         out.print()
-        out.print(audit_tables([result_of(job) for job in campaign.jobs]))
+        # A refused run has left no configuration: its attack is to be known all the same.
+        out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in campaign.jobs]))
     return code
 
 

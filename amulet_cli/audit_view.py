@@ -45,7 +45,7 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
         if not (mine or rows):
             continue
         parts += [Text(), Text(title(risk), style="bold underline")]
-        parts += [*_table(rows, report), *_said(rows, risk, report), *_notes(mine, everywhere)]
+        parts += [*_table(rows, report), *_said(mine, rows, risk, report), *_notes(mine, everywhere)]
     if everywhere:
         parts += [Text(), Text("Of every run", style="bold underline")]
         parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
@@ -181,23 +181,18 @@ def _baseline(row: Row, victim: str) -> float:
     return sum(kept) / len(kept) if kept else math.nan
 
 
-def _said(rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
+def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
     """By defence: what the literature expects, and then what was measured."""
     from amulet.interactions.literature import expected
 
     told: dict[str, None] = {}
-    for row in rows:
-        for key in ("defense", "second_defense"):
-            defense = _class_of(row.cell.config, key)
-            if not isinstance(defense, type):
-                continue
+    for defense in (_class_of(result.config, key) for result in results for key in ("defense", "second_defense")):
+        if isinstance(defense, type):
             found = expected(defense, risk)
-            if found is not None:
-                note = f"; {found.note}" if found.note else ""
-                told[f"{found.direction} under {found.family}{note}"] = None
-            elif risk:
-                told[f"nothing is known of {defense.__name__}"] = None
-    if told and risk not in ("utility", ""):
+            note = f"; {found.note}" if found and found.note else ""
+            text = f"{found.direction} under {found.family}{note}" if found else f"says nothing of {defense.__name__}"
+            told[text] = None
+    if told and risk:
         yield hanging("  expected by the literature  ", "\n".join(told), "cyan")
     several = len({row.cell.labels["attack"] for row in rows}) > 1
     seen: list[str] = []

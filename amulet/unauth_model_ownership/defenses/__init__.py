@@ -1,10 +1,12 @@
 """Defences against unauthorized model ownership."""
 
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
+from amulet.unauth_model_ownership.defenses.dataset_inference import DatasetInference
 from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
 from amulet.unauth_model_ownership.defenses.watermark import WatermarkNN
 
 __all__ = [
+    "DatasetInference",
     "Judgement",
     "OwnershipDefense",
     "TriggerSet",
