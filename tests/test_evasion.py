@@ -162,6 +162,12 @@ def test_predicted_labels_have_the_floor_of_the_papers_tables(census: AmuletData
     held = robust(model, census.test, EvasionPGD(epsilon=0.5, labels="predicted"))
     assert held.double().mean() >= 1 - clean.double().mean()
     assert robust(model, census.test, EvasionPGD(epsilon=0.5)).double().mean() < 0.01
+    scene = scene_of(census)
+    victim = Victim("undefended", scene.plain_recipe, scene.victim_records, scene.stream / "victim")
+    evidence = protocol.assess(victim, EvasionPGD(epsilon=0.5, labels="predicted"), scene)
+    measured = protocol.measure(evidence)
+    floor = 1 - measured.baselines["robust_accuracy"]
+    assert floor <= measured.metrics["robust_accuracy"] < floor + 0.02
 
 
 def test_immutable_columns_do_not_change(census: AmuletDataset, model: nn.Module) -> None:

@@ -16,7 +16,7 @@ class EvasionEvidence(Evidence):
     clean_correct: Tensor
     """(n,) bool: right before the attack."""
     robust_correct: Tensor
-    """(n,) bool: right after it; never where `clean_correct` is not."""
+    """(n,) bool: right after it; with true labels never where `clean_correct` is not."""
     distance: Tensor
     """(n,) norm of the change."""
 
