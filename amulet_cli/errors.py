@@ -109,7 +109,7 @@ def _code(text: str) -> "Text":
     """Text whose `backticked` parts stand out."""
     from rich.text import Text
 
-    line = Text()
+    line = Text(overflow="fold")  # a long path is no use when its end is missing
     for index, part in enumerate(text.split("`")):
         line.append(part if index % 2 == 0 else f"`{part}`", style="" if index % 2 == 0 else "cyan")
     return line
