@@ -48,6 +48,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         adversary_fraction=config["adversary_fraction"],
         given=_given(config),
         seed=config["seed"],
+        reuse=not config["force"],
         runtime=runtime or Runtime(device=resolve_device(config["device"])),
     )
 

@@ -127,8 +127,7 @@ def test_independent_models_are_trained_once_for_both_victims() -> None:
     # The victim, two stolen models (the run's own is one of them), three independent ones (one is the baseline).
     assert store.saved == 1 + 2 + 3
     assess(defended, ATTACK, at)
-    # A defence after training alters no weight, but is part of the recipe: the same model is made again under its key.
-    assert store.saved == 6 + 1
+    assert store.saved == 6, "a defence after training alters no weight: the defended victim is the same model"
 
 
 def test_the_watermark_is_judged_over_all_suspects() -> None:

@@ -1,5 +1,8 @@
 """Progress and notes as the library reports them; whoever runs it decides how they look."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 
@@ -33,3 +36,21 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Something that went wrong and was dealt with: a damaged file was set aside."""
+
+
+_current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+
+
+def current_reporter() -> Reporter:
+    """The reporter of whoever called, for code that is built from a configuration and handed none: loaders of data."""
+    return _current.get() or Reporter()
+
+
+@contextmanager
+def reporting_to(reporter: Reporter) -> Iterator[None]:
+    """Let `current_reporter` be this one inside the block."""
+    token = _current.set(reporter)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -19,6 +19,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
 from amulet.interactions.conflicts import check_defenses
 from amulet.interactions.given import check_given
+from amulet.interactions.measured import Measured, key_of
 from amulet.interactions.risks import RISKS, UTILITY, risk_of
 from amulet.interactions.utility import measure_utility
 from amulet.training.defense import Defense
@@ -82,6 +83,8 @@ class Plan:
     given: Given | None = None
     """The undefended victim's weights, where it was trained elsewhere."""
     seed: int = 0
+    reuse: bool = True
+    """Take from the runtime's store what was measured before, and keep what is measured now."""
     runtime: Runtime = field(default_factory=Runtime)
 
     def risks(self) -> list[str]:
@@ -185,14 +188,39 @@ def assess(plan: Plan) -> Outcome:
 def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outcome) -> Measurement:
     if risk == UTILITY.name:
         return measure_utility(victim, scene)
+    found = _measured(risk, victim, plan, scene)
+    outcome.manifest.setdefault(risk, {})[victim.name] = found.manifest
+    outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in found.arrays.items()}
+    return found.measurement
+
+
+def _measured(risk: str, victim: Victim, plan: Plan, scene: Scene) -> Measured:
+    """From the store where the same was measured before; a user's own functions need the evidence itself."""
+    attack, functions = plan.attack_on(risk), plan.extra_metrics.get(risk, ())
+    if functions or not plan.reuse:
+        return _measured_anew(risk, victim, attack, scene, functions)
+    store, key = plan.runtime.store, key_of(risk, victim, attack, scene)
+    with store.lock(key):
+        stored = store.load(key)
+        if stored is not None:
+            plan.runtime.reporter.note(f"{risk} of {victim.name}: the same was measured before ({key[9:17]})")
+            return Measured.of(stored, victim.name)
+        found = _measured_anew(risk, victim, attack, scene, functions)
+        kept = found.stored(victim.name)
+        if kept is not None:
+            store.save(key, kept)
+    return found
+
+
+def _measured_anew(
+    risk: str, victim: Victim, attack: Attack, scene: Scene, functions: Sequence[ExtraMetric]
+) -> Measured:
     protocol = protocol_of(risk)
-    evidence = protocol.assess(victim, plan.attack_on(risk), scene)
-    outcome.manifest.setdefault(risk, {})[victim.name] = dict(evidence.manifest)
-    outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in evidence.arrays().items()}
-    measured = protocol.measure(evidence)
-    for function in plan.extra_metrics.get(risk, ()):
-        measured.metrics |= function(evidence)
-    return measured
+    evidence = protocol.assess(victim, attack, scene)
+    measurement = protocol.measure(evidence)
+    for function in functions:
+        measurement.metrics |= function(evidence)
+    return Measured(measurement=measurement, manifest=dict(evidence.manifest), arrays=evidence.arrays())
 
 
 def _recipe(plan: Plan, num_classes: int) -> Recipe:

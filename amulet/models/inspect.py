@@ -1,7 +1,8 @@
 """Looking at any `nn.Module` without changing it: modes, logits, hidden features."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
@@ -41,9 +42,22 @@ def device_of(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def predict(model: nn.Module, records: Records | Tensor, batch_size: int = 4096) -> Tensor:
+def batch_size_for(shape: Sequence[int]) -> int:
+    """How many records of that shape to compute on at once, where nothing else asks for a number.
+
+    About two million input values: enough to keep matrix products busy, and room for an image model's feature maps.
+
+    >>> batch_size_for((42,)), batch_size_for((3, 32, 32)), batch_size_for((3, 224, 224))
+    (8192, 682, 64)
+    """
+    return min(8192, max(64, 2**21 // prod(shape)))
+
+
+def predict(model: nn.Module, records: Records | Tensor, batch_size: int | None = None) -> Tensor:
     """Logits (n, classes) in float32, on the CPU, in eval mode, without gradients."""
     device = device_of(model)
+    x = records.x if isinstance(records, Records) else records
+    batch_size = batch_size or batch_size_for(x.shape[1:])
     parts: list[Tensor] = []
     with torch.inference_mode(), evaluating(model):
         for start in range(0, len(records), batch_size):
@@ -77,7 +91,7 @@ def head_of(model: nn.Module, x: Tensor) -> nn.Module:
     return passed[-1]
 
 
-def features(model: nn.Module, records: Records, batch_size: int = 4096) -> Tensor:
+def features(model: nn.Module, records: Records, batch_size: int | None = None) -> Tensor:
     """Penultimate features (n, d): what enters the model's last layer with weights, flattened; on the CPU."""
     caught: list[Tensor] = []
 

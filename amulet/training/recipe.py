@@ -79,6 +79,11 @@ class Recipe:
         """The same without any defence."""
         return self.changed(defenses=())
 
+    @property
+    def woven(self) -> tuple[Defense, ...]:
+        """The defences that shape the model: all but those that come after training, which change nothing of it."""
+        return tuple(defense for defense in self.defenses if defense.stage != "after")
+
     def fit(self, records: Records, stream: Stream | int, label: str = "model") -> nn.Module:
         """One trained model, in eval mode."""
         return self.produce(records, stream, label).model
@@ -129,7 +134,7 @@ class Recipe:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "objective": self.objective,
-            "defenses": [defense.describe() for defense in self.defenses],
+            "defenses": [defense.describe() for defense in self.woven],
             "early_stopping": self.early_stopping and dataclasses.asdict(self.early_stopping),
             "precision": self.precision,
             "code": [code_digest(module) for module in _CODE],
@@ -184,7 +189,7 @@ class Recipe:
         report: dict[str, Any] = {}
         tensors: dict[str, Tensor] = {}
         warnings: list[str] = []
-        for defense in self.defenses:
+        for defense in self.woven:
             prepared = defense.prepare(records, self.plain(), stream)
             records = prepared.records
             if not len(records):
@@ -194,9 +199,9 @@ class Recipe:
             for name, array in prepared.arrays.items():
                 tensors[f"report.{defense.name}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         model = self.build(records.shape, stream)
-        hooks = [hook for defense in self.defenses if (hook := defense.hook()) is not None]
+        hooks = [hook for defense in self.woven if (hook := defense.hook()) is not None]
         optimizer = self.optimizer
-        for defense in self.defenses:
+        for defense in self.woven:
             optimizer = defense.tune(optimizer)
         report |= train(
             model,
@@ -211,7 +216,7 @@ class Recipe:
             device=self.runtime.device,
             precision=self.precision,
             early_stopping=self.early_stopping,
-            side_channels=[type(d).__name__ for d in self.defenses if d.stage != "after" and not d.per_record],
+            side_channels=[type(d).__name__ for d in self.woven if not d.per_record],
             reporter=self.runtime.reporter,
             label=label,
         )

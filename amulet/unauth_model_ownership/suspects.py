@@ -1,7 +1,9 @@
 """Populations of models that an ownership defence is judged on."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from amulet.models.inspect import evaluating
 from amulet.training.loop import train
 from amulet.training.recipe import Recipe
 from amulet.training.victim import Scene, Victim
+from amulet.training.workers import in_workers
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.metrics.evidence import Verification
@@ -76,6 +79,11 @@ def _fine_tuned(victim: Victim, recipe: Recipe, attack: ExtractionAttack, scene:
     return copies
 
 
+def _judge(verifier: Verifier, model: nn.Module) -> Judgement:
+    with evaluating(model):
+        return verifier.judge(model)
+
+
 def verify(
     defense: OwnershipDefense, victim: Victim, suspects: Suspects, scene: Scene
 ) -> tuple[Verification, Verifier]:
@@ -83,12 +91,12 @@ def verify(
     verifier = defense.verifier(victim, scene)
     judged: dict[str, list[Judgement]] = {}
     total = sum(map(len, suspects.values()))
+    runtime = scene.runtime if verifier.laborious else dataclasses.replace(scene.runtime, workers=1)
     with scene.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
         for kind, models in suspects.items():
             judged[kind] = []
-            for model in models:
-                with evaluating(model):
-                    judged[kind].append(verifier.judge(model))
+            for judgement in in_workers(partial(_judge, verifier), models, runtime):
+                judged[kind].append(judgement)
                 stage.advance(1)
     verification = Verification(
         defense=defense.name,

@@ -12,7 +12,7 @@ from amulet.core.errors import SettingError
 from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
-from amulet.models.inspect import device_of, evaluating, frozen
+from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen
 
 
 class EvasionAttack(Attack):
@@ -22,12 +22,13 @@ class EvasionAttack(Attack):
         model: the model to attack, for `attack()`; the runner gives victims to `adversarial` instead.
         test_loader: the records to attack.
         device: where to work; the model is moved there.
-        batch_size: how many records are attacked at once; also that of the loader that `attack` returns.
+        batch_size: how many records are attacked at once; also that of the loader that `attack` returns. None: as many
+            as `amulet.models.inspect.batch_size_for` says.
     """
 
     risk = "evasion"
     epsilon: float | None
-    batch_size: int
+    batch_size: int | None
 
     def __init__(
         self,
@@ -68,8 +69,9 @@ class EvasionAttack(Attack):
         mask = None if mask is None else mask.to(device)
         parts: list[Tensor] = []
         with evaluating(model), frozen(model):
-            for start in range(0, len(records), self.batch_size):
-                batch = slice(start, start + self.batch_size)
+            size = self.batch_size or batch_size_for(records.shape)
+            for start in range(0, len(records), size):
+                batch = slice(start, start + size)
                 x, y = records.inputs(batch).to(device), records.y[batch].to(device)
                 generator = (stream / start).generator(device)
                 parts.append(self.perturb(model, x, y, mask=mask, generator=generator).cpu())
@@ -85,4 +87,4 @@ class EvasionAttack(Attack):
         self.model.to(self.device)
         with Reporter().stage(type(self).__name__, len(records), "record") as stage:
             x = self.adversarial(self.model, records, Stream(0) / "attack" / "evasion", stage=stage)
-        return DataLoader(TensorDataset(x, records.y), batch_size=self.batch_size)
+        return DataLoader(TensorDataset(x, records.y), batch_size=self.batch_size or batch_size_for(x.shape[1:]))

@@ -108,21 +108,21 @@ def search(
     A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
     iterates are float32. `wanted` (b,) says for which records to search; for the others the input itself is returned.
     """
-    best = ball.x.clone()
-    highest = torch.full((len(y),), float("-inf"), device=y.device)
-    if wanted is not None:
-        highest[~wanted] = float("inf")
+    found = ball.x.clone()
     slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: low precision must be sure of an error
-    place = torch.arange(len(y), device=y.device)  # of what is still searched, in the batch
-    point = start
+    place = torch.arange(len(y), device=y.device)  # of what is still searched, in `found`
+    point, best, highest = start, ball.x, torch.full((len(y),), float("-inf"), device=y.device)
+    if wanted is not None:
+        highest = highest.masked_fill(~wanted, float("inf"))
     patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
     for step in range(steps + 1):
-        if step % patience == 0:
-            going = _still(highest[place])
+        going = _still(highest) if step % patience == 0 else None
+        if going is not None:
+            found[place] = best
             if not len(going):
-                break
-            if len(going) < len(place):
-                place, y, point, ball = place[going], y[going], point[going], ball.take(going)
+                return found
+            place, y, point, best, highest = (part[going] for part in (place, y, point, best, highest))
+            ball = ball.take(going)
         point.requires_grad_(step < steps)
         logits = model(point.to(dtype)).float()
         values = goal(logits, y)
@@ -133,23 +133,28 @@ def search(
         with torch.no_grad():
             wrong = margin(logits, y) > slack * logits.abs().amax(dim=1)
             score = values.detach().masked_fill(wrong, float("inf"))
-            before = highest[place]
-            better = score > before
-            highest[place] = torch.maximum(score, before)
-            best[place] = torch.where(better.view(-1, *[1] * (point.dim() - 1)), point, best[place])
+            better = (score > highest).view(-1, *[1] * (point.dim() - 1))
+            highest = torch.maximum(score, highest)
+            best = torch.where(better, point, best)
             if gradient is not None:
                 point = ball.step(point, gradient, step_size)
-    return best
+    found[place] = best
+    return found
 
 
-def _still(highest: Tensor) -> Tensor:
-    """The positions of the records that are not done, filled up with some that are to a multiple of 128.
+def _still(highest: Tensor) -> Tensor | None:
+    """The positions of the records that are not done, if leaving out the others pays; None if it does not yet.
 
-    A batch size of its own for every step would have matrix kernels made anew for every step.
+    A batch size of its own for every step would have matrix kernels made anew for every step, and leaving out a few
+    costs more than to carry them along: an eighth must be done, and what is left is filled up to a multiple of 128.
     """
     done = highest == float("inf")
-    left = int((~done).sum())
-    return done.argsort(stable=True)[: min(len(done), -(-left // 128) * 128)] if left else done.nonzero()[:0, 0]
+    count = len(done)
+    left = count - int(done.sum())
+    kept = min(count, -(-left // 128) * 128)
+    if not left:
+        return done.nonzero()[:0, 0]
+    return done.argsort(stable=True)[:kept] if kept <= count * 7 // 8 else None
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -171,7 +176,7 @@ class EvasionPGD(EvasionAttack):
     judged in float32, and what does not hold there is searched for again in float32.
 
     Args:
-        batch_size: how many records are attacked at once.
+        batch_size: how many records are attacked at once; None: about two million input values, at most 8,192 records.
         epsilon: the budget in units of the input, [0, 1] (linf) or at least 0 (l2). None: that of a defence against
             evasion, where there is one under assessment, else 0.03.
         steps: gradient steps.
@@ -193,7 +198,7 @@ class EvasionPGD(EvasionAttack):
         test_loader: DataLoader[Any] | Records | None = None,
         device: str | torch.device = "cpu",
         *,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
         epsilon: float | None = None,
         steps: int = 40,
         rel_step_size: float = 0.1,
@@ -206,7 +211,7 @@ class EvasionPGD(EvasionAttack):
         search_dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1)
+        in_range("batch_size", batch_size, 1, optional=True)
         in_range("epsilon", epsilon, 0, 1 if norm == "linf" else None, optional=True)
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)

@@ -28,6 +28,8 @@ class Judgement:
 class Verifier(ABC):
     """An owner's verification, fixed before any suspect is seen; `judge` is the one method to write."""
 
+    laborious: ClassVar[bool] = False
+    """Is a judgement so much work that worker processes pay?"""
     manifest: Mapping[str, Any]
     """How the verification was set up, JSON: counts, which records serve for what."""
     arrays: Mapping[str, np.ndarray]

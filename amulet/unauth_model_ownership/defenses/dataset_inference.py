@@ -28,6 +28,8 @@ class MembershipVerifier(Verifier):
     The regressor learns on the owner's model from records that no suspect is asked about.
     """
 
+    laborious = True
+
     def __init__(
         self, defense: "DatasetInference", model: nn.Module, private: Records, public: Records, stream: Stream
     ) -> None:
