@@ -176,10 +176,13 @@ def resolved(composed: "DictConfig") -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     from amulet_cli.checkpoint import stamped
+    from amulet_cli.content import with_digests
 
     plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     if "checkpoint" in plain:
         plain["checkpoint"] = stamped(plain["checkpoint"])
+    if "dataset" in plain:
+        plain["dataset"] = with_digests(plain["dataset"])
     return _without_about(plain)
 
 

@@ -51,8 +51,11 @@ err = _console(stderr=True)
 """What happens meanwhile: progress, notes, mistakes."""
 
 
-def result_table(result: Result) -> RenderableType:
-    """One run: undefended, defended and the change, by risk; warnings, the folder and what to do next."""
+def result_table(result: Result, config_dir: Path | None = None) -> RenderableType:
+    """One run: undefended, defended and the change, by risk; warnings, the folder and what to do next.
+
+    `config_dir` is the folder of the user's own options, without which the run cannot be repeated.
+    """
     from amulet.interactions.harm import metric_info, order, title
 
     victims = [victim for victim in VICTIMS if victim in result.metrics]
@@ -74,7 +77,7 @@ def result_table(result: Result) -> RenderableType:
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
-    parts += [Command("next     ", command) for command in next_commands(result)]
+    parts += [Command("next     ", command) for command in next_commands(result, config_dir)]
     return Group(*parts)
 
 
@@ -135,13 +138,14 @@ def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = 
     return grid
 
 
-def next_commands(result: Result) -> list[list[str]]:
+def next_commands(result: Result, config_dir: Path | None = None) -> list[list[str]]:
     """What is worth doing after one run, as words: the same over ten seeds, and the table of all seeds."""
     choices = {key: result.choices[key] for key in CHOICES if result.choices.get(key, "none") != "none"}
     settings = {key: value for key, value in result.overrides.items() if key not in (*choices, "seed")}
     words = [f"{key}={'null' if value is None else as_text(value)}" for key, value in {**choices, **settings}.items()]
+    flags = ["-m"] if config_dir is None else ["--config-dir", here(config_dir), "-m"]
     return [
-        ["amulet", "run", "-m", *words, "seed=range(0,10)"],
+        ["amulet", "run", *flags, *words, "seed=range(0,10)"],
         ["amulet", "report", here(result.folder.parent)],
     ]
 

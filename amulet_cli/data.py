@@ -1,21 +1,29 @@
 """`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from amulet_cli.errors import FAILURE, UsageError, alike
+from amulet_cli.errors import FAILURE, MISTAKE, UsageError, alike
 from amulet_cli.help import Page
 
 if TYPE_CHECKING:
     from amulet.datasets import DatasetInfo
+    from amulet.datasets.fetching.integrity import State
+    from amulet.datasets.places import Origin
 
 _ACTIONS = ("list", "verify", "path", "fetch", "show")
-_STYLES = {"present": "green", "absent": "yellow", "corrupt": "bold red"}
+_WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
+_WHERE: "dict[Origin, str]" = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
+_STYLES: "dict[State, str]" = {
+    "official": "green",
+    "unchecked": "yellow",
+    "unlike the official one": "bold red",
+    "unreadable": "bold red",
+}
 
 SUMMARY = "data sets: what is here, where, under which licence; check, fetch, look"
 HELP = Page(
-    usage="amulet data [list | verify | path | fetch | show] [NAME ...]",
+    usage="amulet data [list | verify | path | fetch | show] [NAME ...] [SETTING=VALUE ...]",
     about="Without names: all data sets. What has to be downloaded goes into the folder that AMULET_DATA names, else\n"
     "into the platform's cache folder.",
     sections=(
@@ -23,14 +31,27 @@ HELP = Page(
             "What to do",
             (
                 ("list", "every data set: is it here, how large, licence, source"),
-                ("verify", "read every file and compare its SHA-256; exit code 1 if one is damaged"),
-                ("path", "the folders of the files"),
-                ("fetch", "get what is not here"),
-                ("show", "sizes, classes, sensitive attributes, features, and the first records"),
+                ("verify", "read every file and compare its checksum; exit code 1 if one is not the official one"),
+                ("path", "the folders where the files are, or would go"),
+                ("fetch", "download what is not here; an interrupted download goes on where it stopped"),
+                ("show", "sizes, classes, sensitive attributes, and records: features, or a sheet of pictures"),
+            ),
+        ),
+        (
+            "With show",
+            (
+                ("SETTING=VALUE", "a setting of its loader, as on the command line of a run"),
+                ("--save FILE", "where the sheet of pictures goes; else NAME.png in the working directory"),
             ),
         ),
     ),
-    examples=(("amulet data", "the list"), ("amulet data show census", "what the census looks like to a model")),
+    examples=(
+        ("amulet data", "the list"),
+        ("amulet data fetch fmnist cifar10", "download two data sets before the first run needs them"),
+        ("amulet data show census", "what the census looks like to a model"),
+        ("amulet data show lfw target=gender --save lfw.png", "faces with their labels and attributes"),
+    ),
+    more="AMULET_MIRROR, the address of a server with <data set>/<path>, is asked before the official places.",
 )
 
 
@@ -40,24 +61,28 @@ def main(words: list[str]) -> int:
 
     options = Options("data")
     options.add_argument("words", nargs="*")
-    action, *names = options.parse_args(words).words or ["list"]
+    options.add_argument("--save")
+    parsed = options.parse_args(words)
+    action, *rest = parsed.words or ["list"]
     if action not in _ACTIONS:
         raise UsageError(
             f"`amulet data` must be followed by what to do, got {action}",
             expected=", ".join(_ACTIONS),
             meant=alike(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
         )
-    chosen = _chosen(names)
-    actions = {"list": _list, "verify": _verify, "path": _path, "fetch": _fetch, "show": _show}
+    settings = [word for word in rest if "=" in word]
+    chosen = _chosen([word for word in rest if "=" not in word])
+    if action == "show":
+        from amulet_cli.data_show import show
+
+        return show(chosen, settings, parsed.save)
+    if settings or parsed.save:
+        wrong = settings[0] if settings else "--save"
+        raise UsageError(
+            f"`{wrong}` is for `amulet data show`, not for `amulet data {action}`", try_="amulet data --help"
+        )
+    actions = {"list": _list, "verify": _verify, "path": _path, "fetch": _fetch}
     return actions[action](chosen)
-
-
-def cache_folder() -> Path:
-    """Where downloaded data goes: AMULET_DATA, else the platform's cache folder."""
-    from platformdirs import user_cache_path
-
-    named = os.environ.get("AMULET_DATA")
-    return Path(named).expanduser() if named else user_cache_path("amulet") / "data"
 
 
 def _known() -> "dict[str, DatasetInfo]":
@@ -79,133 +104,126 @@ def _chosen(names: list[str]) -> "list[DatasetInfo]":
     return [known[name] for name in names or known]
 
 
-def _folder(info: "DatasetInfo") -> Path:
-    from importlib.resources import as_file, files
-
-    if not info.embedded:
-        return cache_folder() / info.name
-    with as_file(files("amulet.datasets") / "_files") as folder:
-        return folder
-
-
 def _list(chosen: "list[DatasetInfo]") -> int:
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
-    from amulet_cli.console import out
+    from amulet.datasets.places import cache_folder
+    from amulet_cli.console import aligned, out
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("data set", "state", "size", "licence"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("what it is")
+    titles = [Text(title, style="bold") for title in ("data set", "where", "on disk", "download", "licence")]
+    out.print(aligned([titles], _WIDTHS))
     for info in chosen:
-        state = info.status()
-        shown = "in the package" if info.embedded and state == "present" else state
-        what = Text.assemble(info.title, "\n", (info.source, "dim"))
-        table.add_row(info.name, Text(shown, style=_STYLES[state]), info.size, info.licence, what)
-    out.print(table)
+        where, style, size = _standing(info)
+        cells = [info.name, where, size, info.size, info.licence]
+        row = [Text(cell, style=style if cell is where else "") for cell in cells]
+        out.print(aligned([row], _WIDTHS))
+        for line, dim in ((info.title, ""), (info.source, "dim")):
+            out.print(Padding(Text(line, style=dim, overflow="fold"), (0, 0, 0, _WIDTHS[0] + 1)))
     out.print()
-    out.print(f"downloads go to {cache_folder()}", style="dim", soft_wrap=True)
+    out.print(f"downloads go to {cache_folder()}; amulet data fetch NAME", style="dim", soft_wrap=True)
     return 0
+
+
+def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
+    """Where a data set is, the colour of that, and what it takes on this disk."""
+    from amulet.datasets.places import cache_folder, locate, missing
+    from amulet_cli.numbers import size
+
+    place = locate(info)
+    cache = cache_folder() / info.name
+    used = _bytes_below(cache)
+    if place is None:
+        here = len(info.files) - len(missing(info, cache))
+        state = f"{here} of {len(info.files)} files" if here else "not here"
+        return state, "yellow", size(used) if used else ""
+    if place.origin == "system":
+        used += sum(_bytes_below(place.file(name)) for name in info.files)
+    elif place.origin == "package":
+        used = sum(_bytes_below(place.folder / f"{name}.xz") for name in info.files)
+    return _WHERE[place.origin], "green", size(used)
+
+
+def _bytes_below(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    if not path.is_dir():
+        return path.stat().st_size if path.exists() else 0
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def _verify(chosen: "list[DatasetInfo]") -> int:
     from rich.text import Text
 
+    from amulet.datasets.fetching.integrity import check
+    from amulet.datasets.places import locate
     from amulet_cli.console import out
 
     bad = 0
     for info in chosen:
-        state = info.status()
-        bad += state == "corrupt"
-        out.print(Text.assemble((f"{state:8}", _STYLES[state]), f"  {info.name}"))
-        for name, sha in info.files.items():
-            out.print(Text(f"          {name}  sha256 {sha}", style="dim"), soft_wrap=True)
-        if state == "corrupt":
-            cure = "install amulet-cli again" if info.embedded else f"delete {_folder(info)} and fetch it again"
-            out.print(Text(f"          not the official files: {cure}", style="bold red"), soft_wrap=True)
+        place = locate(info)
+        if place is None:
+            out.print(Text.assemble((info.name, "bold"), ("  not here: nothing to verify", "yellow")))
+            continue
+        out.print(Text.assemble((info.name, "bold"), f"  {place.folder}"), soft_wrap=True)
+        states = check(info, place)
+        for name, state in states.items():
+            said = "no official checksum" if state == "unchecked" else state
+            checksum = info.files[name].replace(":", " ")
+            line = Text.assemble("  ", (f"{said:25}", _STYLES[state]), name, (f"  {checksum}", "dim"))
+            out.print(line, soft_wrap=True)
+        if damaged := [name for name, state in states.items() if state not in ("official", "unchecked")]:
+            bad += 1
+            out.print(Text(f"  {_cure(info, place.origin, damaged)}", style="bold red"), soft_wrap=True)
     return FAILURE if bad else 0
 
 
+def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
+    if origin == "package":
+        return "install amulet-cli again"
+    if origin == "system":
+        return "install the package that these files come from again"
+    these = "it" if len(damaged) == 1 else f"these {len(damaged)}"
+    return f"delete {these}, then amulet data fetch {info.name}"
+
+
 def _path(chosen: "list[DatasetInfo]") -> int:
+    from amulet.datasets.places import cache_folder, locate
     from amulet_cli.console import out
 
     for info in chosen:
-        where = str(_folder(info))
+        place = locate(info)
+        where = str(place.folder if place else cache_folder() / info.name)
         out.print(where if len(chosen) == 1 else f"{info.name}  {where}", soft_wrap=True)
     return 0
 
 
 def _fetch(chosen: "list[DatasetInfo]") -> int:
+    from amulet.core import DataError
+    from amulet.core.reporting import reporting_to
+    from amulet_cli.console import err
+    from amulet_cli.errors import as_usage_error, show
+    from amulet_cli.interrupt import prompt_end
+    from amulet_cli.progress import RichReporter
+
+    failed = 0
+    with prompt_end("what was fetched is kept; the same command goes on from there"), reporting_to(RichReporter(err)):
+        for info in chosen:
+            try:
+                _fetch_one(info)
+            except DataError as error:  # the others may still be had
+                failed += 1
+                show(as_usage_error(error) or UsageError(str(error)))
+    return MISTAKE if failed else 0
+
+
+def _fetch_one(info: "DatasetInfo") -> None:
+    from amulet.datasets.places import find, locate
     from amulet_cli.console import out
 
-    for info in chosen:
-        if not info.embedded:
-            raise UsageError(f"`{info.name}` cannot be fetched; put its files into {_folder(info)}", where=info.source)
+    place = locate(info)
+    if place is None:
+        out.print(f"{info.name}: fetched into {find(info).folder}", soft_wrap=True)
+    elif place.origin == "package":
         out.print(f"{info.name} comes with the package: nothing to fetch")
-    return 0
-
-
-def _show(chosen: "list[DatasetInfo]") -> int:
-    for info in chosen:
-        _show_one(info)
-    return 0
-
-
-def _show_one(info: "DatasetInfo") -> None:
-    from rich.text import Text
-
-    from amulet.datasets import AmuletDataset
-    from amulet_cli.components import build
-    from amulet_cli.console import aligned, hanging, out
-
-    data: AmuletDataset = build(_option(info.name), "dataset")
-    out.print(Text(f"{info.name}: {info.title}", style="bold underline"))
-    out.print(hanging("licence     ", f"{info.licence}; {info.source}"))
-    out.print(hanging("modality    ", f"{data.modality}, inputs of shape {tuple(data.shape)} in [0, 1]"))
-    out.print(hanging("sensitive   ", ", ".join(data.attributes) or "none"))
-    rows = [["", "records", *(f"class {c}" for c in range(data.num_classes)), *data.attributes]]
-    for name, part in (("train", data.train), ("test", data.test)):
-        shares = [count / len(part) for count in part.y.bincount(minlength=data.num_classes).tolist()]
-        shares += [part.attribute(attribute).float().mean().item() for attribute in data.attributes]
-        rows.append([name, f"{len(part):,}", *(f"{share:.2%}" for share in shares)])
-    widths = [10, *[8] * (len(rows[0]) - 1)]
-    out.print()
-    out.print(aligned([[Text(cell) for cell in row] for row in rows], widths))
-    out.print(Text("of a class: its share; of an attribute: the share of records where it is 1", style="dim"))
-    if data.feature_names:
-        out.print()
-        out.print(Text("features, and the first three training records", style="bold"))
-        out.print(_features(data))
-
-
-def _features(data: Any) -> Any:
-    """One line per column; one-hot columns of a variable together, with the category that is set."""
-    from rich.text import Text
-
-    from amulet_cli.console import aligned
-
-    first = data.train.inputs(slice(0, 3))
-    grouped = dict(data.groups)
-    rows: list[list[str]] = []
-    column = 0
-    while column < len(data.feature_names):
-        end = grouped.get(column, column + 1)
-        name = data.feature_names[column]
-        if end > column + 1:
-            picks = [data.feature_names[column + int(x[column:end].argmax())].partition("=")[2][:16] for x in first]
-            rows.append([f"  {name.partition('=')[0]}", f"one of {end - column}", *picks])
-        else:
-            rows.append([f"  {name}", "number", *(f"{x[column]:.3f}" for x in first)])
-        column = end
-    return aligned([[Text(cell) for cell in row] for row in rows], [0] * 5)
-
-
-def _option(name: str) -> dict[str, Any]:
-    import yaml
-
-    from amulet_cli.hydra_setup import conf_dir
-
-    path = conf_dir() / "dataset" / f"{name}.yaml"
-    option = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {key: value for key, value in option.items() if key != "about"}
+    else:
+        out.print(f"{info.name}: already {_WHERE[place.origin]}, {place.folder}", soft_wrap=True)

@@ -33,6 +33,8 @@ class Task:
     swept: tuple[str, ...] = ()
     parallel: bool = False
     """Whether other jobs run at the same time: then one thread, and no live display."""
+    config_dir: Path | None = None
+    """The user's own options, for the commands that a single run ends with."""
 
     def __call__(self, cfg: "DictConfig") -> int:
         """Run the job; its exit code."""
@@ -100,12 +102,13 @@ class _Attempt:
             return self._failed(error)
         if self.task.sweep:
             return self._say("done", f"in {_seconds(time.monotonic() - began)}")
-        _print_result(result)
+        _print_result(result, self.task.config_dir)
         return 0
 
     def _assess(self) -> "Result":
         import torch
 
+        from amulet.core.reporting import reporting_to
         from amulet.interactions import assess
         from amulet.training import Runtime, resolve_device
         from amulet.training.runtime import available_cores
@@ -117,7 +120,8 @@ class _Attempt:
         config = self.config
         device = resolve_device(config["device"])
         machine.be_deterministic(device)
-        data = load_data(config["dataset"])
+        with reporting_to(self.reporter):
+            data = load_data(config["dataset"])
         workers = config["workers"] if config["workers"] != "auto" else available_cores()
         store = DiskStore(store_folder(config), self.reporter)
         runtime = Runtime(device, store, self.reporter, 1 if self.task.parallel else workers)
@@ -199,10 +203,10 @@ class _Attempt:
             lock.release()
 
 
-def _print_result(result: "Result") -> None:
+def _print_result(result: "Result", config_dir: Path | None) -> None:
     from amulet_cli.console import out, result_table
 
-    out.print(result_table(result))
+    out.print(result_table(result, config_dir))
 
 
 @contextmanager

@@ -4,12 +4,12 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from amulet.models import evaluating
+from amulet.models.arithmetic import multiplications
 
 LARGE_STEP = 1e10
 """Floating-point operations of one training step from which more than one thread pays."""
@@ -36,27 +36,15 @@ def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: i
 
 def step_cost(model: nn.Module, example: Tensor) -> int:
     """Floating-point operations of training on one record, as far as layers with a `weight` go."""
-    counted: list[int] = []
-
-    def count(layer: nn.Module, _: Any, output: Tensor) -> None:
-        weight = cast(Tensor, layer.weight)
-        positions = output.numel() // weight.shape[0]  # one for a dense layer, height x width for a convolution
-        counted.append(2 * weight.numel() * positions)
-
-    layers = [layer for layer in model.modules() if isinstance(getattr(layer, "weight", None), Tensor)]
-    handles = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        with torch.inference_mode(), evaluating(model):
-            model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return _PASSES * sum(counted)
+    return _PASSES * 2 * sum(multiplications(model, example))
 
 
 def be_deterministic(device: torch.device) -> None:
-    """Choose algorithms that give the same bits every time; warn where there is none."""
+    """Choose algorithms that give the same bits every time, and no TF32 in float32; warn where there is none."""
     if device.type == "cuda":
+        # Ten bits of mantissa are not what is reported as float32; cuDNN takes them unless it is told not to.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet.core import Attack, Factory, SettingError
+from amulet.core.vision import import_torchvision
 from amulet.datasets import AmuletDataset
 from amulet.interactions import RISKS, Plan, risk_of
 from amulet.interactions.assessment import ExtraMetric
@@ -13,6 +14,7 @@ from amulet.training import Defense, EarlyStopping, Given, Recipe, Runtime, reso
 from amulet_cli import components
 from amulet_cli.checkpoint import weights
 from amulet_cli.errors import UsageError
+from amulet_cli.settings import augmentations
 
 _GIVEN_LATER = {"model": ("input_shape", "num_classes"), "optimizer": ("params",), "schedule": ("optimizer",)}
 _loaded: dict[str, AmuletDataset] = {}
@@ -40,6 +42,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         batch_size=config["batch_size"],
         early_stopping=_early_stopping(config["early_stopping"]),
         precision=config["precision"],
+        augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
         defenses=tuple(_component(config, key, Defense) for key in chosen),
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
         metrics=tuple(_metric(name, node) for name, node in config["metric"].items()),
@@ -85,7 +88,12 @@ def try_out(plan: Plan) -> None:
     architecture = plan.architecture
     for defense in plan.defenses:
         architecture = defense.adapt(architecture)
-    recipe = Recipe(architecture=architecture, num_classes=plan.data.num_classes, optimizer=plan.optimizer)
+    recipe = Recipe(
+        architecture=architecture,
+        num_classes=plan.data.num_classes,
+        optimizer=plan.optimizer,
+        augmentation=plan.augmentation,
+    )
     recipe.try_out(plan.data.train)
     if plan.given is not None:
         plan.given.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
@@ -103,6 +111,14 @@ def store_folder(config: Mapping[str, Any]) -> Path:
 def _factory(config: Mapping[str, Any], key: str) -> Factory:
     node = cast(Mapping[str, Any], config[key])
     components.check(node, key, given_later=_GIVEN_LATER[key])
+    return Factory.from_mapping(node)
+
+
+def _augmentation(node: Mapping[str, Any]) -> Factory:
+    if node["_target_"].startswith("torchvision."):
+        import_torchvision()
+    components.check(node, "augmentation")
+    components.build(node, "augmentation")  # refuses what it cannot take before any data is read
     return Factory.from_mapping(node)
 
 

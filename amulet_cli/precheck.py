@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from amulet_cli.errors import UsageError, as_usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from amulet.core import Reporter
 
 
 def check_settings(campaign: Campaign) -> None:
@@ -51,7 +53,9 @@ def check_jobs(campaign: Campaign, jobs: Sequence[Job]) -> dict[Job, str]:
     """
     if not jobs:
         return {}
-    with _busy("checking the settings and the data"):
+    from amulet.core.reporting import reporting_to
+
+    with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
         return _checked(campaign, jobs)
 
 
@@ -96,11 +100,20 @@ def placed(job: Job, campaign: Campaign) -> "Iterator[None]":
         raise known.within(_place(known, job, campaign)) from error
 
 
-def _busy(text: str) -> AbstractContextManager[object]:
-    """Something to look at on a terminal: the first import of torch takes seconds."""
-    from amulet_cli.console import err
+@contextmanager
+def _busy(text: str) -> "Iterator[Reporter]":
+    """Something to look at on a terminal: the first import of torch takes seconds.
 
-    return err.status(text) if err.is_terminal else nullcontext()
+    A download, or another long stage, is shown in its place while it lasts.
+    """
+    from amulet_cli.console import err
+    from amulet_cli.progress import RichReporter
+
+    if not err.is_terminal:
+        yield RichReporter(err)
+        return
+    with err.status(text) as status:
+        yield RichReporter(err, aside=status)
 
 
 def _place(error: UsageError, job: Job, campaign: Campaign) -> str:

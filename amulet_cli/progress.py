@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -30,8 +31,11 @@ class RichReporter(Reporter):
     second. Stages may be nested and may overlap; when the last one ends nothing of it stays behind.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, clock: Callable[[], float] = time.monotonic, *, aside: Status | None = None
+    ) -> None:
         self.console = console
+        self._aside = aside  # what is shown while there is no stage
         self.clock = clock
         self._open: list[_Stage] = []
         self._lock = threading.RLock()
@@ -58,6 +62,8 @@ class RichReporter(Reporter):
             self._open.append(stage)
             if len(self._open) > 1:
                 return
+            if self._aside is not None:
+                self._aside.stop()
             if self.console.is_terminal and not self.console.is_dumb_terminal:
                 self._live = Live(
                     get_renderable=self._draw,
@@ -84,6 +90,8 @@ class RichReporter(Reporter):
                 live.stop()
             if beat is not None:
                 beat.stop()
+            if self._aside is not None:
+                self._aside.start()
         log.info("%s: %s", stage.name, stage.ending(failed=failed))
         if stage.elapsed() >= _LONG:
             mark, style = ("stopped", "yellow") if failed else ("done", "green")
@@ -166,10 +174,13 @@ class _Stage(Stage):
 
     def _count(self) -> str:
         if self.total:
-            return f"{self.done:,}/{self._amount(self.total)}"
+            done = numbers.size(self.done) if self.unit == "B" else f"{self.done:,}"
+            return f"{done}/{self._amount(self.total)}"
         return self._amount(self.done) if self.done else ""
 
     def _amount(self, count: int) -> str:
+        if self.unit == "B":
+            return numbers.size(count)
         unit = f" {self.unit}{'' if count == 1 else 's'}" if self.unit else ""
         return f"{count:,}{unit}"
 

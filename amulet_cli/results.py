@@ -140,6 +140,8 @@ def write_outcome(
     import numpy as np
     import yaml
 
+    from amulet_cli.pictures import png, rows_by_file
+
     lost: list[str] = []
     content = {
         "schema": SCHEMA,
@@ -165,6 +167,9 @@ def write_outcome(
     arrays = {name: np.asarray(value) for name, value in outcome.arrays.items()}
     save: Callable[..., None] = np.savez_compressed
     write_atomically(folder / "evidence.npz", lambda file: save(file, **arrays))
+    for name, rows in rows_by_file(arrays).items():
+        drawn = png(rows)
+        write_atomically(folder / f"{name}.png", lambda file, drawn=drawn: file.write(drawn))
     write_text(folder / "metrics.json", canonical_json(content))
     write_status(folder, "done")
     return written

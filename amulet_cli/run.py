@@ -35,6 +35,7 @@ HELP = Page(
             (
                 ("seed=0", "every random choice derives from it"),
                 ("epochs=20 batch_size=256", "training; also optimizer.lr, schedule, early_stopping, precision"),
+                ("augmentation=flip_crop", "random changes of training images"),
                 ("device=auto", "auto, cpu, cuda, cuda:<n>, mps; num_threads and workers: auto or a number"),
                 ("output_dir=outputs", "where results go; store= for the trained models"),
                 ("force=true", "do it again although it is done"),
@@ -91,19 +92,19 @@ def _run_one(campaign: "Campaign", arguments: "Arguments") -> int:
 
     job = campaign.jobs[0]
     if job.done and not job.config["force"]:
-        _show_done(job)
+        _show_done(job, arguments)
         return 0
     check_jobs(campaign, campaign.jobs)
     check_writable(campaign.jobs)
-    hand_over(arguments, Task())
+    hand_over(arguments, Task(config_dir=arguments.config_dir))
     return ended.get(job.folder, MISTAKE)
 
 
-def _show_done(job: "Job") -> None:
+def _show_done(job: "Job", arguments: "Arguments") -> None:
     from amulet_cli.console import err, out, result_table
     from amulet_cli.results import read_result
 
-    out.print(result_table(read_result(job.folder)))
+    out.print(result_table(read_result(job.folder), arguments.config_dir))
     err.print("[dim]done before, nothing to do; force=true does it again[/]")
 
 

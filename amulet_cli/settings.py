@@ -9,7 +9,9 @@ from amulet_cli.errors import UsageError, alike
 GROUPS = ("dataset", "model", "defense", "second_defense", "attack", "metric")
 ADDED = ("experiment",)
 """Groups that no run has by default: a plus adds one of their options."""
-FACTORIES = ("optimizer", "schedule")
+FACTORIES = ("optimizer", "schedule", "augmentation")
+AUGMENTATIONS = {"flip_crop": {"_target_": "amulet.training.augmentation.FlipCrop"}}
+"""By the short names that `augmentation` may have."""
 _MAY_BE_NONE = ("defense", "second_defense", "attack")
 
 
@@ -31,7 +33,7 @@ SETTINGS = {
     "epochs": _Setting(int, least=1),
     "batch_size": _Setting(int, least=1),
     "early_stopping": _Setting(dict[str, Any] | None),
-    "precision": _Setting(Literal["float32", "amp"]),
+    "precision": _Setting(Literal["auto", "float32", "amp"]),
     "adversary_fraction": _Setting(float, between=(0, 1)),
     "checkpoint": _Setting(dict[str, str] | None),
     "recipe": _Setting(Literal["unknown", "given"]),
@@ -70,6 +72,9 @@ def _check_node(key: str, node: object) -> None:
         if not isinstance(node, Mapping) or not node:
             raise UsageError("`metric` must choose at least one option", try_="amulet list metric")
         return
+    if key == "augmentation":
+        augmentations(node)
+        return
     if node is None and key == "schedule":
         return
     browse = f"amulet list {key}" if key in GROUPS else None
@@ -79,3 +84,20 @@ def _check_node(key: str, node: object) -> None:
     target = cast(Mapping[str, Any], node)["_target_"]
     if not (isinstance(target, str) or (target is None and key in _MAY_BE_NONE)):
         raise UsageError(f"`{key}._target_` must be the path of a class, got {shown(target)}", try_=browse)
+
+
+def augmentations(setting: object) -> list[Mapping[str, Any]]:
+    """What `augmentation` asks for, one node after the other: null, a short name, a node, or a list of them."""
+    steps = cast(list[object], setting) if isinstance(setting, list) else [] if setting is None else [setting]
+    nodes: list[Mapping[str, Any]] = []
+    for step in steps:
+        node = AUGMENTATIONS.get(step) if isinstance(step, str) else step
+        if not isinstance(node, Mapping) or not isinstance(cast(Mapping[str, Any], node).get("_target_"), str):
+            names = ", ".join(AUGMENTATIONS)
+            raise UsageError(
+                f"`augmentation` must be null, one of {names}, a mapping with a `_target_`, or a list of them, "
+                f"got {shown(step)}",
+                meant=[f"augmentation={name}" for name in alike(step, AUGMENTATIONS)] if isinstance(step, str) else (),
+            )
+        nodes.append(cast(Mapping[str, Any], node))
+    return nodes

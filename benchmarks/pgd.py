@@ -38,8 +38,8 @@ def attacks(model: torch.nn.Module, x: Tensor, y: Tensor, records: Any) -> dict[
         linf = foolbox.attacks.LinfPGD(abs_stepsize=EPSILON / 10, steps=STEPS)
         found["foolbox"] = lambda: linf(wrapped, x, y, epsilons=EPSILON)[1]
     if _installed("art"):
-        from art.attacks.evasion import ProjectedGradientDescentPyTorch  # pyright: ignore[reportMissingImports]
-        from art.estimators.classification import PyTorchClassifier  # pyright: ignore[reportMissingImports]
+        from art.attacks.evasion import ProjectedGradientDescentPyTorch
+        from art.estimators.classification import PyTorchClassifier
 
         loss = torch.nn.CrossEntropyLoss()
         classifier = PyTorchClassifier(model, loss, tuple(x.shape[1:]), 2, clip_values=(0, 1), device_type="cpu")

@@ -1,6 +1,7 @@
 """Every option in conf/ says what its class says: names, defaults, risk, stage."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def test_an_option_says_what_its_class_says(path: Path) -> None:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
+    if "depth" in defaults and (number := re.search(r"\d+$", path.stem)):  # vgg11, vgg13, ...: one class
+        defaults["depth"] = int(number[0])
     assert option == defaults
     if path.parent.name in ("defense", "attack"):
         assert isinstance(made, type)

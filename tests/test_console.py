@@ -68,6 +68,7 @@ def test_warnings_and_what_to_do_next_stand_below(tmp_path: Path) -> None:
     assert " ".join(more[:3]) == "amulet run -m"
     assert {"second_defense=watermark", "epochs=3", "seed=range(0,10)"} <= set(more)
     assert report == ["amulet", "report", str(result.folder.parent)]
+    assert f"amulet run --config-dir {tmp_path} -m" in shown(result_table(result, tmp_path), 400)
 
 
 def test_an_undefended_run_has_no_change(tmp_path: Path) -> None:

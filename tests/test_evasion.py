@@ -257,9 +257,9 @@ def test_an_attack_out_of_its_budget_is_an_error(census: AmuletDataset, monkeypa
     victim = Victim("undefended", scene.plain_recipe, scene.victim_records, scene.stream / "victim")
 
     def cheat(*args: Any, **_: Any) -> Tensor:
-        return (args[2].inputs() + 0.2).clamp(0, 1)
+        return (args[2] + 0.2).clamp(0, 1)
 
-    monkeypatch.setattr(EvasionPGD, "adversarial", cheat)
+    monkeypatch.setattr(EvasionPGD, "perturb", cheat)
     with pytest.raises(RuntimeError, match="left its budget"):
         protocol.assess(victim, EvasionPGD(epsilon=0.1), scene)
 
@@ -289,7 +289,7 @@ def test_adversarial_training_makes_robust(census: AmuletDataset, changes: dict[
 def test_adversarial_training_equals_madrys_loop(census: AmuletDataset) -> None:
     """The same batches, starts and steps, written out with plain autograd."""
     records, stream = census.train.take(torch.arange(256)), Stream(0) / "victim"
-    defense = AdversarialTrainingPGD(epsilon=0.1, steps=3)
+    defense = AdversarialTrainingPGD(epsilon=0.1, steps=3, search_dtype="float32")
     recipe = scene_of(census).plain_recipe.changed(
         epochs=2, batch_size=64, optimizer=Factory("torch.optim.SGD", lr=0.1), defenses=(defense,)
     )

@@ -112,13 +112,13 @@ def test_protocol_refuses_data_without_attributes() -> None:
     records = Records.of(torch.rand(40, 3), torch.arange(40) % 2)
     other = Records(records.x, records.y, records.z, records.ids + 40)
     data = AmuletDataset(name="plain", modality="tabular", train=records, test=other, num_classes=2)
-    with pytest.raises(Refused, match="needs sensitive attributes, and plain has none"):
+    with pytest.raises(Refused, match="discriminatory behavior needs a sensitive attribute, and the data set has none"):
         protocol.check(DiscriminatoryBehavior(), (), data)
     with pytest.raises(SettingError, match="must be a class below 2, got 5"):
         protocol.check(DiscriminatoryBehavior(positive=5), (), load_census(limit=40))
     with pytest.raises(SettingError, match="`attributes` must be among race, sex; got age"):
-        protocol.check(DiscriminatoryBehavior(), (AdversarialDebiasing(attributes=["age"]),), load_census(limit=40))
-    with pytest.raises(Refused, match="needs a data set with sensitive attributes"):
+        AdversarialDebiasing(attributes=["age"]).check(load_census(limit=40))
+    with pytest.raises(Refused, match="adversarial debiasing needs a sensitive attribute"):
         AdversarialDebiasing().hidden(())
 
 

@@ -90,6 +90,7 @@ def _recipe(**changes: Any) -> Recipe:
         optimizer=Factory("torch.optim.Adam", lr=1e-2),
         epochs=3,
         batch_size=20,
+        precision="float32",
     )
     return recipe.changed(**changes)
 

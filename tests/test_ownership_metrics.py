@@ -169,7 +169,9 @@ def test_collapses_are_flagged(victim: int | None, stolen: int | None, says: str
     mixed = torch.arange(30) % 3
     first, second = (mixed if c is None else torch.full((30,), c) for c in (victim, stolen))
     measured = measure(evidence(first, second, mixed))
-    assert len(measured.warnings) == 1
+    never = math.isnan(measured.metrics["correct_fidelity"])
+    assert len(measured.warnings) == 1 + never
+    assert never == ("agree on no test record, so correct_fidelity is null" in measured.warnings[-1])
     assert says in measured.warnings[0]
     assert measured.warnings[0].startswith("undefended: ")
     assert measured.metrics["fidelity_kappa"] == pytest.approx(kappa, nan_ok=True)

@@ -12,12 +12,13 @@ from amulet.datasets import AmuletDataset, Records, load_census, stratified_spli
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.interactions import Plan
 from amulet.interactions import assess as assess_plan
+from amulet.interactions import check as check_plan
 from amulet.models import predict
 from amulet.training import Defense, MemoryStore, Recipe, Runtime, Scene, Victim
 from amulet.unauth_model_ownership.attacks import ModelExtraction, Oracle
 from amulet.unauth_model_ownership.defenses import Judgement, OwnershipDefense, Verifier, WatermarkNN
 from amulet.unauth_model_ownership.metrics import measure
-from amulet.unauth_model_ownership.protocol import assess, check
+from amulet.unauth_model_ownership.protocol import assess
 from amulet.unauth_model_ownership.suspects import suspects_of
 
 ATTACK = ModelExtraction(suspects=2, independents=3, fine_tune_epochs=2)
@@ -194,11 +195,20 @@ def test_verification_needs_no_suspects_where_no_defence_verifies() -> None:
 
 
 def test_the_defences_own_check_runs_before_training() -> None:
+    def plan(triggers: int, data: AmuletDataset | None) -> Plan:
+        return Plan(
+            data=data,
+            architecture=Factory("amulet.models.LinearNet"),
+            optimizer=Factory("torch.optim.Adam"),
+            defenses=(WatermarkNN(triggers=triggers),),
+            metrics=("utility",),
+        )
+
     at = scene()
-    check(ModelExtraction(), (WatermarkNN(),), at.data)
-    check(ModelExtraction(), (WatermarkNN(triggers=3),), None)
+    check_plan(plan(100, at.data))
+    check_plan(plan(3, None))
     with pytest.raises(SettingError, match=r"`defense\.triggers` must be enough"):
-        check(ModelExtraction(), (WatermarkNN(triggers=3),), at.data)
+        check_plan(plan(3, at.data))
 
 
 def test_a_watermark_beside_adversarial_training_on_census() -> None:

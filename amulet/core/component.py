@@ -3,21 +3,48 @@
 import hashlib
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
 from amulet.core.errors import SettingError
 
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
+
 
 @cache
 def code_digest(module: str) -> str:
-    """SHA-256 (16 hex digits) of a module's source: a trained model is only as old as the code that made it."""
+    """SHA-256 (16 hex digits) of a module's source: a trained model is only as old as the code that made it.
+
+    What the module imports from its own package counts too, and what that imports.
+    """
+    sources: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in sources and (source := _source(name)) is not None:
+            sources[name] = source
+            waiting += _imported(source, name.partition(".")[0])
+    text = repr(sorted(sources.items())) if sources else module  # built in, or typed into an interpreter
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _source(module: str) -> str | None:
     try:
-        source = inspect.getsource(importlib.import_module(module))
-    except (OSError, TypeError):  # built in, or typed into an interpreter
-        source = module
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+        return inspect.getsource(importlib.import_module(module))
+    except (ImportError, OSError, TypeError):
+        return None
+
+
+def _imported(source: str, package: str) -> list[str]:
+    """Modules of one package that a source names in its imports, and what may be modules of theirs."""
+    found: list[str] = []
+    for where, names in _IMPORT.findall(source):
+        if where.partition(".")[0] == package:
+            found += [where, *(f"{where}.{name.strip().split()[0]}" for name in names.split(",") if name.strip())]
+    return found
 
 
 @cache

@@ -16,6 +16,14 @@ class Refused(AmuletError):
     """A combination that makes no sense, refused before training; the text is the reason."""
 
 
+def needs_attributes(what: str) -> Refused:
+    """Why something about groups of people cannot be done on data that does not tell them."""
+    return Refused(
+        f"{what} needs a sensitive attribute, and the data set has none; take one that has, such as census or lfw, or "
+        "name columns in `dataset.sensitive` where it has that setting"
+    )
+
+
 class DataError(AmuletError):
     """Data that is missing, damaged or not what it should be; the text says what to do."""
 

@@ -66,6 +66,15 @@ class Measurement:
             self.intervals[name] = clopper_pearson(successes, trials)
 
 
+def pictured(images: torch.Tensor, most: int = 20) -> np.ndarray:
+    """The first of some images (k, channels, h, w) in [0, 1], as evidence to be drawn: uint8 (k, h, w, channels).
+
+    The runner draws evidence arrays named `picture.<file>.<row>` as that row of `<file>.png`. NaN is drawn black.
+    """
+    shown = images[:most].detach().cpu().nan_to_num(0).clamp(0, 1)
+    return (shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval of a proportion (Clopper and Pearson, 1934).
 

@@ -61,6 +61,11 @@ class Stream:
         """
         device = torch.device(device)
         cuda = [device] if device.type == "cuda" else []
+        apples = torch.mps.get_rng_state() if device.type == "mps" else None  # not known to fork_rng
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self.seed)
-            yield
+            try:
+                yield
+            finally:
+                if apples is not None:
+                    torch.mps.set_rng_state(apples)

@@ -10,6 +10,7 @@ from amulet.data_reconstruction.attacks import ModelInversion, ReconstructionAtt
 from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.models.inspect import batch_size_for
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
 
@@ -40,8 +41,9 @@ def class_means(records: Records, num_classes: int) -> tuple[Tensor, Tensor]:
     """
     sums = torch.zeros(num_classes, *records.shape, dtype=torch.float64)
     labels = records.y.cpu()
-    for start in range(0, len(records), 4096):
-        batch = slice(start, start + 4096)
+    size = batch_size_for(records.shape)
+    for start in range(0, len(records), size):
+        batch = slice(start, start + size)
         sums.index_add_(0, labels[batch], records.inputs(batch).double().cpu())
     counts = labels.bincount(minlength=num_classes)
     return sums / counts.view(-1, *[1] * len(records.shape)), counts

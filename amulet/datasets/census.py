@@ -5,22 +5,19 @@ import lzma
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from amulet.core.errors import DataError, in_range, one_of
 from amulet.core.stream import Stream
+from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
-from amulet.datasets.records import Records
+from amulet.datasets.catalog import CENSUS as INFO
 from amulet.datasets.split import stratified_split
 
-SHA256 = {
-    "adult.data": "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
-    "adult.test": "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
-}
-LICENCE = "CC BY 4.0"
+SHA256 = {name: checksum.removeprefix("sha256:") for name, checksum in INFO.files.items()}
 _COLUMNS: tuple[str, ...] = tuple(
     "age workclass fnlwgt education education-num marital-status occupation relationship race sex "
     "capital-gain capital-loss hours-per-week native-country income".split()
@@ -65,7 +62,6 @@ def load_census(
     rows = [row for name in SHA256 for row in _parse(_read(name, root))]
     table = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
     y = torch.tensor([value.startswith(">50K") for value in table["income"]]).long()
-    ids = torch.arange(len(rows))
     stream = Stream(split_seed) / "census"
     parts = stratified_split(y, [_TRAIN, len(rows) - _TRAIN], (stream / "split").generator())
     x, names, groups = _encode(table, _ONE_HOT[encoding], parts[0])
@@ -74,46 +70,22 @@ def load_census(
         if sensitive
         else y.new_zeros(len(y), 0)
     )
-    if limit is not None:
-        parts = [
-            part[stratified_split(y[part], [min(limit, len(part))], (stream / "limit" / i).generator())[0]]
-            for i, part in enumerate(parts)
-        ]
-    origin = f"census {' '.join(SHA256.values())} {encoding} {' '.join(sensitive)} {limit} {split_seed}"
-    train, test = (
-        Records(
-            x[p],
-            y[p],
-            z[p],
-            ids[p],
-            tuple(sensitive),
-            None,
-            hashlib.sha256(f"{origin} {i}".encode()).hexdigest(),
-        )
-        for i, p in enumerate(parts)
-    )
-    return AmuletDataset(
+    return assemble(
         name="census",
         modality="tabular",
-        train=train,
-        test=test,
+        x=x,
+        y=y,
+        z=z,
+        attributes=sensitive,
+        parts=parts,
         num_classes=2,
+        origin=f"census {' '.join(SHA256.values())} {encoding} {' '.join(sensitive)} {split_seed}",
+        stream=stream,
+        limit=limit,
         feature_names=names,
         groups=groups,
-        notes={"checksum": SHA256, "licence": LICENCE, "encoding": encoding, "split_seed": split_seed}
-        | _sizes(train, test),
+        notes={"checksum": SHA256, "licence": INFO.licence, "encoding": encoding, "split_seed": split_seed},
     )
-
-
-def _sizes(train: Records, test: Records) -> dict[str, Any]:
-    return {
-        part: {
-            "records": len(records),
-            "positive": round(records.y.float().mean().item(), 4),
-            **{name: round(records.attribute(name).float().mean().item(), 4) for name in records.attributes},
-        }
-        for part, records in (("train", train), ("test", test))
-    }
 
 
 def packaged(name: str) -> bytes:

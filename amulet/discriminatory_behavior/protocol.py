@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from amulet.core.errors import Refused, SettingError
+from amulet.core.errors import SettingError, needs_attributes
 from amulet.datasets.base import AmuletDataset
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
-from amulet.discriminatory_behavior.defenses import AdversarialDebiasing
-from amulet.discriminatory_behavior.metrics import BehaviorEvidence, measure
+from amulet.discriminatory_behavior.metrics import BehaviorEvidence, favourable, measure
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
 
@@ -23,12 +22,9 @@ def check(attack: DiscriminatoryBehavior, defenses: Sequence[Defense], data: Amu
     if data is None:
         return
     if not data.attributes:
-        raise Refused(f"discriminatory behavior needs sensitive attributes, and {data.name} has none")
+        raise needs_attributes("discriminatory behavior")
     if attack.positive is not None and attack.positive >= data.num_classes:
         raise SettingError(f"`attack.positive` must be a class below {data.num_classes}, got {attack.positive}")
-    for defense in defenses:
-        if isinstance(defense, AdversarialDebiasing):
-            defense.hidden(data.attributes)
 
 
 def assess(victim: Victim, attack: DiscriminatoryBehavior, scene: Scene) -> BehaviorEvidence:
@@ -40,4 +36,4 @@ def assess(victim: Victim, attack: DiscriminatoryBehavior, scene: Scene) -> Beha
         name: {str(value): int((records.attribute(name) == value).sum()) for value in records.attribute(name).unique()}
         for name in records.attributes
     }
-    return evidence.changed(manifest={"records": len(records), "groups": counts})
+    return evidence.changed(manifest={"records": len(records), "groups": counts, "favourable": favourable(evidence)})

@@ -41,31 +41,40 @@ class Pool:
     records: Records
     attribute: str
     value: int
+    among: Tensor | None = None
+    """Positions of those of `records` that it draws from; None: all. No image is copied for a part."""
+
+    def __len__(self) -> int:
+        return len(self.records if self.among is None else self.among)
 
     def cells(self, labels: Labels) -> dict[tuple[int, int], Tensor]:
         """Positions of the records of each cell."""
-        has = (self.records.attribute(self.attribute) == self.value).long().cpu()
-        label = self.records.y.cpu() if labels == "fixed" else torch.full_like(has, -1)
+        among = torch.arange(len(self.records)) if self.among is None else self.among
+        has = (self.records.attribute(self.attribute) == self.value).long().cpu()[among]
+        label = self.records.y.cpu()[among] if labels == "fixed" else torch.full_like(has, -1)
         return {
-            (group, int(each)): ((has == group) & (label == each)).nonzero().squeeze(1)
-            for group in (0, 1)
-            for each in label.unique()
+            (group, int(each)): among[(has == group) & (label == each)] for group in (0, 1) for each in label.unique()
         }
 
     def draw(self, cells: Cells, labels: Labels, stream: Stream) -> Records:
         """One training set: as many records of each cell as asked for, at random without replacement."""
+        return self.records.take(self.places(cells, labels, stream))
+
+    def places(self, cells: Cells, labels: Labels, stream: Stream) -> Tensor:
+        """The positions of one training set's records, sorted."""
         generator = stream.generator()
         have = self.cells(labels)
         parts = [
             have[cell][torch.randperm(len(have[cell]), generator=generator)[:count]]
             for cell, count in sorted(cells.items())
         ]
-        return self.records.take(torch.cat(parts).sort().values)
+        return torch.cat(parts).sort().values
 
-    def share(self, records: Records | None = None) -> float:
-        """The share of records that have the value, in [0, 1]; of the pool's own where none are given."""
-        column = (self.records if records is None else records).attribute(self.attribute)
-        return (column == self.value).double().mean().item()
+    def share(self, places: Tensor | None = None) -> float:
+        """The share of records that have the value, in [0, 1]: of those at `places`, or of all that it draws from."""
+        places = self.among if places is None else places
+        column = self.records.attribute(self.attribute).cpu()
+        return ((column if places is None else column[places]) == self.value).double().mean().item()
 
 
 def quotas(size: int, ratio: float, label_shares: Sequence[float] | None) -> Cells:
@@ -109,7 +118,7 @@ def largest_size(
             for have in available
         )
 
-    low, high = 0, min(len(pool.records) for pool in pools) // step + 1  # possible(low), not possible(high)
+    low, high = 0, min(map(len, pools)) // step + 1  # possible(low), not possible(high)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if possible(middle * step) else (low, middle)

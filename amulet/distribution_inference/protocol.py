@@ -9,7 +9,7 @@ from amulet.distribution_inference.populations import Pool
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
 
-__all__ = ["assess", "check", "default_attack", "measure"]
+__all__ = ["assess", "check", "check_scene", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> DistributionAttack:
@@ -24,6 +24,11 @@ def check(attack: DistributionAttack, defenses: Sequence[Defense], data: AmuletD
         attribute = attack.chosen(data.train)
         # What even all training records cannot give, a side's part of them cannot.
         attack.planned((Pool(data.train, attribute, attack.value),), data.train.y)
+
+
+def check_scene(attack: DistributionAttack, scene: Scene) -> None:
+    """`Refused` if the two sides' own records cannot give the ratios."""
+    attack.arranged(scene.victim_records, scene.adversary_records, scene.drawing("distribution_inference"))
 
 
 def assess(victim: Victim, attack: DistributionAttack, scene: Scene) -> DistributionEvidence:

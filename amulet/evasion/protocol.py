@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from amulet.core.errors import SettingError
 from amulet.core.stream import Stream
@@ -11,13 +11,13 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD
 from amulet.evasion.metrics import EvasionEvidence, measure
-from amulet.models.inspect import device_of, evaluating, frozen, predict
+from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
-_PROBE = 512  # records for the tests of gradient masking
+_PROBE = 128, 512  # records for the tests of gradient masking: of large images, of small records
 
 
 def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
@@ -48,15 +48,17 @@ def assess(victim: Victim, attack: EvasionAttack, scene: Scene) -> EvasionEviden
     mask = changeable(attack, scene.data) if isinstance(attack, EvasionPGD) else None
     stream = scene.drawing("evasion")
     model = victim.model
-    with scene.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
-        x = attack.adversarial(model, records, stream, mask=mask, stage=stage)
-    distance = _distance(x, records, norm)
-    if x.min() < 0 or x.max() > 1 or distance.max() > epsilon * (1 + 1e-5) + 1e-6:
-        raise RuntimeError(
-            f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {norm} change {distance.max()}"
-        )
     clean = victim.logits(records).argmax(dim=1) == records.y
-    robust = predict(model, x).argmax(dim=1) == records.y
+    robust, distance = torch.empty_like(clean), torch.empty(len(records))
+    with scene.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
+        for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
+            distance[batch] = _distance(x, records.inputs(batch).to(x.device), norm).cpu()
+            if x.min() < 0 or x.max() > 1 or distance[batch].max() > epsilon * (1 + 1e-5) + 1e-6:
+                raise RuntimeError(
+                    f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {norm} change "
+                    f"{distance[batch].max()}"
+                )
+            robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
     if getattr(attack, "labels", True) is True:  # the input itself is within the budget: a wrong answer stays wrong
         robust &= clean
     warnings = _masking(victim, attack, records, epsilon, mask, stream) if isinstance(attack, EvasionPGD) else ()
@@ -89,18 +91,16 @@ def changeable(attack: EvasionPGD, data: AmuletDataset) -> Tensor | None:
                 mask[start:end] = 0
         elif name in data.feature_names:
             mask[data.feature_names.index(name)] = 0
+        elif not data.feature_names:
+            raise SettingError(f"`attack.immutable` must be null for {data.name}, whose inputs are no named columns")
         else:
             raise SettingError(f"`attack.immutable` must name columns of {data.name} or be one_hot, got {name}")
     return mask
 
 
-def _distance(x: Tensor, records: Records, norm: str) -> Tensor:
-    parts = []
-    for start in range(0, len(records), 8192):
-        batch = slice(start, start + 8192)
-        delta = (x[batch] - records.inputs(batch).cpu()).flatten(1)
-        parts.append(delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1))
-    return torch.cat(parts)
+def _distance(x: Tensor, origin: Tensor, norm: str) -> Tensor:
+    delta = (x - origin).flatten(1)
+    return delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1)
 
 
 def _masking(
@@ -109,16 +109,12 @@ def _masking(
     """Signs that the gradients hide the way instead of there being none (Athalye et al., ICML 2018)."""
     if epsilon == 0 or attack.labels == "predicted":
         return ()
-    right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)[:_PROBE]
+    right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)
+    right = right[: min(max(_PROBE[0], batch_size_for(records.shape) // 8), _PROBE[1])]
     if not len(right):
         return ()
     probe, model, found = records.take(right), victim.model, []
-    device = device_of(model)
-    x, y = probe.inputs().to(device).clone().requires_grad_(), probe.y.to(device)
-    with evaluating(model), frozen(model):
-        loss = torch.nn.functional.cross_entropy(model(x), y, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
-    none = (gradient.flatten(1).abs().amax(dim=1) == 0).double().mean().item()
+    none = _share_without_gradient(model, probe)
     if none > 0.1:
         found.append(
             f"{victim.name}: the gradient is exactly zero for {none:.0%} of the records probed, so PGD cannot see "
@@ -126,9 +122,9 @@ def _masking(
         )
 
     def survivors(**changes: object) -> float:
-        changed = attack.changed(**changes)
-        outcome = predict(model, changed.adversarial(model, probe, stream / "masking", mask=mask)).argmax(dim=1)
-        return (outcome == probe.y).double().mean().item()
+        attacked = attack.changed(**changes).batches(model, probe, stream / "masking", mask=mask)
+        held = [predict(model, x).argmax(dim=1) == probe.y[batch] for batch, x in attacked]
+        return torch.cat(held).double().mean().item()
 
     if mask is None:
         all_of_it = 1.0 if attack.norm == "linf" else 10 * max(epsilon, 1.0)
@@ -145,3 +141,16 @@ def _masking(
             f"probed: the attack had not converged. Raise attack.steps ({attack.steps} now)"
         )
     return tuple(found)
+
+
+def _share_without_gradient(model: nn.Module, records: Records) -> float:
+    """The share of records at which the gradient of the loss is exactly zero."""
+    device, size, none = device_of(model), batch_size_for(records.shape), 0
+    with evaluating(model), frozen(model):
+        for start in range(0, len(records), size):
+            batch = slice(start, start + size)
+            x = records.inputs(batch).to(device).clone().requires_grad_()
+            loss = torch.nn.functional.cross_entropy(model(x), records.y[batch].to(device), reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, x)
+            none += int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
+    return none / len(records)

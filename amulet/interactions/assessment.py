@@ -69,7 +69,9 @@ class Plan:
     epochs: int = 20
     batch_size: int = 256
     early_stopping: EarlyStopping | None = None
-    precision: Precision = "float32"
+    precision: Precision = "auto"
+    augmentation: tuple[Factory, ...] = ()
+    """Random changes of the images that are trained on, by the adversary's models as by the victim's."""
     defenses: tuple[Defense, ...] = ()
     attack: Attack | None = None
     metrics: tuple[str, ...] = ("default",)
@@ -142,6 +144,9 @@ def check(plan: Plan) -> list[str]:
     """
     in_range("adversary_fraction", plan.adversary_fraction, above=0, below=1)
     warnings = check_defenses(plan.defenses)
+    if plan.data is not None:
+        for defense in plan.defenses:
+            defense.check(plan.data)
     for risk in plan.risks():
         if risk != UTILITY.name:
             protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
@@ -162,6 +167,7 @@ def assess(plan: Plan) -> Outcome:
     recipe = _recipe(plan, data.num_classes)
     recipe.try_out(data.train)
     scene = _scene(plan, data, recipe)
+    _check_scene(plan, scene)
     outcome.manifest = _manifest(scene)
     plain = recipe.plain() if plan.given is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, scene.victim_records, scene.stream / "victim", plan.given)]
@@ -183,6 +189,14 @@ def assess(plan: Plan) -> Outcome:
             outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
             outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
     return outcome
+
+
+def _check_scene(plan: Plan, scene: Scene) -> None:
+    """What shows only once it is known who has which records; a protocol may have a `check_scene` for that."""
+    for risk in plan.risks():
+        look = None if risk == UTILITY.name else getattr(protocol_of(risk), "check_scene", None)
+        if look is not None:
+            look(plan.attack_on(risk), scene)
 
 
 def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outcome) -> Measurement:
@@ -237,6 +251,7 @@ def _recipe(plan: Plan, num_classes: int) -> Recipe:
         defenses=plan.defenses,
         early_stopping=plan.early_stopping,
         precision=plan.precision,
+        augmentation=plan.augmentation,
         runtime=plan.runtime,
     )
 

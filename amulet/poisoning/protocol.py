@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
-from amulet.models.inspect import predict
+from amulet.datasets.records import Records
+from amulet.models.inspect import batch_size_for, predict
 from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
 from amulet.poisoning.defenses import OutlierRemoval
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
@@ -17,7 +18,7 @@ from amulet.training.defense import Defense
 from amulet.training.recipe import Trained
 from amulet.training.victim import Scene, Victim
 
-__all__ = ["assess", "check", "default_attack", "measure"]
+__all__ = ["assess", "check", "check_scene", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
@@ -35,6 +36,11 @@ def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletData
     attack.triggers_for(data.train, data.feature_names)
 
 
+def check_scene(attack: PoisoningAttack, scene: Scene) -> None:
+    """`Refused` if the victim's own records are too few of other classes to poison as many as asked."""
+    attack.count(scene.victim_records.y)
+
+
 def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEvidence:
     """Poison the victim's records, train on them by the victim's recipe, and put the trigger on every test record.
 
@@ -45,11 +51,8 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
     poisoned = attack.poison(victim.records, triggers, scene.drawing("poisoning"))
     _verify(poisoned, victim, attack, triggers)
     deceived = victim.on(poisoned.records, "on poisoned records")
-    inputs = [trigger.on(test.x) for trigger in triggers]
-    with_trigger = [test.replace(x=x) for x in inputs]
     answers, before = (
-        torch.stack([predict(one.model, records).argmax(dim=1) for records in with_trigger])
-        for one in (deceived, victim)
+        torch.stack([_triggered(one.model, test, trigger) for trigger in triggers]) for one in (deceived, victim)
     )
     labels = test.y.cpu()
     presence = [
@@ -93,6 +96,13 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
     )
 
 
+def _triggered(model: nn.Module, records: Records, trigger: Trigger) -> Tensor:
+    """(n,) the classes that a model gives records with the trigger; only a batch of them is made at a time."""
+    size = batch_size_for(records.shape)
+    batches = (records.batch(slice(start, start + size)) for start in range(0, len(records), size))
+    return torch.cat([predict(model, part.replaced(x=trigger.on(part.x))).argmax(dim=1) for part in batches])
+
+
 def _share(mask: Tensor) -> float:
     return mask.double().mean().item()
 
@@ -100,7 +110,9 @@ def _share(mask: Tensor) -> float:
 def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger]) -> None:
     """Exactly the asked number of records changed, none of them of the target class before, all carry a trigger."""
     before, after = victim.records, poisoned.records
-    changed = (after.x.flatten(1) != before.x.flatten(1)).any(dim=1) | (after.y != before.y)
+    size = batch_size_for(before.shape)
+    parts = zip(before.x.split(size), after.x.split(size), strict=True)
+    changed = torch.cat([(now != was).flatten(1).any(dim=1) for was, now in parts]) | (after.y != before.y)
     chosen = torch.isin(before.ids, poisoned.ids.to(before.ids.device))
     marked = torch.stack([trigger.present(after.take(chosen)) for trigger in triggers]).any(dim=0)
     if (
@@ -143,7 +155,8 @@ def _warnings(
             found.append(
                 f"the trigger ({trigger.name}) is in {share['victim']:.2%} of the clean training records and in "
                 f"{share['test']:.2%} of the test records: what it brings about there is no backdoor. Choose another "
-                "place or value (attack.value, attack.corner, attack.margin; attack.columns, attack.values)"
+                "place or value (attack.value, attack.pattern, attack.corner, attack.margin; attack.columns, "
+                "attack.values)"
             )
     obeyed = attack_success_rate(before, labels, attack.target)
     if obeyed > 0.5:

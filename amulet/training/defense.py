@@ -79,6 +79,9 @@ class Defense(Component):
         """The architecture this defence can protect; the undefended victim of a comparison gets the same."""
         return architecture
 
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `Refused` or `SettingError` if it cannot work on this data; called before any model is trained."""
+
     def bound(self, data: AmuletDataset) -> Self:
         """This defence, or a copy of it, that may look at other records than those it is given to train on.
 

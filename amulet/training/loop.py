@@ -1,11 +1,12 @@
-"""The one training loop: in-memory batches, explicit random streams, hooks for defences."""
+"""The one training loop: batches from memory, explicit random streams, hooks for defences."""
 
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,15 @@ from amulet.core.reporting import Reporter
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
-from amulet.models.inspect import evaluating
+from amulet.models.arithmetic import convolutional, fast_dtype, laid_out
+from amulet.models.inspect import batch_size_for, device_of, evaluating
+from amulet.training.augmentation import Augmenter
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.objective import OBJECTIVES, right
+from amulet.training.supply import Supply
 
-Precision = Literal["float32", "amp"]
+Precision = Literal["auto", "float32", "amp"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +59,21 @@ class Training:
         batch_size: int,
         hooks: Sequence[Hook],
         stream: Stream,
-        precision: Precision,
+        precision: Literal["float32", "amp"],
         side_channels: Sequence[str] = (),
+        augmentation: Sequence[Factory] = (),
+        device: torch.device | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
-        self.records = records
-        """What is trained on, on the device."""
+        self.device = device or records.x.device
+        self.supply = Supply(records, self.device)
+        self.records = self.supply.records
+        """What is trained on; on the device if there is room for it."""
         self.epochs = epochs
         self.batch_size = batch_size
         self.stream = stream
         """The model's stream; a hook draws from a stream of its own name below it."""
-        self.device = records.x.device
         self.epoch = 0
         """0-based."""
         self.update = 0
@@ -78,6 +86,7 @@ class Training:
         """Plain words for the user, which hooks add to; they go into the training report."""
         self._criterion = OBJECTIVES[objective]
         self._amp = precision == "amp"
+        self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
         """The losses of a batch with every hook's part in them."""
         for hook in reversed(hooks):
@@ -85,7 +94,10 @@ class Training:
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits in float32 for inputs in [0, 1], in the training's precision."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
+        x = x.to(self.device)
+        if not self._amp:
+            return self.model(x).float()
+        with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.model(x)
         return logits.float()
 
@@ -94,17 +106,28 @@ class Training:
         return Loss(self._criterion(logits, batch), logits)
 
     def batches(self, generator: torch.Generator) -> Iterator[Records]:
-        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`."""
+        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
         for hook in self.hooks:
             sampled = hook.batches(self, generator)
             if sampled is not None:
-                for index in sampled:
-                    yield self.records.batch(index.to(self.device))
+                yield from (self._augmented(self.supply.at(index)) for index in sampled)
                 return
-        n = len(self.records)
-        shuffled = self.records.batch(torch.randperm(n, generator=generator).to(self.device))
-        for part in parts_of(n, self.batch_size):
-            yield shuffled.batch(part)
+        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
+
+    def start(self) -> None:
+        """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""
+        self._augmented.check(self.records)
+        for hook in self.hooks:
+            hook.start(self)
+
+    def one_epoch(self, order: torch.Generator) -> tuple[float, float]:
+        """Train on every batch of an epoch; the mean loss and the share of right answers."""
+        self.model.train()
+        updates, tally = max((hook.updates for hook in self.hooks), default=1), _Tally()
+        for batch in self.batches(order):
+            for self.update in range(updates):
+                tally.add(self.step(batch), batch)
+        return tally.means()
 
     def step(self, batch: Records) -> Loss:
         """One update of the weights."""
@@ -118,20 +141,6 @@ class Training:
             loss.values.mean().backward()
         self.optimizer.step()
         return loss
-
-
-def parts_of(n: int, batch_size: int) -> Iterator[slice]:
-    """One epoch of `n` shuffled records in batches; a last batch of one joins the one before.
-
-    >>> [(part.start, part.stop) for part in parts_of(7, 3)]
-    [(0, 3), (3, 7)]
-    """
-    start = 0
-    while start < n:
-        end = start + batch_size
-        end = n if end + 1 >= n else end  # batch norm cannot train on a single record
-        yield slice(start, end)
-        start = end
 
 
 def check_loss(loss: float, label: str, epoch: int, epochs: int, optimizer: Optimizer, batch_size: int) -> None:
@@ -161,6 +170,34 @@ def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) ->
         raise SettingError(f"`optimizer`: {factory.path} cannot be built: {error}") from error
 
 
+def resolved(precision: Precision, model: nn.Module, x: Tensor) -> Literal["float32", "amp"]:
+    """What `auto` means for this model on its device.
+
+    Args:
+        precision: what is asked for.
+        model: on the device that it will be trained on.
+        x: an input or two, (n, *shape), to see where its arithmetic is.
+    """
+    if precision != "auto":
+        return precision
+    low = fast_dtype(device_of(model)) == torch.bfloat16 and convolutional(model, x)
+    return "amp" if low else "float32"
+
+
+def _arithmetic(
+    model: nn.Module, records: Records, precision: Precision, optimizer: Factory | Optimizer, hooks: Sequence[Hook]
+) -> tuple[Tensor, Literal["float32", "amp"], bool]:
+    """An input or two; the precision; and must the weights keep torch's own order?
+
+    Gradients that a hook computes record by record are float32 and in that order; so is what an optimizer that exists
+    may know of the weights.
+    """
+    few = records.inputs(slice(0, 2))
+    by_hook = any(type(hook).backward is not Hook.backward for hook in hooks)
+    precision = "float32" if precision == "auto" and by_hook else resolved(precision, model, few)
+    return few, precision, by_hook or not isinstance(optimizer, Factory)
+
+
 def train(
     model: nn.Module,
     records: Records,
@@ -171,9 +208,10 @@ def train(
     stream: Stream,
     objective: str = "cross_entropy",
     schedule: Factory | None = None,
+    augmentation: Sequence[Factory] = (),
     hooks: Sequence[Hook] = (),
     device: torch.device | str = "cpu",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
     early_stopping: EarlyStopping | None = None,
     side_channels: Sequence[str] = (),
     reporter: Reporter | None = None,
@@ -183,13 +221,16 @@ def train(
 
     Args:
         model: any module of inputs (b, *shape) in [0, 1] to logits (b, classes).
-        records: the training records; moved to `device` whole.
+        records: the training records; moved to `device` whole where there is room, else a batch at a time.
         optimizer: how to build it, or one that exists.
         stream: the model's stream; batches, dropout and hooks draw from streams below it.
         objective: `cross_entropy`, or for records with `targets`: `logit_mse`, `kl`, `hard_labels`.
         schedule: a scheduler of `torch.optim.lr_scheduler`, stepped after each epoch.
+        augmentation: random changes of the images of each batch, one after the other, before any hook sees them; only
+            of what is trained on.
         hooks: what defences change, outermost first.
-        precision: `amp` computes the model in bfloat16 where autocast allows it; losses are float32.
+        precision: `amp` computes the model in bfloat16 where autocast allows it; losses and weights are float32.
+            `auto` does so for models that are mostly convolutions where the processor is faster with it.
         side_channels: names of what makes the model depend on records other than by their losses, beside
             `early_stopping`; hooks may want to know.
 
@@ -205,80 +246,95 @@ def train(
         size = max(1, round(early_stopping.fraction * len(records)))
         generator = (stream / "validation").generator()
         held, kept = stratified_split(records.y, [size, len(records) - size], generator)
-        held_out, records = records.take(held).to(device), records.take(kept)
+        held_out, records = Supply(records.take(held), device), records.take(kept)
         side_channels = [*side_channels, "early stopping"]
-    records = records.to(device)
     model.to(device)
-    if isinstance(optimizer, Factory):
-        optimizer = build_optimizer(optimizer, model, device)
-    scheduler = schedule.build(optimizer) if schedule else None
-    training = Training(
-        model,
-        optimizer,
-        records,
-        objective=objective,
-        epochs=epochs,
-        batch_size=batch_size,
-        hooks=hooks,
-        stream=stream,
-        precision=precision,
-        side_channels=side_channels,
-    )
-    order = (stream / "batches").generator()
+    few, precision, plain = _arithmetic(model, records, precision, optimizer, hooks)
     losses: list[float] = []
     accuracy = math.nan
     best = _Best(early_stopping.patience if early_stopping else 0)
-    with (stream / "noise").governing(device), reporter.stage(label, epochs, "epoch") as stage:
-        for hook in hooks:
-            hook.start(training)
-        updates = max((hook.updates for hook in hooks), default=1)
+    with ExitStack() as during:
+        if not plain:
+            during.enter_context(laid_out(model, few, low_precision=precision == "amp"))
+        if isinstance(optimizer, Factory):
+            optimizer = build_optimizer(optimizer, model, device)
+        scheduler = schedule.build(optimizer) if schedule else None
+        training = Training(
+            model,
+            optimizer,
+            records,
+            objective=objective,
+            epochs=epochs,
+            batch_size=batch_size,
+            hooks=hooks,
+            stream=stream,
+            precision=precision,
+            side_channels=side_channels,
+            augmentation=augmentation,
+            device=device,
+        )
+        order = (stream / "batches").generator()
+        during.enter_context((stream / "noise").governing(device))
+        stage = during.enter_context(reporter.stage(label, epochs, "epoch"))
+        training.start()
         for training.epoch in range(epochs):
-            model.train()
-            total = torch.zeros(3, dtype=torch.float64, device=device)  # losses, right answers, records
-            for batch in training.batches(order):
-                for training.update in range(updates):
-                    loss = training.step(batch)
-                    _account(total, loss, batch)
-            loss_sum, hits, seen = total.tolist()
-            losses.append(loss_sum / max(seen, 1))
-            accuracy = hits / max(seen, 1)
-            check_loss(losses[-1], label, training.epoch, epochs, optimizer, batch_size)
+            mean_loss, accuracy = training.one_epoch(order)
+            losses.append(mean_loss)
+            check_loss(mean_loss, label, training.epoch, epochs, optimizer, batch_size)
             if scheduler:
                 scheduler.step()
             for hook in hooks:
                 hook.epoch_end(training)
-            stage.advance(1, loss=losses[-1])
+            stage.advance(1, loss=mean_loss)
             if held_out is not None and best.settled(model, _mean_loss(training, held_out, objective)):
                 break
-    best.restore(model)
+        best.restore(model)
     report: dict[str, Any] = {
         "records": len(records),
         "epochs": len(losses),
         "loss": losses[-1],
         "accuracy": accuracy,
         "losses": losses,
+        "precision": precision,
         "warnings": training.warnings,
     }
     if early_stopping:
         report["best_validation_loss"] = best.loss
     for hook in hooks:
         report |= hook.finish(training)
+    del training.loss  # it refers back to `training`: the records would stay in memory until Python looks for cycles
     return report
 
 
-def _account(total: Tensor, loss: Loss, batch: Records) -> None:
-    with torch.no_grad():
-        hits = right(loss.logits, batch)
-        total += torch.stack([loss.values.sum().double(), hits, torch.full_like(hits, float(len(batch)))])
+class _Tally:
+    """Losses and right answers of an epoch, left on the device until it is over; not all devices know float64."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.hits: list[Tensor] = []
+        self.seen = 0
+
+    def add(self, loss: Loss, batch: Records) -> None:
+        with torch.no_grad():
+            self.losses.append(loss.values.detach().sum())
+            self.hits.append(right(loss.logits, batch))
+        self.seen += len(batch)
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and share of right answers; 0 and 0 where no batch had a record in it."""
+        if not self.seen:
+            return 0.0, 0.0
+        losses, hits = torch.stack(self.losses).tolist(), torch.stack(self.hits).tolist()
+        return math.fsum(losses) / self.seen, sum(hits) / self.seen
 
 
-def _mean_loss(training: Training, records: Records, objective: str) -> float:
-    model, sums = training.model, 0.0
+def _mean_loss(training: Training, supply: Supply, objective: str) -> float:
+    model, sums, size = training.model, 0.0, batch_size_for(supply.records.shape)
     with torch.inference_mode(), evaluating(model):
-        for start in range(0, len(records), 4096):
-            batch = records.batch(slice(start, start + 4096))
+        for start in range(0, len(supply), size):
+            batch = supply.at(slice(start, start + size))
             sums += OBJECTIVES[objective](training.forward(batch.inputs()), batch).sum().item()
-    return sums / len(records)
+    return sums / len(supply)
 
 
 class _Best:

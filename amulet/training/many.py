@@ -20,8 +20,8 @@ def produce_many(recipe: Recipe, records: Sequence[Records], streams: Sequence[S
     """One model for each pair of records and stream, each under its own key in the store.
 
     On the CPU by worker processes of one thread each, on CUDA stacked, elsewhere one after the other. All ways give
-    the same models up to float rounding; which one is taken depends on the device and the recipe, not on a timing
-    (`benchmarks/fit_many.py` has the measurement).
+    the same models up to rounding in the recipe's precision; which one is taken depends on the device and the recipe,
+    not on a timing (`benchmarks/fit_many.py` has the measurement).
     """
     if len(records) != len(streams):
         raise ValueError(f"`streams` must have one entry for each of {len(records)} tables, got {len(streams)}")

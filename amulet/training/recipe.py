@@ -17,8 +17,10 @@ from amulet.core.component import Factory, code_digest
 from amulet.core.errors import DataError, SettingError, in_range, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
+from amulet.models.arithmetic import fast_dtype
+from amulet.training.augmentation import Augmenter, described
 from amulet.training.defense import Defense
-from amulet.training.loop import EarlyStopping, Precision, train
+from amulet.training.loop import PRECISIONS, EarlyStopping, Precision, train
 from amulet.training.objective import OBJECTIVES
 from amulet.training.runtime import Runtime
 from amulet.training.store import Stored
@@ -28,6 +30,8 @@ _CODE = (
     "amulet.training.hook",
     "amulet.training.objective",
     "amulet.training.recipe",
+    "amulet.training.supply",
+    "amulet.models.arithmetic",
 )
 
 
@@ -60,16 +64,18 @@ class Recipe:
     epochs: int = 30
     batch_size: int = 256
     objective: str = "cross_entropy"
+    augmentation: tuple[Factory, ...] = ()
+    """Random changes of training images, one after the other; see `amulet.training.augmentation`."""
     defenses: tuple[Defense, ...] = ()
     early_stopping: EarlyStopping | None = None
-    precision: Precision = "float32"
+    precision: Precision = "auto"
     runtime: Runtime = field(default_factory=Runtime, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 1)
         in_range("batch_size", self.batch_size, 1)
         one_of("objective", self.objective, OBJECTIVES)
-        one_of("precision", self.precision, ("float32", "amp"))
+        one_of("precision", self.precision, PRECISIONS)
 
     def changed(self, **changes: Any) -> "Recipe":
         """A copy with some parts changed."""
@@ -117,6 +123,7 @@ class Recipe:
             "amulet": amulet.__version__,
             "torch": torch.__version__.split("+")[0],
             "device": self.runtime.device.type,
+            "arithmetic": str(fast_dtype(self.runtime.device)),  # what `auto` stands for on this machine
             "recipe": self.describe(),
             "records": records.digest,
             "stream": [stream.root, *stream.path],
@@ -126,7 +133,8 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """What the recipe consists of, as JSON."""
-        return {
+        augmentation = {"augmentation": described(self.augmentation)} if self.augmentation else {}
+        return augmentation | {
             "architecture": self.architecture.describe(),
             "num_classes": self.num_classes,
             "optimizer": self.optimizer.describe(),
@@ -154,6 +162,8 @@ class Recipe:
             model = self.build(records.shape, Stream(0)).eval()
             with torch.inference_mode():
                 logits = model(records.inputs(slice(0, 2)))
+            with Stream(0).governing():
+                Augmenter(self.augmentation, Stream(0).generator()).check(records)
         except SettingError:
             raise
         except Exception as error:  # any module of a user's may fail in any way
@@ -212,6 +222,7 @@ class Recipe:
             batch_size=self.batch_size,
             stream=stream,
             objective=self.objective,
+            augmentation=self.augmentation,
             hooks=hooks,
             device=self.runtime.device,
             precision=self.precision,
@@ -223,5 +234,5 @@ class Recipe:
         report["warnings"] = [*warnings, *report["warnings"]]
         report["seconds"] = time.perf_counter() - began
         for name, value in model.state_dict().items():
-            tensors[f"model.{name}"] = value.detach().cpu().clone()
+            tensors[f"model.{name}"] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return Stored(tensors, report)

@@ -1,4 +1,4 @@
-"""Where and how the work is done; nothing in here changes what comes out, but for rounding."""
+"""Where and how the work is done; nothing in here changes what comes out, but for rounding and `precision: auto`."""
 
 import os
 from dataclasses import dataclass, field
@@ -40,3 +40,13 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "mps" and not mps:
         raise SettingError("`device` is mps, but this PyTorch finds no MPS device; use auto or cpu")
     return device
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that new tensors may take on an accelerator; None on the CPU, where the records are anyway."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, to be used again
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return None

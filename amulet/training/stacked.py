@@ -6,6 +6,7 @@ one after the other, up to float rounding. What could not keep that promise, dro
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -15,10 +16,12 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
-from amulet.training.loop import build_optimizer, check_loss, parts_of
+from amulet.training.loop import build_optimizer, check_loss, resolved
 from amulet.training.objective import OBJECTIVES
 from amulet.training.recipe import Recipe
+from amulet.training.runtime import free_memory
 from amulet.training.store import Stored
+from amulet.training.supply import parts_of, size_of
 
 MOST = 64
 """Models in a stack, at most."""
@@ -31,6 +34,8 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
     """Why models of this recipe cannot be trained as a stack; None if they can."""
     if any(defense.stage != "after" for defense in recipe.defenses):
         return "a defence changes the training"
+    if recipe.augmentation:
+        return "each model's augmentation draws from its own stream"
     if recipe.early_stopping:
         return "early stopping ends each model's training at its own time"
     module, _, name = recipe.optimizer.path.rpartition(".")
@@ -42,7 +47,8 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
         params, buffers = stack_module_state(models)
         if missing := models[0].state_dict().keys() - params.keys() - buffers.keys():
             return f"{min(missing)} is shared within the model"
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("error", message="There is a performance drop")  # mapped one by one: no gain
             together = _mapped(models[0])(params, buffers, x)
             alone = torch.stack([model(rows) for model, rows in zip(models, x, strict=True)])
     except Exception as error:  # noqa: BLE001 -- what cannot be mapped over says so in many ways
@@ -57,7 +63,8 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
 def stack_size(recipe: Recipe, records: Records) -> int:
     """How many models to train at once, from what one of them takes of the device's memory; at least 1."""
     device = recipe.runtime.device
-    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 4 * 2**30
+    free = free_memory(device)
+    room = 4 * 2**30 if free is None else free
     model, kept = recipe.build(records.shape, Stream(0)).train(), [0]
 
     def count(tensor: Tensor) -> Tensor:
@@ -67,10 +74,9 @@ def stack_size(recipe: Recipe, records: Records) -> int:
     probe = records.batch(slice(0, 4)).to("cpu").inputs()
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         model(probe)
-    table = sum(t.numel() * t.element_size() for t in (records.x, records.y, records.targets) if t is not None)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    each = table + 8 * weights + 2 * kept[0] * recipe.batch_size // len(probe)
-    return max(1, min(MOST, total // 4 // each))
+    each = size_of(records) + 8 * weights + 2 * kept[0] * recipe.batch_size // len(probe)
+    return max(1, min(MOST, room // 4 // each))
 
 
 def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[Stream], label: str) -> list[Stored]:
@@ -96,16 +102,17 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
     scheduler = recipe.schedule.build(optimizer) if recipe.schedule else None
     tables = _Tables(records, device)
     orders = [(stream / "batches").generator() for stream in streams]
+    precision = resolved(recipe.precision, base, records[0].inputs(slice(0, 2)))
     losses: list[list[float]] = []
     accuracies: list[float] = []
     for epoch in range(recipe.epochs):
         order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
-        sums = torch.zeros(2, count, dtype=torch.float64, device=device)  # losses, right answers
+        sums: list[Tensor] = []  # of each batch, losses and right answers
         for part in parts_of(n, recipe.batch_size):
             batch = tables.batch(order[:, part])
             optimizer.zero_grad(set_to_none=True)
             x = batch.inputs()
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "amp"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "amp"):
                 logits = forward(params, buffers, x.view(count, -1, *x.shape[1:])).float()
             values = OBJECTIVES[recipe.objective](logits.flatten(0, 1), batch).view(count, -1)
             values.mean(dim=1).sum().backward()
@@ -113,8 +120,8 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
             with torch.no_grad():
                 wanted = batch.y if batch.targets is None else batch.targets.argmax(dim=1)
                 hits = logits.argmax(dim=2) == wanted.view(count, -1)
-                sums += torch.stack([values.sum(dim=1).double(), hits.sum(dim=1).double()])
-        means, accuracies = (sums / n).tolist()
+                sums.append(torch.stack([values.sum(dim=1), hits.sum(dim=1).float()]))
+        means, accuracies = (torch.stack(sums).cpu().double().sum(dim=0) / n).tolist()
         for loss in means:
             check_loss(loss, label, epoch, recipe.epochs, optimizer, recipe.batch_size)
         losses.append(means)
@@ -131,6 +138,7 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
             "loss": history[-1],
             "accuracy": accuracies[k],
             "losses": history,
+            "precision": precision,
             "warnings": [],
             "seconds": seconds,
         }
@@ -164,10 +172,10 @@ class _Tables:
     """Records of equal length, stacked on the device."""
 
     def __init__(self, records: Sequence[Records], device: torch.device) -> None:
-        self.x = torch.stack([r.x.to(device) for r in records])
-        self.y = torch.stack([r.y.to(device) for r in records])
-        targets = [r.targets.to(device) for r in records if r.targets is not None]
-        self.targets = torch.stack(targets) if targets else None
+        self.x = _together([r.x for r in records], device)
+        self.y = _together([r.y for r in records], device)
+        targets = [r.targets for r in records if r.targets is not None]
+        self.targets = _together(targets, device) if targets else None
         self.rows = torch.arange(len(records), device=device).unsqueeze(1)
 
     def batch(self, index: Tensor) -> Records:
@@ -175,6 +183,14 @@ class _Tables:
         targets = None if self.targets is None else self.targets[self.rows, index].flatten(0, 1)
         x, y = self.x[self.rows, index].flatten(0, 1), self.y[self.rows, index].flatten()
         return Records(x, y, y.new_zeros(len(y), 0), index.flatten(), targets=targets)
+
+
+def _together(tables: Sequence[Tensor], device: torch.device) -> Tensor:
+    """(k, n, ...) on the device, which never holds a table twice."""
+    whole = torch.empty(len(tables), *tables[0].shape, dtype=tables[0].dtype, device=device)
+    for place, table in zip(whole, tables, strict=True):
+        place.copy_(table)
+    return whole
 
 
 def _mapped(base: nn.Module) -> Callable[[Mapping[str, Tensor], dict[str, Tensor], Tensor], Tensor]:

@@ -25,7 +25,7 @@ from amulet.unauth_model_ownership.metrics import (
 )
 from amulet.unauth_model_ownership.suspects import stolen_stream, suspects_of, verify
 
-__all__ = ["assess", "check", "default_attack", "measure"]
+__all__ = ["assess", "check", "check_scene", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> ExtractionAttack:
@@ -45,9 +45,18 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
             f"`attack.queries` must be less than the {len(data.train)} training records, of which the adversary owns a "
             f"part; got {max(budgets)}"
         )
-    for defense in defenses:
-        if isinstance(defense, OwnershipDefense):
-            defense.check(data)
+
+
+def check_scene(attack: ExtractionAttack, scene: Scene) -> None:
+    """`SettingError` if the adversary has fewer records than it is to query the victim with."""
+    queries, owned = getattr(attack, "queries", None), len(scene.adversary_records)
+    if queries is not None and queries > owned:
+        raise SettingError(f"`attack.queries` must be at most {owned}, the adversary's records; got {queries}")
+    budgets = attack.query_curve or []
+    if budgets and max(budgets) > (queries or owned):
+        raise SettingError(
+            f"`attack.query_curve` must be at most {queries or owned}, what is queried; got {max(budgets)}"
+        )
 
 
 def assess(victim: Victim, attack: ExtractionAttack, scene: Scene) -> OwnershipEvidence:

@@ -25,8 +25,8 @@ class AttributeInference(AttributeAttack):
 
     Args:
         outputs: what the victim answers with: `probabilities`, or `logits`, which say more.
-        knows_inputs: whether the adversary also has the inputs of the records it guesses. What it learns is then
-            compared with what the inputs alone tell.
+        knows_inputs: whether the adversary also has the inputs of the records it guesses, images as thumbnails. What
+            it learns is then compared with what the inputs alone tell.
         attributes: which ones; None: all sensitive attributes of the data set.
         hidden: widths of the MLP's hidden layers.
         epochs: passes over the adversary's records.

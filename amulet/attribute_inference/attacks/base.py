@@ -4,16 +4,17 @@ from abc import abstractmethod
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from amulet.attribute_inference.decision import answers, balanced_thresholds
 from amulet.attribute_inference.metrics import AttributeEvidence
 from amulet.core.component import Attack
-from amulet.core.errors import Refused, SettingError, one_of
+from amulet.core.errors import SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
-from amulet.models.inspect import predict
+from amulet.models.inspect import batch_size_for, predict
 from amulet.training.runtime import Runtime
 
 _FEW = 30  # records of a group, below which its share of right answers says little
@@ -71,10 +72,7 @@ class AttributeAttack(Attack):
     def chosen(self, available: tuple[str, ...]) -> list[str]:
         """The attributes to infer; `Refused` if there are none, `SettingError` if one does not exist."""
         if not available:
-            raise Refused(
-                "attribute inference needs a sensitive attribute, and the data set has none; "
-                "choose one with dataset.sensitive"
-            )
+            raise needs_attributes("attribute inference")
         for name in self.attributes or ():
             one_of("attack.attributes", name, available)
         return list(self.attributes or available)
@@ -182,9 +180,30 @@ class AttributeAttack(Attack):
             "predicted_label": logits.argmax(dim=1),
         }
         if self.knows_inputs:
-            views["inputs"] = records.inputs().flatten(1).cpu()
+            views["inputs"] = flat_inputs(records)
             views["attack"] = torch.cat([views["inputs"], views["attack"]], dim=1)
         return views
+
+
+def flat_inputs(records: Records, most: int = 1024) -> Tensor:
+    """Inputs (n, d) in [0, 1], float32 on the CPU; of images thumbnails, by averaging, of at most `most` values.
+
+    An MLP makes little of more pixels, and a whole split of images in float32 would not fit in memory.
+
+    >>> flat_inputs(Records.of(torch.rand(2, 3, 64, 64), torch.zeros(2))).shape
+    torch.Size([2, 768])
+    """
+    shape = records.shape
+    if len(shape) != 3:
+        return records.inputs().flatten(1).cpu()
+    channels, height, width = shape
+    factor = 1
+    while channels * -(-height // factor) * -(-width // factor) > most and factor < min(height, width):
+        factor += 1
+    small = -(-height // factor), -(-width // factor)
+    size = batch_size_for(shape)
+    batches = (records.inputs(slice(start, start + size)).cpu() for start in range(0, len(records), size))
+    return torch.cat([F.adaptive_avg_pool2d(x, small).flatten(1) for x in batches])
 
 
 def principal_axes(outputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Model inversion by gradient descent on the input (Fredrikson et al., CCS 2015: MI-Face)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from amulet.core.errors import in_range, one_of
 from amulet.core.reporting import Stage
 from amulet.data_reconstruction.attacks.base import ReconstructionAttack
 from amulet.data_reconstruction.attacks.outcome import Reconstruction
+from amulet.models.inspect import batch_size_for
 
 Update = Literal["adam", "plain"]
 Start = Literal["zero", "gray", "random"]
@@ -114,10 +115,28 @@ class ModelInversion(ReconstructionAttack):
     def search(
         self, model: nn.Module, shape: Sequence[int], num_classes: int, *, generator: torch.Generator, stage: Stage
     ) -> Reconstruction:
-        """Descend for all classes at once, and keep nothing but the best iterate of each search."""
+        """Descend for all classes at once, as far as a batch holds them, and keep the best iterate of each search."""
         start = self.begin(shape, num_classes, generator)
         wanted = torch.arange(num_classes, device=start.device).repeat(self.restarts)
-        broad = (-1, *[1] * len(shape))
+        size = batch_size_for(shape)
+        parts = list(zip(start.split(size), wanted.split(size), strict=True))
+        found = [
+            self._descend(model, point, label, stage if number == len(parts) else Stage(""))
+            for number, (point, label) in enumerate(parts, 1)
+        ]
+        lowest = torch.cat([part.lowest for part in found])
+        chosen = lowest.view(self.restarts, num_classes).argmin(dim=0) * num_classes + wanted[:num_classes]
+        return Reconstruction(
+            x=torch.cat([part.best for part in found])[chosen].float().cpu(),
+            start=start[chosen].cpu(),
+            first_loss=torch.cat([part.first for part in found])[chosen].cpu(),
+            loss=torch.cat([part.loss for part in found])[chosen].cpu(),
+            steps=max(part.steps for part in found),
+        )
+
+    def _descend(self, model: nn.Module, start: Tensor, wanted: Tensor, stage: Stage) -> "_Descent":
+        """From each of `start` (b, *shape) to its class of `wanted` (b,)."""
+        broad = (-1, *[1] * (start.dim() - 1))
         x, best = start, start
         adam = _Adam(start) if self.update == "adam" else None
         lowest = torch.full((len(start),), torch.inf, dtype=torch.float64, device=start.device)
@@ -148,11 +167,16 @@ class ModelInversion(ReconstructionAttack):
                 move = adam(gradient) if adam else gradient
                 x = torch.where(going.view(broad), (point - self.step_size * move).clamp_(0, 1), point)
             stage.advance(1)
-        chosen = lowest.view(self.restarts, num_classes).argmin(dim=0) * num_classes + wanted[:num_classes]
-        return Reconstruction(
-            x=best[chosen].detach().float().cpu(),
-            start=start[chosen].cpu(),
-            first_loss=first[chosen].cpu(),
-            loss=loss_there[chosen].detach().cpu(),
-            steps=step,
-        )
+        return _Descent(best.detach(), lowest.detach(), first, loss_there.detach(), step)
+
+
+class _Descent(NamedTuple):
+    best: Tensor
+    """(b, *shape): the iterate of the lowest goal."""
+    lowest: Tensor
+    """(b,): that goal."""
+    first: Tensor
+    """(b,): the loss where the search began."""
+    loss: Tensor
+    """(b,): the loss at `best`."""
+    steps: int

@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from amulet.core.evidence import Evidence, Measurement
+from amulet.core.evidence import Evidence, Measurement, pictured
 from amulet.data_reconstruction.metrics.closeness import comparable, mse, ssim
 
 _STILL = 0.01  # root mean square of a change that is none to speak of: 2.5 of 255 grey levels
@@ -39,6 +40,14 @@ class ReconstructionEvidence(Evidence):
     """(classes,): its loss at the reconstruction."""
     moved: Tensor
     """(classes,): root mean square of the change between them."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As of any evidence; of pictures, the class means and what was reconstructed are also there to be drawn."""
+        found = super().arrays()
+        if self.image and self.reconstructions.shape[1] in (1, 3):
+            found["picture.reconstructions.class mean"] = pictured(self.means)
+            found["picture.reconstructions.reconstruction"] = pictured(self.reconstructions)
+        return found
 
 
 def measure(evidence: ReconstructionEvidence) -> Measurement:

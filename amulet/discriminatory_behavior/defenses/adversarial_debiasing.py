@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from amulet.core.errors import Refused, SettingError, in_range
+from amulet.core.errors import SettingError, in_range, needs_attributes
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
@@ -75,10 +76,14 @@ class AdversarialDebiasing(TrainingDefense):
         """Train the model that was given, in place, and return it in eval mode."""
         return self._train()
 
+    def check(self, data: AmuletDataset) -> None:
+        """Are there the attributes that it is to hide?"""
+        self.hidden(data.attributes)
+
     def hidden(self, available: tuple[str, ...]) -> list[int]:
         """The positions of the attributes to hide among those the records have."""
         if not available:
-            raise Refused("adversarial debiasing needs a data set with sensitive attributes, and this one has none")
+            raise needs_attributes("adversarial debiasing")
         wanted = available if self.attributes is None else self.attributes
         for name in wanted:
             if name not in available:

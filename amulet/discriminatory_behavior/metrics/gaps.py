@@ -109,7 +109,9 @@ def _groupings(evidence: BehaviorEvidence) -> dict[str, Tensor]:
     return found
 
 
-def _favourable(evidence: BehaviorEvidence) -> list[int]:
+def favourable(evidence: BehaviorEvidence) -> list[int]:
+    """The classes that count as the favourable answer, each against the rest: the one that is set, class 1 of two, or,
+    with more classes, every one in turn."""
     if evidence.positive is not None:
         return [evidence.positive]
     return [1] if evidence.num_classes == 2 else list(range(evidence.num_classes))
@@ -129,7 +131,7 @@ def _measure_attribute(
     limits = evidence.min_records, evidence.min_positives
     of_classes: list[dict[str, tuple[float, float, float]]] = []
     of_labels: list[dict[str, float]] = []
-    for positive in _favourable(evidence):
+    for positive in favourable(evidence):
         answers, labels = evidence.answers == positive, evidence.labels == positive
         counts = count(answers, labels, group, k)
         of_classes.append(_with_intervals(counts, *limits, evidence, name, positive))

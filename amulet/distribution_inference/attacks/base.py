@@ -1,14 +1,15 @@
 """What every distribution inference attack is: it tells models of two populations apart by their answers."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from amulet.core.component import Attack
-from amulet.core.errors import Refused, SettingError, one_of
+from amulet.core.errors import Refused, SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
@@ -16,6 +17,7 @@ from amulet.distribution_inference.attacks.scores import accuracies
 from amulet.distribution_inference.metrics import DistributionEvidence
 from amulet.distribution_inference.populations import Cells, Labels, Pool, agreed_size, exact, largest_size, quotas
 from amulet.models.inspect import predict
+from amulet.training.portions import fit_in_portions
 from amulet.training.recipe import Recipe
 
 
@@ -70,10 +72,7 @@ class DistributionAttack(Attack):
     def chosen(self, records: Records) -> str:
         """The attribute whose share is inferred; `Refused` if there is none, `SettingError` if it does not exist."""
         if not records.attributes:
-            raise Refused(
-                "distribution inference needs a sensitive attribute, and the data set has none; "
-                "choose one with dataset.sensitive"
-            )
+            raise needs_attributes("distribution inference")
         name = records.attributes[0] if self.attribute is None else self.attribute
         one_of("attack.attribute", name, records.attributes)
         values = records.attribute(name).unique().tolist()
@@ -120,56 +119,52 @@ class DistributionAttack(Attack):
         Raises:
             Refused: these records cannot give the ratios.
         """
-        attribute = self.chosen(victim_records)
-        if torch.isin(victim_records.ids, adversary_records.ids).any():
-            raise SettingError("`victim_records` and `adversary_records` must not share records")
-        training, asked = self._cut(adversary_records, attribute, stream / "queries")
-        victims, shadows = Pool(victim_records, attribute, self.value), Pool(training, attribute, self.value)
-        labels = torch.cat([victim_records.y.cpu(), adversary_records.y.cpu()])
-        size, cells, label_shares = self.planned((victims, shadows), labels)
-        queries = self._queries(Pool(asked, attribute, self.value), label_shares, stream / "queries")
+        plan = self.arranged(victim_records, adversary_records, stream)
+        victims, shadows, asked = plan.victims, plan.adversary, plan.queries
+        queries = [
+            asked.draw(quotas(plan.query_size, ratio, plan.label_shares), self.labels, stream / "queries" / which)
+            for which, ratio in enumerate((self.ratio_1, self.ratio_2))
+        ]
         theirs, mine = (
             [
-                pool.draw(cells[which], self.labels, stream / side / which / model / "records")
+                pool.places(plan.cells[which], self.labels, stream / side / which / model / "records")
                 for which in (0, 1)
                 for model in range(self.n_models)
             ]
             for side, pool in (("victim", victims), ("adversary", shadows))
         )
-        _assert_shares((self.ratio_1, self.ratio_2), victims, (*theirs, *mine))
-        made = _produce(recipe, theirs, stream / "victim", f"train {len(theirs)} models of {name}")
-        shadow = _produce(shadow_recipe, mine, stream / "adversary", f"train {len(mine)} models against {name}")
+        _assert_shares((self.ratio_1, self.ratio_2), (victims, theirs), (shadows, mine))
         labels = torch.stack([part.y.cpu() for part in queries])
-        answers, ours = log_answers(made, queries), log_answers(shadow, queries)
+        made = _produced(recipe, victims, theirs, stream / "victim", f"train {len(theirs)} models of {name}")
+        answers = log_answers(made, queries)
+        shadow_label = f"train {len(mine)} models against {name}"
+        ours = log_answers(_produced(shadow_recipe, shadows, mine, stream / "adversary", shadow_label), queries)
         found = self.scores(answers, ours[:, : self.n_models], ours[:, self.n_models :], labels)
         return DistributionEvidence(
             population=torch.arange(2 * self.n_models) // self.n_models,
             scores=dict(found),
             test=self.test,
             query_ids=torch.stack([part.ids.cpu() for part in queries]),
-            victim_ids=torch.stack([part.ids.cpu() for part in theirs]),
-            adversary_ids=torch.stack([part.ids.cpu() for part in mine]),
+            victim_ids=torch.stack([victims.records.ids.cpu()[place] for place in theirs]),
+            adversary_ids=torch.stack([shadows.records.ids.cpu()[place] for place in mine]),
             accuracy={"victim": accuracies(answers, labels), "adversary": accuracies(ours, labels)},
             name=name,
             manifest={
-                "attribute": attribute,
+                "attribute": victims.attribute,
                 "value": self.value,
                 "ratios": [self.ratio_1, self.ratio_2],
                 "ratios_got": {
-                    side: sorted({pool.share(part) for part in drawn})
+                    side: sorted({pool.share(place) for place in drawn})
                     for side, pool, drawn in (("victim", victims, theirs), ("adversary", shadows, mine))
                 },
-                "positive_labels": [
-                    round(torch.stack([(part.y > 0).double().mean() for part in half]).mean().item(), 4)
-                    for half in (theirs[: self.n_models], theirs[self.n_models :])
-                ],
+                **_label_shares(victims.records.y.cpu(), theirs, answers.shape[3]),
                 "models": {"victim": len(theirs), "adversary": len(mine)},
-                "size": size,
-                "pools": {"victim": len(victim_records), "adversary": len(training), "queries": len(asked)},
+                "size": plan.size,
+                "pools": {"victim": len(victims), "adversary": len(shadows), "queries": len(asked)},
                 "queries": labels.numel(),
                 "shadow": self.shadow,
             },
-            warnings=tuple(self._warnings(name, answers, cells, (victims, shadows))),
+            warnings=tuple(self._warnings(name, answers, plan.cells, (victims, shadows))),
         )
 
     def attack(self) -> DistributionEvidence:
@@ -182,28 +177,35 @@ class DistributionAttack(Attack):
         stream = Stream(0) / "attack" / self.risk
         return self.infer(self.recipe, shadow, self.victim_records, self.adversary_records, stream=stream)
 
-    def _cut(self, records: Records, attribute: str, stream: Stream) -> tuple[Records, Records]:
+    def arranged(self, victim_records: Records, adversary_records: Records, stream: Stream) -> "Arrangement":
+        """Who draws from what, and how much; nothing is trained.
+
+        Raises:
+            Refused: these records cannot give the ratios.
+        """
+        attribute = self.chosen(victim_records)
+        if torch.isin(victim_records.ids, adversary_records.ids).any():
+            raise SettingError("`victim_records` and `adversary_records` must not share records")
+        training, asked = self._cut(adversary_records, attribute, stream / "queries")
+        victims = Pool(victim_records, attribute, self.value)
+        shadows, queries = (Pool(adversary_records, attribute, self.value, part) for part in (training, asked))
+        labels = torch.cat([victim_records.y.cpu(), adversary_records.y.cpu()])
+        size, cells, label_shares = self.planned((victims, shadows), labels)
+        query_size = largest_size((queries,), (self.ratio_1, self.ratio_2), self.labels, label_shares)
+        if not query_size:
+            raise Refused(
+                f"distribution inference: {len(queries)} records for queries cannot have {attribute} = {self.value} in "
+                f"shares of {self.ratio_1:g} and {self.ratio_2:g}. Raise attack.query_fraction or take ratios nearer "
+                "to the data's"
+            )
+        return Arrangement(victims, shadows, queries, size, query_size, cells, label_shares)
+
+    def _cut(self, records: Records, attribute: str, stream: Stream) -> list[Tensor]:
         """The adversary's records to train on, and those to ask about: neither side trains on the latter."""
         has = (records.attribute(attribute) == self.value).long().cpu()
         strata = has * (int(records.y.max()) + 1) + records.y.cpu()
         asked = round(self.query_fraction * len(records))
-        training, queries = stratified_split(strata, [len(records) - asked, asked], (stream / "cut").generator())
-        return records.take(training), records.take(queries)
-
-    def _queries(self, pool: Pool, label_shares: Sequence[float] | None, stream: Stream) -> list[Records]:
-        """As many queries as there can be with the first ratio, then as many with the second."""
-        ratios = (self.ratio_1, self.ratio_2)
-        size = largest_size((pool,), ratios, self.labels, label_shares)
-        if not size:
-            raise Refused(
-                f"distribution inference: {len(pool.records)} records for queries cannot have {pool.attribute} = "
-                f"{pool.value} in shares of {self.ratio_1:g} and {self.ratio_2:g}. Raise attack.query_fraction or take "
-                "ratios nearer to the data's"
-            )
-        return [
-            pool.draw(quotas(size, ratio, label_shares), self.labels, stream / which)
-            for which, ratio in enumerate(ratios)
-        ]
+        return stratified_split(strata, [len(records) - asked, asked], (stream / "cut").generator())
 
     def _warnings(self, name: str, answers: Tensor, cells: Sequence[Cells], pools: Sequence[Pool]) -> list[str]:
         found: list[str] = []
@@ -235,21 +237,45 @@ class DistributionAttack(Attack):
         return found
 
 
-def _produce(recipe: Recipe, drawn: Sequence[Records], stream: Stream, label: str) -> list[nn.Module]:
+@dataclass(frozen=True)
+class Arrangement:
+    """What both sides draw from, and how many records a draw has; for queries, as many as there can be."""
+
+    victims: Pool
+    adversary: Pool
+    queries: Pool
+    size: int
+    query_size: int
+    cells: list[Cells]
+    """Of each ratio."""
+    label_shares: list[float] | None
+
+
+def _produced(recipe: Recipe, pool: Pool, drawn: Sequence[Tensor], stream: Stream, label: str) -> Iterator[nn.Module]:
     n = len(drawn) // 2
     streams = [stream / (i // n) / (i % n) / "model" for i in range(len(drawn))]
-    return recipe.fit_many(drawn, streams, label)
+    return fit_in_portions(recipe, pool.records, drawn, streams, label)
 
 
-def _assert_shares(ratios: tuple[float, float], pool: Pool, drawn: Sequence[Records]) -> None:
-    n = len(drawn) // 4  # of one ratio and side
-    for i, part in enumerate(drawn):
-        asked, got = ratios[i // n % 2], pool.share(part)
-        if abs(got - float(exact(asked))) > 1e-9:
-            raise RuntimeError(f"a training set has {pool.attribute} = {pool.value} in a share of {got}, not {asked}")
+def _assert_shares(ratios: tuple[float, float], *sides: tuple[Pool, Sequence[Tensor]]) -> None:
+    for pool, drawn in sides:
+        for i, places in enumerate(drawn):
+            asked, got = ratios[i // (len(drawn) // 2)], pool.share(places)
+            if abs(got - float(exact(asked))) > 1e-9:
+                raise RuntimeError(
+                    f"a training set has {pool.attribute} = {pool.value} in a share of {got}, not {asked}"
+                )
 
 
-def log_answers(models: Sequence[nn.Module], queries: Sequence[Records]) -> Tensor:
+def _label_shares(y: Tensor, drawn: Sequence[Tensor], classes: int) -> dict[str, list[Any]]:
+    """The mean shares of labels in the training sets of both ratios: of class 1 of two, else of every class."""
+    n = len(drawn) // 2
+    each = torch.stack([y[places].bincount(minlength=classes).double() / len(places) for places in drawn])
+    shares = [[round(share, 4) for share in half.mean(dim=0).tolist()] for half in (each[:n], each[n:])]
+    return {"positive_labels": [half[1] for half in shares]} if classes == 2 else {"label_shares": shares}
+
+
+def log_answers(models: Iterable[nn.Module], queries: Sequence[Records]) -> Tensor:
     """Each model's log probabilities (sets, models, queries, classes) in float64.
 
     A constant that a model adds to all its logits is gone from them.

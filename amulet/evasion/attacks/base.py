@@ -1,6 +1,7 @@
 """What every evasion attack is."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -55,6 +56,32 @@ class EvasionAttack(Attack):
             Inputs (b, *shape) in [0, 1] within the budget around `x`.
         """
 
+    def batches(
+        self,
+        model: nn.Module,
+        records: Records,
+        stream: Stream,
+        *,
+        mask: Tensor | None = None,
+        stage: Stage | None = None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Adversarial inputs (b, *shape) batch by batch, in float32 on the model's device, each with its place.
+
+        A test split of images would not fit in memory as floats; of a table `adversarial` gives all at once.
+        """
+        device = device_of(model)
+        mask = None if mask is None else mask.to(device)
+        size = self.batch_size or batch_size_for(records.shape)
+        for start in range(0, len(records), size):
+            batch = slice(start, min(start + size, len(records)))
+            x, y = records.inputs(batch).to(device), records.y[batch].to(device)
+            generator = (stream / start).generator(device)
+            with evaluating(model), frozen(model):
+                found = self.perturb(model, x, y, mask=mask, generator=generator)
+            yield batch, found
+            if stage is not None:
+                stage.advance(len(y))
+
     def adversarial(
         self,
         model: nn.Module,
@@ -64,20 +91,8 @@ class EvasionAttack(Attack):
         mask: Tensor | None = None,
         stage: Stage | None = None,
     ) -> Tensor:
-        """Adversarial inputs (n, *shape) in float32, on the CPU, for all records, batch by batch."""
-        device = device_of(model)
-        mask = None if mask is None else mask.to(device)
-        parts: list[Tensor] = []
-        with evaluating(model), frozen(model):
-            size = self.batch_size or batch_size_for(records.shape)
-            for start in range(0, len(records), size):
-                batch = slice(start, start + size)
-                x, y = records.inputs(batch).to(device), records.y[batch].to(device)
-                generator = (stream / start).generator(device)
-                parts.append(self.perturb(model, x, y, mask=mask, generator=generator).cpu())
-                if stage is not None:
-                    stage.advance(len(y))
-        return torch.cat(parts)
+        """Adversarial inputs (n, *shape) in float32, on the CPU, for all records."""
+        return torch.cat([x.cpu() for _, x in self.batches(model, records, stream, mask=mask, stage=stage)])
 
     def attack(self) -> DataLoader[Any]:
         """Attack `model` on all records of `test_loader`; a loader of adversarial inputs and true labels."""

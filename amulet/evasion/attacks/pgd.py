@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.base import EvasionAttack
+from amulet.models.arithmetic import fast_dtype, lay_out
+from amulet.models.chain import Chain
 
 Norm = Literal["linf", "l2"]
 Goal = Callable[[Tensor, Tensor], Tensor]
@@ -70,23 +72,41 @@ class Ball:
             direction = direction * self.mask
         moved = torch.add(point, direction, alpha=size)
         if self.norm == "linf":
-            return torch.minimum(torch.maximum(moved, self.low, out=moved), self.high, out=moved)
+            return torch.clamp(moved, self.low, self.high, out=moved)
         delta = moved - self.x
         delta = delta * (self.epsilon / _lengths(delta)).clamp_max(1)
         return (self.x + delta).clamp_(0, 1)
 
 
 def ascend(
-    model: nn.Module, ball: Ball, y: Tensor, goal: Goal, *, start: Tensor, steps: int, step_size: float
+    model: nn.Module,
+    ball: Ball,
+    y: Tensor,
+    goal: Goal,
+    *,
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    dtype: torch.dtype = torch.float32,
+    answers: Tensor | None = None,
 ) -> Tensor:
     """The last iterate of `steps` steps from `start`: what adversarial training learns on.
 
-    The caller freezes the model, so that only the gradient of the input is computed.
+    The caller freezes the model, so that only the gradient of the input is computed. The model computes in `dtype`,
+    the iterates are float32. Where `goal` is the divergence from some probabilities, `answers` (b, classes) are those.
     """
+    chain = Chain.of(model, start, dtype)
+    if goal is _cross_entropy and chain is not None:
+        answers = F.one_hot(y, chain.classes).float()
     point = start
     for _ in range(steps):
-        point.requires_grad_()
-        (gradient,) = torch.autograd.grad(goal(model(point), y).sum(), point)
+        if chain is not None and answers is not None:
+            gradient = chain.gradient(point, answers)
+        else:
+            point.requires_grad_()
+            with torch.autocast(point.device.type, dtype, enabled=dtype != torch.float32):
+                logits = model(point)
+            (gradient,) = torch.autograd.grad(goal(logits.float(), y).sum(), point)
         point = ball.step(point.detach(), gradient, step_size)
     return point.detach()
 
@@ -155,18 +175,6 @@ def _still(highest: Tensor) -> Tensor | None:
     if not left:
         return done.nonzero()[:0, 0]
     return done.argsort(stable=True)[:kept] if kept <= count * 7 // 8 else None
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it faster than float32 (AVX512-BF16, AMX, CUDA from Ampere on)."""
-    if device.type == "cuda":
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif device.type == "cpu":
-        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        fast = any(bool(getattr(torch.cpu, name, lambda: False)()) for name in asked)
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
 
 
 class EvasionPGD(EvasionAttack):
@@ -289,6 +297,7 @@ def _lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | Non
         return None
     try:
         low = copy.deepcopy(model).to(dtype)
+        lay_out(low, x[:1].to(dtype), low_precision=True)
         with torch.no_grad():
             low(x[:1].to(dtype))
     except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic

@@ -1,6 +1,5 @@
 """Shadow models: on which halves of the pool they are trained, and what they answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,8 @@ from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.membership_inference.attacks.signals import membership_signal
 from amulet.models.inspect import predict
+from amulet.training.portions import fit_in_portions
 from amulet.training.recipe import Recipe
-
-_AT_ONCE = 32  # models held in memory together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,27 +66,12 @@ def ask_shadows(
     recipe: Recipe, records: Records, population: Records, inside: Tensor, stream: Stream, label: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train a model for each row of `inside`; signals for `records` (shadows, n) and for `population` (shadows, z)."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    for start in range(0, len(inside), _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, len(inside)))
-        found += _ask(recipe, records, population, inside, [stream / "model" / k for k in numbers], numbers, label)
-    return np.stack([on_records for on_records, _ in found]), np.stack([on_others for _, on_others in found])
-
-
-def _ask(
-    recipe: Recipe,
-    records: Records,
-    population: Records,
-    inside: Tensor,
-    streams: Sequence[Stream],
-    numbers: range,
-    label: str,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    models = recipe.fit_many([records.take(inside[k]) for k in numbers], streams, label)
-    return [
+    streams = [stream / "model" / k for k in range(len(inside))]
+    found = [
         (
             membership_signal(predict(model, records), records.y.cpu()),
             membership_signal(predict(model, population), population.y.cpu()),
         )
-        for model in models
+        for model in fit_in_portions(recipe, records, list(inside), streams, label)
     ]
+    return np.stack([on_records for on_records, _ in found]), np.stack([on_others for _, on_others in found])

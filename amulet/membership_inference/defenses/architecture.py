@@ -30,8 +30,41 @@ def has_batch_norm(architecture: Factory) -> bool | None:
     return None
 
 
+def with_group_norm(model: nn.Module) -> nn.Module:
+    """The model, changed in place, with opacus' GroupNorm for every BatchNorm, those without weights included.
+
+    Only these: opacus' `ModuleValidator.fix` would also replace attention, by one whose weights cannot be loaded back.
+    """
+    from opacus.validators.batch_norm import fix
+
+    replaced: dict[int, nn.Module] = {}
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if isinstance(module, _BatchNorm) and module.num_features:  # a lazy one has none yet
+            new = replaced.setdefault(id(module), fix(module))  # pyright: ignore[reportArgumentType]
+            if not name:
+                return new
+            model.set_submodule(name, new)
+    return model
+
+
+def unprotectable(model: nn.Module) -> list[str]:
+    """What opacus says of the layers that DP-SGD cannot train; attention it can, other than opacus.
+
+    A frozen layer does no harm, unless it keeps statistics of the records.
+    """
+    from opacus.validators import ModuleValidator
+
+    found: dict[str, None] = {}
+    for module in model.modules():
+        validate = ModuleValidator.VALIDATORS.get(type(module))
+        learns = any(p.requires_grad for p in module.parameters()) or any(True for _ in module.buffers(recurse=False))
+        if validate is not None and learns and not isinstance(module, nn.MultiheadAttention):
+            found |= dict.fromkeys(str(problem).split(". ")[0] for problem in validate(module))
+    return list(found)
+
+
 class WithGroupNorm(Factory):
-    """An architecture with GroupNorm wherever it has BatchNorm (opacus' `ModuleValidator.fix`)."""
+    """An architecture with GroupNorm wherever it has BatchNorm."""
 
     @classmethod
     def of(cls, architecture: Factory) -> "WithGroupNorm":
@@ -42,9 +75,7 @@ class WithGroupNorm(Factory):
         """Build the model and replace its BatchNorm layers; `replaced_batch_norms` of the model counts them."""
         model = super().build(*args, **more)
         if isinstance(model, nn.Module) and (count := batch_norms(model)):
-            from opacus.validators import ModuleValidator
-
-            model = ModuleValidator.fix(model)
+            model = with_group_norm(model)
             object.__setattr__(model, "replaced_batch_norms", count)  # neither a weight nor a module
         return model
 

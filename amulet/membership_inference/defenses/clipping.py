@@ -113,6 +113,8 @@ def _keeper(unit: Unit, runs: list[_Run]) -> Any:
     def keep(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         if not torch.is_grad_enabled() or not any(weight.requires_grad for weight in unit.weights):
             return
+        if isinstance(module, nn.MultiheadAttention):
+            inputs, named, output = (_attended(module, inputs, named),), {}, output[0]
         if named or len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not isinstance(output, Tensor):
             raise SettingError(
                 f"`model`: {type(module).__name__} has weights and takes or gives more than one tensor, for which "
@@ -122,6 +124,23 @@ def _keeper(unit: Unit, runs: list[_Run]) -> Any:
         runs.append(_Run(unit, inputs[0].detach(), get_gradient_edge(output)))
 
     return keep
+
+
+def _attended(module: nn.MultiheadAttention, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+    """The sequence (b, t, dim) that attends to itself; any other attention is not run again here, and refused."""
+    names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+    given = {**dict(zip(names, inputs, strict=False)), **named}
+    problems = {
+        "attends to another sequence": any(given[name] is not given["query"] for name in ("key", "value")),
+        "has a mask": any(given.get(name) is not None for name in ("key_padding_mask", "attn_mask")),
+        "does not have the records first (batch_first)": not module.batch_first,
+        "drops weights at random (dropout)": module.dropout > 0,
+    }
+    if found := [problem for problem, there in problems.items() if there]:
+        raise SettingError(
+            f"`model`: a {type(module).__name__} {' and '.join(found)}, for which per-record gradients are not known"
+        )
+    return given["query"]
 
 
 def check_model(model: nn.Module, x: Tensor, generator: torch.Generator) -> None:

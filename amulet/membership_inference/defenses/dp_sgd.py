@@ -13,8 +13,9 @@ from amulet.core.component import Factory
 from amulet.core.errors import Refused, SettingError, in_range, one_of
 from amulet.datasets.records import Records
 from amulet.membership_inference.defenses.accounting import Accountant, noise_for, spent
-from amulet.membership_inference.defenses.architecture import WithGroupNorm, batch_norms, has_batch_norm
+from amulet.membership_inference.defenses.architecture import WithGroupNorm, batch_norms, has_batch_norm, unprotectable
 from amulet.membership_inference.defenses.clipping import PerRecord, check_model
+from amulet.models.inspect import batch_size_for
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
 from amulet.training.workbench import TrainingDefense
@@ -165,20 +166,28 @@ class _PrivateSteps(Hook):
     def backward(self, training: Training, batch: Records, loss: LossFunction) -> Loss:
         self.samples += training.update == 0
         weights = self.per_record.weights
-        if len(batch):
+        sums = [torch.zeros_like(weight) for weight in weights]
+        losses: list[Loss] = []
+        size = batch_size_for(training.records.shape)  # a sample of images may be more than memory has room for
+        for start in range(0, len(batch), size):
+            part = batch if len(batch) <= size else batch.batch(slice(start, start + size))
             with self.per_record.recording() as runs:
-                found = loss(batch)
-            sums = self.per_record.clipped(found.values, runs, self.defense.max_grad_norm).gradients
+                values, logits = loss(part)
+            clipped = self.per_record.clipped(values, runs, self.defense.max_grad_norm).gradients
+            for total, gradient in zip(sums, clipped, strict=True):
+                total.add_(gradient)
+            losses.append(Loss(values.detach(), logits.detach()))
+        if losses:
+            found = Loss(torch.cat([each.values for each in losses]), torch.cat([each.logits for each in losses]))
         else:  # a Poisson sample may have nobody in it; its noise is due all the same
             found = Loss(torch.zeros(0, device=training.device), torch.zeros(0, 1, device=training.device))
-            sums = [torch.zeros_like(weight) for weight in weights]
         noise = torch.randn(sum(w.numel() for w in weights), generator=self.generator, device=training.device)
         noise *= self.noise * self.defense.max_grad_norm
         expected = self.rate * len(training.records)
         drawn = noise.split([weight.numel() for weight in weights])
         for weight, total, part in zip(weights, sums, drawn, strict=True):
             weight.grad = part.view_as(weight).add_(total).div_(expected).to(weight.dtype)
-        return Loss(found.values.detach(), found.logits.detach())
+        return found
 
     def finish(self, training: Training) -> dict[str, Any]:
         defense = self.defense
@@ -217,14 +226,11 @@ class _PrivateSteps(Hook):
 
     def _check_model(self, training: Training) -> None:
         """Refuse what cannot be trained privately, all problems at once, before the first step."""
-        from opacus.validators import ModuleValidator
-
         model = training.model.train()
-        problems = ModuleValidator.validate(model)
+        problems = unprotectable(model)
         if problems:
-            texts = dict.fromkeys(str(problem).split(". ")[0] for problem in problems)
             raise SettingError(
-                f"`model`: {type(model).__name__} cannot be trained by DP-SGD: {'; '.join(texts)}. "
+                f"`model`: {type(model).__name__} cannot be trained by DP-SGD: {'; '.join(problems)}. "
                 "`opacus.validators.ModuleValidator.fix(model)` replaces such layers"
             )
         replaced = getattr(model, "replaced_batch_norms", 0)

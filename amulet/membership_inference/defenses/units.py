@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.grad import conv2d_weight
 
 BUDGET = 2**25
@@ -129,7 +130,8 @@ class SampledUnit(Unit):
         return sums
 
     def _sampled(self, passes: Sequence[Pass]) -> Iterator[tuple[slice, list[Tensor]]]:
-        for part in _parts(len(passes[0].activations), sum(weight.numel() for weight in self.weights)):
+        rows = sum(activations[0].numel() + backprops[0].numel() for activations, backprops in passes)
+        for part in _parts(len(passes[0].activations), rows + sum(weight.numel() for weight in self.weights)):
             totals: dict[int, Tensor] = {}
             for activations, backprops in (each.rows(part) for each in passes):
                 plain = activations.float() if activations.is_floating_point() else activations
@@ -142,14 +144,17 @@ def by_vmap(module: nn.Module, activations: list[Tensor], backprops: Tensor) -> 
     """A gradient for each record of a batch, by running the module again on each of them (`torch.func`)."""
     weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
     rest = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
+    attends = isinstance(module, nn.MultiheadAttention)
 
     def product(weights: dict[str, Tensor], a: Tensor, g: Tensor) -> Tensor:
-        output = torch.func.functional_call(module, {**rest, **weights}, (a.unsqueeze(0),))
-        return (output * g.unsqueeze(0)).sum()
+        entered = (a.unsqueeze(0),) * (3 if attends else 1)
+        output = torch.func.functional_call(module, {**rest, **weights}, entered)
+        return ((output[0] if attends else output) * g.unsqueeze(0)).sum()
 
-    gradients = torch.func.vmap(torch.func.grad(product), in_dims=(None, 0, 0), randomness="different")(
-        weights, activations[0], backprops
-    )
+    with sdpa_kernel(SDPBackend.MATH):  # torch.func knows no fused attention
+        gradients = torch.func.vmap(torch.func.grad(product), in_dims=(None, 0, 0), randomness="different")(
+            weights, activations[0], backprops
+        )
     return {p: gradients[name] for name, p in module.named_parameters() if p.requires_grad}
 
 

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from amulet.core.errors import SettingError, in_range, one_of
 from amulet.datasets.records import Records
 from amulet.poisoning.attacks.base import PoisoningAttack
-from amulet.poisoning.attacks.trigger import CORNERS, Corner, Trigger, columns, patch, unseen
+from amulet.poisoning.attacks.trigger import CORNERS, PATTERNS, Corner, Pattern, Trigger, columns, patch, unseen
 
 
 class BadNets(PoisoningAttack):
@@ -28,6 +28,7 @@ class BadNets(PoisoningAttack):
         value: what the patch's pixels are set to, [0, 1].
         corner: `bottom_right`, `bottom_left`, `top_left` or `top_right`.
         margin: pixels between the patch and both edges.
+        pattern: of the patch: `solid`, or `checker`, by turns `value` and 1 - `value`, for images with bright corners.
         columns: a table's columns, by name or number. None: `size` columns of many values that the attack chooses.
         values: what they are set to, [0, 1], one for each. None: of the columns' smallest and largest values a
             combination that no record of the adversary's shows and that speaks least for the target.
@@ -44,6 +45,7 @@ class BadNets(PoisoningAttack):
         value: float = 1.0,
         corner: Corner = "bottom_right",
         margin: int = 0,
+        pattern: Pattern = "solid",
         columns: list[str | int] | None = None,
         values: list[float] | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class BadNets(PoisoningAttack):
         in_range("value", value, 0, 1)
         one_of("corner", corner, CORNERS)
         in_range("margin", margin, 0)
+        one_of("pattern", pattern, PATTERNS)
         if columns is not None and (not columns or len(set(columns)) < len(columns)):
             raise SettingError(f"`columns` must be different columns, at least one, got {columns}")
         if values is not None:
@@ -71,6 +74,7 @@ class BadNets(PoisoningAttack):
         self.value = value
         self.corner: Corner = corner
         self.margin = margin
+        self.pattern: Pattern = pattern
         self.columns = columns
         self.values = values
 
@@ -92,7 +96,7 @@ class BadNets(PoisoningAttack):
             raise SettingError(f"`size` must leave room for {self.triggers} patches on {shape[1:]}, got {self.size}")
         first = CORNERS.index(self.corner)
         corners: list[Corner] = [CORNERS[(first + turn) % len(CORNERS)] for turn in range(self.triggers)]
-        return tuple(patch(shape, corner, self.size, self.margin, self.value) for corner in corners)
+        return tuple(patch(shape, corner, self.size, self.margin, self.value, self.pattern) for corner in corners)
 
     def _places(self, width: int, names: Sequence[str]) -> list[int]:
         places: list[int] = []

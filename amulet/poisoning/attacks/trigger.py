@@ -13,6 +13,8 @@ from amulet.datasets.records import Records
 
 Corner = Literal["bottom_right", "bottom_left", "top_left", "top_right"]
 CORNERS: tuple[Corner, ...] = ("bottom_right", "bottom_left", "top_left", "top_right")
+Pattern = Literal["solid", "checker"]
+PATTERNS: tuple[Pattern, ...] = ("solid", "checker")
 
 _CLOSE = 1 / 512  # half a grey level: nearer values are the same to the eye and to most models
 _PRIOR = 10  # records' worth of belief that a value says nothing of the class
@@ -48,8 +50,13 @@ class Trigger:
         return (self.values * 255).round().to(dtype) if dtype == torch.uint8 else self.values
 
 
-def patch(shape: tuple[int, ...], corner: Corner, size: int, margin: int, value: float) -> Trigger:
-    """A square of `size` pixels of one value, `margin` pixels from both edges of a corner, in all channels."""
+def patch(
+    shape: tuple[int, ...], corner: Corner, size: int, margin: int, value: float, pattern: Pattern = "solid"
+) -> Trigger:
+    """A square of `size` pixels, `margin` pixels from both edges of a corner, in all channels.
+
+    Pixels are of one value (`solid`), or by turns of it and of 1 minus it (`checker`), with it in the square's corner.
+    """
     channels, height, width = shape
     if size + margin > min(height, width):
         raise SettingError(f"`size` + `margin` must be at most {min(height, width)} for this data, got {size + margin}")
@@ -58,7 +65,10 @@ def patch(shape: tuple[int, ...], corner: Corner, size: int, margin: int, value:
     left = margin if horizontal == "left" else width - margin - size
     grid = torch.arange(channels * height * width).reshape(shape)
     positions = grid[:, top : top + size, left : left + size].flatten()
-    return Trigger(positions, torch.full((len(positions),), value), f"{corner} {size}x{size} at {value:g}")
+    turns = (torch.arange(size).unsqueeze(1) + torch.arange(size)) % 2
+    square = torch.where(turns == 1, 1 - value, value) if pattern == "checker" else torch.full((size, size), value)
+    kind = "" if pattern == "solid" else f"{pattern} "
+    return Trigger(positions, square.flatten().repeat(channels), f"{corner} {size}x{size} {kind}at {value:g}")
 
 
 def columns(places: Sequence[int], values: Sequence[float], names: Sequence[str] = ()) -> Trigger:

@@ -176,7 +176,7 @@ class OutlierRemoval(TrainingDefense):
 
     def _features(self, records: Records, model: nn.Module | None) -> Tensor:
         if self.features == "input" or model is None:
-            return records.inputs().cpu().flatten(1)
+            return records.x.cpu().flatten(1)  # of images in grey levels, which orders distances alike
         return features(model, records)
 
     def _reference_table(self) -> Records:

@@ -1,5 +1,8 @@
 """Exact Shapley values of training records for a k-nearest-neighbour classifier (Jia et al., VLDB 2019)."""
 
+import hashlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,7 +10,8 @@ from torch import Tensor
 
 from amulet.core.errors import DataError, in_range
 
-_BLOCK = 1 << 21  # distances held at once: 16 MB for each array of a block
+_BLOCK = 1 << 21  # distances sorted at once: 16 MB for each array of a block
+_COPY = 1 << 26  # float64 numbers held for products: 512 MB
 
 
 def knn_shapley(
@@ -24,9 +28,9 @@ def knn_shapley(
     record, and records with the same features are always equally far.
 
     Args:
-        features: (n, d), finite; what is to be valued.
+        features: (n, *shape) of any type, finite; what is to be valued.
         labels: (n,) integers.
-        reference: (m, d), finite; what is to be classified.
+        reference: (m, *shape), finite; what is to be classified.
         reference_labels: (m,) integers.
         k: how many neighbours vote, at least 1.
 
@@ -44,19 +48,17 @@ def knn_shapley(
     n, m = len(features), len(reference)
     if not n or not m:
         raise DataError(f"kNN-Shapley needs records on both sides, got {n} to value and {m} to value them by")
-    train, tests = _centred(features, reference)
+    train, tests = (part.detach().cpu().flatten(1) for part in (features, reference))
+    if not bool(train.isfinite().all()) or not bool(tests.isfinite().all()):
+        raise DataError("features must be finite for records to be valued by them; the model may have diverged")
     known, wanted = _numpy(labels, np.int64), _numpy(reference_labels, np.int64)
-    squares, twins = train.square().sum(dim=1), _twins(train.numpy())
+    twins = _twins(train)
     bits = max(n - 1, 1).bit_length()
     low, half = np.uint64((1 << bits) - 1), np.uint64(1 << (bits - 1))
     position = np.arange(n, dtype=np.uint64)
     gain, loss = _weights(n, k)
     values = np.zeros(n)
-    rows = max(1, min(m, _BLOCK // n))
-    for start in range(0, m, rows):
-        block = slice(start, start + rows)
-        distance = torch.addmm(squares, tests[block], train.T, alpha=-2)
-        distance += tests[block].square().sum(dim=1, keepdim=True)
+    for block, distance in _distances(train, tests, max(1, min(m, _BLOCK // n))):
         key = distance.clamp_(min=0).numpy()
         key[:, twins[0]] = key[:, twins[1]]
         order = key.view(np.uint64)  # floats that are not negative sort as their bits do
@@ -87,20 +89,47 @@ def _weights(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return gain, loss
 
 
-def _centred(features: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float64 around the mean of `features`: squares that cancel lose less. Minus zero becomes zero."""
-    train, tests = (part.detach().cpu().flatten(1).double() + 0.0 for part in (features, reference))
-    if not bool(train.isfinite().all()) or not bool(tests.isfinite().all()):
-        raise DataError("features must be finite for records to be valued by them; the model may have diverged")
-    centre = train.mean(dim=0)
-    return (train - centre).contiguous(), (tests - centre).contiguous()
+def _distances(train: Tensor, tests: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances (b, n) of `rows` tests after another from all of `train`, and the place of these tests.
+
+    Products are of float64 copies around the mean of `train`: squares that cancel lose less. Where these would be
+    large, as with images for features, they are made of some columns at a time, for as many tests as there is room.
+    """
+    n, m, width = len(train), len(tests), train.shape[1]
+    centre = train.mean(dim=0, dtype=torch.float64)
+
+    def squared(some: Tensor, square: Tensor, others: Tensor, squares: Tensor) -> Tensor:
+        return torch.addmm(squares, some, others.T, alpha=-2).add_(square.unsqueeze(1))
+
+    def copied(table: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+        copy = table[:, columns].double() - centre[columns]
+        return copy, copy.square().sum(dim=1)
+
+    if (n + m) * width <= _COPY:
+        (others, squares), (every, square) = copied(train, slice(None)), copied(tests, slice(None))
+        for start in range(0, m, rows):
+            block = slice(start, start + rows)
+            yield block, squared(every[block], square[block], others, squares)
+        return
+    together = max(1, _COPY // n // rows) * rows
+    step = max(1, _COPY // (n + together))
+    for first in range(0, m, together):
+        group = tests[first : first + together]
+        total = torch.zeros(len(group), n, dtype=torch.float64)
+        for start in range(0, width, step):
+            columns = slice(start, start + step)
+            total += squared(*copied(group, columns), *copied(train, columns))
+        for start in range(0, len(group), rows):
+            yield slice(first + start, min(first + start + rows, m)), total[start : start + rows]
 
 
-def _twins(rows: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of rows that repeat an earlier row, and of the row that each repeats."""
-    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
-    original = first[which]
+def _twins(rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of rows that repeat an earlier row, and of the row that each repeats. Minus zero is zero."""
+    first: dict[bytes, int] = {}
+    original = np.empty(len(rows), dtype=np.int64)
+    for place, row in enumerate(rows):
+        content = (row + 0).contiguous().numpy().tobytes()
+        original[place] = first.setdefault(hashlib.blake2b(content, digest_size=16).digest(), place)
     repeats = np.flatnonzero(original != np.arange(len(rows)))
     return repeats, original[repeats]
 

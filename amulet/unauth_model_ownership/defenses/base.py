@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from amulet.datasets.base import AmuletDataset
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
 
@@ -81,6 +80,3 @@ class OwnershipDefense(Defense):
     @abstractmethod
     def verifier(self, owner: Victim, scene: Scene) -> Verifier:
         """Set the verification up for one victim's model (`owner.model`, `owner.records`), without any suspect."""
-
-    def check(self, data: AmuletDataset) -> None:
-        """Raise `SettingError` or `Refused` if it cannot verify anything on this data; called before training."""

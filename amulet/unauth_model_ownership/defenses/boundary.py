@@ -1,6 +1,8 @@
 """How far records are from a model's decision boundaries, with its gradients or by its answers alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -47,7 +49,21 @@ class Stride:
         return Distances(values, unit, unit * sum(self.growth**step for step in range(self.steps)))
 
 
-def min_gd(model: nn.Module, records: Records, stride: Stride, classes: int, batch_size: int = 4096) -> Distances:
+def searches_at_once(shape: Sequence[int]) -> int:
+    """How many searches to run at once where nothing else asks: each step goes through the whole network and back.
+
+    The maps of a convolutional network are many times an input; few enough stay in a processor's cache, which makes
+    a step twice as fast as a large batch does.
+
+    >>> searches_at_once((42,)), searches_at_once((1, 28, 28)), searches_at_once((3, 64, 64))
+    (4096, 167, 64)
+    """
+    return 4096 if len(shape) == 1 else max(64, 2**17 // prod(shape))
+
+
+def min_gd(
+    model: nn.Module, records: Records, stride: Stride, classes: int, batch_size: int | None = None
+) -> Distances:
     """Distances to every class by gradient descent (Maini et al., ICLR 2021, Section 5: MinGD).
 
     For each record and each class that is not the model's answer: steepest descent, within [0, 1], of how far the
@@ -59,9 +75,10 @@ def min_gd(model: nn.Module, records: Records, stride: Stride, classes: int, bat
         records: n records.
         stride: the steps.
         classes: k of the result: column j is the way to class j.
-        batch_size: how many searches, each of one record to one class, run at once.
+        batch_size: how many searches, each of one record to one class, run at once; None: `searches_at_once`.
     """
     device, n = device_of(model), len(records)
+    batch_size = batch_size or searches_at_once(records.shape)
     values = torch.zeros(n, len(NORMS), classes)
     with evaluating(model), frozen(model):
         answers = _answers(model, records, batch_size)
@@ -74,7 +91,7 @@ def min_gd(model: nn.Module, records: Records, stride: Stride, classes: int, bat
 
 
 def blind_walk(
-    model: nn.Module, records: Records, stride: Stride, walks: int, stream: Stream, batch_size: int = 4096
+    model: nn.Module, records: Records, stride: Stride, walks: int, stream: Stream, batch_size: int | None = None
 ) -> Distances:
     """Distances at which random walks first get another answer than the label (Maini et al., Section 5: Blind Walk).
 
@@ -88,7 +105,7 @@ def blind_walk(
     """
     device, n = device_of(model), len(records)
     values = torch.zeros(n, len(NORMS), walks)
-    size = max(1, batch_size // walks)
+    size = max(1, (batch_size or searches_at_once(records.shape)) // walks)
     with torch.inference_mode(), evaluating(model):
         for start in range(0, n, size):
             batch = slice(start, start + size)

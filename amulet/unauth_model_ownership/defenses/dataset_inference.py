@@ -17,7 +17,7 @@ from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefe
 from amulet.unauth_model_ownership.defenses.boundary import NORMS, Distances, Stride, blind_walk, min_gd
 from amulet.unauth_model_ownership.defenses.confidence import ConfidenceRegressor, embedding, welch_p_value
 
-_TABLES, _IMAGES = 10_000, 1_000  # records of each side by default: models of images are slower and remember more
+_TABLES, _IMAGES = 10_000, 400  # records of each side by default: models of images are slower and remember more
 _FEW = 200
 _GROUPS = ("regressor_private", "regressor_public", "private", "public")
 
@@ -122,13 +122,14 @@ class DatasetInference(OwnershipDefense):
         device: where to work; the models are moved there.
         features: `mingd`, the paper's, needs the suspect's gradients; `blind_walk` needs its answers.
         records: how many of each side are used: half for the regressor, half to judge. None: 10,000 of tables and
-            1,000 of images, or as many as both sides have.
+            400 of images, or as many as both sides have.
         steps: of each search or walk, at most.
         step_size: by how much the first step changes inputs, (0, 1].
         growth: how much longer each step is than the one before, 1 or more. Distances are interpolated.
         walks: random walks for each record and norm, with `blind_walk`.
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
-        batch_size: how many searches run at once.
+        batch_size: how many searches run at once. None: about as many as a small network's layers have room for in a
+            processor's cache.
     """
 
     stage = "after"
@@ -149,7 +150,7 @@ class DatasetInference(OwnershipDefense):
         growth: float = 1.5,
         walks: int = 10,
         alpha: float = 0.01,
-        batch_size: int = 4096,
+        batch_size: int | None = None,
     ) -> None:
         one_of("features", features, ("mingd", "blind_walk"))
         in_range("records", records, 4, optional=True)
@@ -158,7 +159,7 @@ class DatasetInference(OwnershipDefense):
         in_range("growth", growth, 1)
         in_range("walks", walks, 1)
         in_range("alpha", alpha, above=0, below=1)
-        in_range("batch_size", batch_size, 1)
+        in_range("batch_size", batch_size, 1, optional=True)
         self.target_model, self.suspect_model = target_model, suspect_model
         self.train_data, self.test_data = train_data, test_data
         self.device = device

@@ -35,7 +35,15 @@ class TriggerSet:
         x = _patterns(count, shape, generator) if len(shape) == 3 else torch.rand(count, *shape, generator=generator)
         if like.x.dtype == torch.uint8:
             x = (x * 255).round().to(torch.uint8)
-        y = torch.randint(classes, (count,), generator=(stream / "labels").generator())
+        return cls.of(x, None, like, classes, stream)
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor | None, like: Records, classes: int, stream: Stream) -> "TriggerSet":
+        """A set of given inputs (k, *shape), uint8 or in [0, 1], in the type that `like` has; labels drawn if None."""
+        if x.dtype == torch.uint8 and like.x.dtype != torch.uint8:
+            x = x.float() / 255
+        if y is None:
+            y = torch.randint(classes, (len(x),), generator=(stream / "labels").generator())
         return cls(x, y, classes)
 
     def records(self, like: Records, repeats: int, stream: Stream) -> Records:

@@ -18,6 +18,7 @@ from amulet.training.recipe import Recipe
 from amulet.training.victim import Scene, Victim
 from amulet.training.workbench import TrainingDefense
 from amulet.unauth_model_ownership.defenses.base import OwnershipDefense
+from amulet.unauth_model_ownership.defenses.picture_folder import PictureFolder
 from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
 
 _LARGE_SHARE = 0.25  # Adi et al. have 2 %
@@ -30,7 +31,9 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
     the model. A suspect's matches are judged against chance: p = P[Binomial(triggers, 1 / classes) >= matches].
 
     Args:
-        triggers: how many; the paper's authors and Adi et al. use 100.
+        triggers: how many; the paper's authors and Adi et al. use 100. Or a folder, whose PNG and JPEG files are the
+            triggers, resized to the inputs' shape; labels are drawn all the same, unless a file `labels.csv` in it,
+            `file,label`, has them.
         repeats: how often each stands among the training records, so that every batch holds some. Adi et al. put two
             into each batch of 100: each trigger about ten times an epoch.
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
@@ -49,12 +52,15 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         device: str | torch.device = "cpu",
         epochs: int = 1,
         *,
-        triggers: int = 100,
+        triggers: int | str = 100,
         repeats: int = 10,
         alpha: float = 0.01,
     ) -> None:
         super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
-        in_range("triggers", triggers, 1)
+        self.pictures = PictureFolder(triggers) if isinstance(triggers, str) else None
+        """The folder of triggers, where `triggers` is one."""
+        if not isinstance(triggers, str):
+            in_range("triggers", triggers, 1)
         in_range("repeats", repeats, 1)
         in_range("alpha", alpha, above=0, below=1)
         self.triggers = triggers
@@ -63,20 +69,44 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         self.trigger_set: TriggerSet | None = None
         """The mark that the last `watermark()` left."""
 
+    @property
+    def count(self) -> int:
+        """How many triggers there are."""
+        return self.triggers if isinstance(self.triggers, int) else len(self.pictures or ())
+
     def describe(self) -> dict[str, Any]:
-        """As of any component; the code that draws the triggers counts too."""
-        return {**super().describe(), "triggers_code": code_digest(TriggerSet.__module__)}
+        """As of any component; the code that draws the triggers counts too, and of pictures their content."""
+        described = {**super().describe(), "triggers_code": code_digest(TriggerSet.__module__)}
+        if self.pictures is not None:
+            described["settings"] = {**self.settings(), "triggers": f"sha256:{self.pictures.digest}"}
+        return described
+
+    def cautions(self) -> list[str]:
+        """Labels that somebody chose are no chance."""
+        if self.pictures is None or not self.pictures.labelled:
+            return []
+        chosen = (
+            "the watermark's labels are those of labels.csv: p_value holds only if they were drawn at random, each "
+            "class alike and whatever a picture shows. See whether independent models are flagged (ownership_fpr), or "
+            "take labels.csv away to have labels drawn"
+        )
+        return [chosen]
 
     def draw(self, like: Records, classes: int, stream: Stream) -> TriggerSet:
         """The trigger set of the model of that stream."""
-        return TriggerSet.draw(self.triggers, like, classes, stream / self.name)
+        if self.pictures is None:
+            return TriggerSet.draw(self.count, like, classes, stream / self.name)
+        labels = self.pictures.labels(classes) if self.pictures.labelled else None
+        return TriggerSet.of(self.pictures.images(like.shape), labels, like, classes, stream / self.name)
 
     def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
         """Append the trigger set, `repeats` times."""
         drawn = self.draw(records, recipe.num_classes, stream)
         marked = drawn.records(records, self.repeats, stream / self.name)
         share = len(marked) / (len(records) + len(marked))
-        report = {"triggers": self.triggers, "trigger_share": share}
+        report: dict[str, Any] = {"triggers": self.count, "trigger_share": share}
+        if self.pictures is not None:
+            report["trigger_pictures"] = f"sha256:{self.pictures.digest}"
         arrays = {"x": drawn.x.numpy(), "y": drawn.y.numpy()}
         return Prepared(records.concat(marked), report, arrays)
 
@@ -98,13 +128,17 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         return TriggerVerifier(asked, embedded=embedded, warnings=warnings)
 
     def check(self, data: AmuletDataset) -> None:
-        """Refuse trigger sets so small that not even all of them matching is beyond chance."""
-        best = match_p_value(self.triggers, self.triggers, data.num_classes)
+        """Refuse trigger sets so small that not even all of them matching is beyond chance, and unreadable pictures."""
+        best = match_p_value(self.count, self.count, data.num_classes)
         if best > self.alpha:
             raise SettingError(
-                f"`defense.triggers` must be enough to reach `alpha`: with {self.triggers} of {data.num_classes} "
+                f"`defense.triggers` must be enough to reach `alpha`: with {self.count} of {data.num_classes} "
                 f"classes the smallest p-value is {best:.3g}, above {self.alpha:g}"
             )
+        if self.pictures is not None:
+            self.pictures.images(data.shape)
+            if self.pictures.labelled:
+                self.pictures.labels(data.num_classes)
 
     def watermark(self) -> nn.Module:
         """Train the model that was given on its loader's records and a trigger set, in place.

@@ -81,6 +81,9 @@ def _collapses(evidence: OwnershipEvidence) -> list[str]:
             f"the stolen model gives class {int(stolen[0])} for every test record: the extraction collapsed, and its "
             "fidelity is that of a constant. Raise attack.queries or attack.epochs, or lower optimizer.lr"
         )
+    if not bool((evidence.victim_answers == evidence.stolen_answers).any()):
+        strangers = "victim and stolen model agree on no test record, so correct_fidelity is null"
+        return [f"{evidence.victim}: {text}" for text in (found, strangers) if text]
     return [f"{evidence.victim}: {found}"] if found else []
 
 

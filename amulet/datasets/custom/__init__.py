@@ -1,0 +1,5 @@
+"""A user's own data: a table, arrays, or pictures with a table."""
+
+from amulet.datasets.custom.loader import load_custom
+
+__all__ = ["load_custom"]

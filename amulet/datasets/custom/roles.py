@@ -1,0 +1,129 @@
+"""Which of a user's columns is what: target, sensitive attributes, inputs, the names of pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from amulet.core.errors import SettingError
+from amulet.datasets.custom.table import Table
+
+_MOST_LISTED = 30
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of columns, all of them there."""
+
+    target: str
+    sensitive: tuple[str, ...]
+    inputs: tuple[str, ...]
+    """Columns that are input; empty where pictures are."""
+    coded: tuple[str, ...]
+    """Columns of numbers among `inputs` that are one-hot."""
+    files: str | None = None
+    """The column with names of picture files."""
+    array: str | None = None
+    """The array of pictures of an NPZ file."""
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Every column that must have a value in every record."""
+        return (self.target, *self.sensitive, *self.inputs, *([self.files] if self.files is not None else []))
+
+
+def assign(
+    table: Table,
+    *,
+    target: str,
+    sensitive: Sequence[str],
+    inputs: Sequence[str] | None,
+    drop: Sequence[str],
+    sensitive_as_input: bool,
+    categorical: Sequence[str],
+    bins: Mapping[str, object] | None,
+    image_column: str | None,
+) -> Roles:
+    """The roles that the settings of `load_custom` give to a table's columns.
+
+    Raises:
+        SettingError: a name is none of the table's, or has two roles that exclude each other.
+    """
+    (label, *rest) = _named(table, "target", [target])
+    if rest:
+        raise SettingError(f"`target` must be one column, `{target}` is {1 + len(rest)}: {label} to {rest[-1]}")
+    attributes = _named(table, "sensitive", sensitive)
+    if label in attributes:
+        raise SettingError(f"`sensitive` must not name the target, got {label}")
+    for name in bins or {}:
+        if name not in attributes:
+            raise no_such("bins", name, attributes, "a mapping from sensitive columns")
+    if image_column is not None:
+        (files,) = _named(table, "image_column", [image_column])
+        _refuse(inputs=inputs, drop=drop, sensitive_as_input=sensitive_as_input, categorical=categorical)
+        return Roles(label, attributes, (), (), files=files)
+    gone = {*_named(table, "drop", drop), label}
+    arrays = [name for name in (table.pictures if inputs is None else inputs) if name in table.pictures]
+    if arrays := [name for name in arrays if name not in gone]:
+        if len(arrays) > 1 or (inputs is not None and len(inputs) > 1):
+            raise SettingError(f"`inputs` must be one array of pictures, got {', '.join(inputs or arrays)}")
+        _refuse(sensitive_as_input=sensitive_as_input, categorical=categorical)
+        return Roles(label, attributes, (), (), array=arrays[0])
+    chosen = _inputs(table, inputs, label, attributes, sensitive_as_input)
+    coded = _named(table, "categorical", categorical)
+    for name in coded:
+        if name not in chosen or name in gone:
+            raise SettingError(f"`categorical` must name inputs, {name} is none")
+    return Roles(label, attributes, tuple(name for name in chosen if name not in gone), coded)
+
+
+def _inputs(
+    table: Table, inputs: Sequence[str] | None, label: str, attributes: Sequence[str], sensitive_as_input: bool
+) -> list[str]:
+    """Columns that are input unless they are dropped, in the order of the file."""
+    if inputs is None:
+        return [name for name in table.columns if sensitive_as_input or name not in attributes]
+    named = _named(table, "inputs", inputs)
+    if label in named:
+        raise SettingError(f"`inputs` must not name the target, got {label}")
+    for name in attributes:
+        if name in named and not sensitive_as_input:
+            raise SettingError(f"`inputs` names the sensitive column {name}: set sensitive_as_input to true")
+    return [name for name in table.columns if name in named or (sensitive_as_input and name in attributes)]
+
+
+def no_such(setting: str, name: object, known: Sequence[str], what: str) -> SettingError:
+    """The error for a name that is none of `known`, with those that look like it."""
+    lower = {one.lower(): one for one in reversed(known)}
+    near = [f"`{lower[word]}`" for word in get_close_matches(str(name).lower(), lower, n=3)]
+    more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known[:_MOST_LISTED]) or 'none'}{more}"
+    )
+    return SettingError(f"`{setting}` must be {what}, got {name!r}; {hint}")
+
+
+def _named(table: Table, setting: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that names stand for, each once; an array of an NPZ file stands for all of its columns."""
+    if isinstance(names, str):
+        raise SettingError(f"`{setting}` must be a list of columns, got {names!r}")
+    found: list[str] = []
+    for name in names:
+        if name in table.columns:
+            found.append(name)
+        elif name in table.groups:
+            found += table.groups[name]
+        elif name in table.pictures and setting in ("inputs", "drop"):
+            found.append(name)
+        else:
+            known = [*table.columns, *table.groups]
+            raise no_such(setting, name, known, f"{_WHAT.get(setting, 'columns')} of {table.path.name}")
+    return tuple(dict.fromkeys(found))
+
+
+_WHAT = {"target": "a column", "image_column": "a column"}
+
+
+def _refuse(**settings: object) -> None:
+    for setting, value in settings.items():
+        if value:
+            raise SettingError(f"`{setting}` is for tables: here pictures are the input")

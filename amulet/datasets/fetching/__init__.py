@@ -1,0 +1,1 @@
+"""Files from their official places: over HTTP, checked, unpacked, whole or not at all."""

@@ -1,0 +1,64 @@
+"""The part of a file that has arrived, on the disk so that another process can go on with it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from amulet.core.reporting import Stage
+
+
+class Gauge:
+    """Tells a stage how many bytes of a file there are, from whatever address and after whatever setback."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._shown = stage, 0
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """So many bytes now, of so many."""
+        self._stage.total = self._stage.total or total
+        self._stage.advance(done - self._shown)
+        self._shown = done
+
+
+class Part:
+    """A file on its way: the bytes so far, and how a server can tell that they are still those of its file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._notes = path.with_name(f"{path.name}.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def drop(self) -> None:
+        """Begin anew."""
+        self.path.unlink(missing_ok=True)
+        self._notes.unlink(missing_ok=True)
+
+    def validator(self, address: str) -> str | None:
+        """What this address called its version of the file when the bytes came from there."""
+        known = self._known()
+        return known.get("validator") if known.get("address") == address else None
+
+    def total(self) -> int | None:
+        """The whole file's size, where a server has said it."""
+        return self._known().get("total")
+
+    def came_by_form(self, address: str) -> bool:
+        """Whether this address led to the file over a page with a form."""
+        known = self._known()
+        return known.get("address") == address and known.get("by_form", False)
+
+    def remember(self, address: str, validator: str | None, total: int | None, *, by_form: bool) -> None:
+        """Keep that for the next try, or the next process."""
+        known = {"address": address, "validator": validator, "total": total, "by_form": by_form}
+        if known != self._known():
+            self._notes.write_text(json.dumps(known), encoding="utf-8")
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._notes.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}

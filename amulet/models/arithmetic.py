@@ -1,0 +1,111 @@
+"""What a model computes in: number format and memory layout. By device and model, never by a timing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
+
+from amulet.models.inspect import device_of, evaluating
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it faster than float32 (AVX512-BF16, AMX, CUDA from Ampere on)."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        fast = any(bool(getattr(torch.cpu, name, lambda: False)()) for name in asked)
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def multiplications(model: nn.Module, x: Tensor) -> tuple[int, int]:
+    """How many one forward pass does for inputs (b, *shape): in convolutions, and in other layers with a `weight`.
+
+    >>> multiplications(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5)), torch.zeros(1, 1, 4, 4))
+    (72, 40)
+    """
+    counts = [0, 0]
+
+    def count(layer: nn.Module, _: Any, output: Any) -> None:
+        weight = layer.weight
+        if isinstance(weight, Tensor) and isinstance(output, Tensor):
+            positions = output.numel() // weight.shape[0]  # one for a dense layer, height x width for a convolution
+            counts[not isinstance(layer, _ConvNd)] += weight.numel() * positions
+
+    layers = [layer for layer in model.modules() if isinstance(getattr(layer, "weight", None), Tensor)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        _probe(model, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counts[0], counts[1]
+
+
+def convolutional(model: nn.Module, x: Tensor) -> bool:
+    """Is most of the arithmetic in convolutions? Then bfloat16 pays; for small matrix products it does not."""
+    if not any(isinstance(module, _ConvNd) for module in model.modules()):
+        return False
+    inside, outside = multiplications(model, x)
+    return inside > outside
+
+
+def channels_last(device: torch.device, *, low_precision: bool) -> bool:
+    """Are convolutions faster with the channels last in memory?
+
+    On the CPU where oneDNN computes them, in either precision, and most so in bfloat16. On CUDA in bfloat16: tensor
+    cores want it, while float32 kernels do not.
+    """
+    if device.type == "cpu":
+        return torch.backends.mkldnn.is_available()
+    return device.type == "cuda" and low_precision
+
+
+def lay_out(model: nn.Module, x: Tensor, *, low_precision: bool) -> bool:
+    """Put the weights of an image model channels last where that is faster; True if so.
+
+    Activations follow the weights, so inputs may stay as they are. A model that takes a feature map apart by `view`
+    cannot work so, and is left alone.
+
+    Args:
+        model: in any mode, on its device.
+        x: an input or two, (n, *shape), to try it out with.
+        low_precision: will it compute in bfloat16?
+    """
+    if x.dim() != 4 or not channels_last(device_of(model), low_precision=low_precision):
+        return False
+    if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        return False
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    try:
+        _probe(model, x)
+    except RuntimeError:
+        _put_back(model)
+        return False
+    return True
+
+
+@contextmanager
+def laid_out(model: nn.Module, x: Tensor, *, low_precision: bool) -> Iterator[None]:
+    """As `lay_out` inside the block; the weights are in torch's own order again after it."""
+    changed = lay_out(model, x, low_precision=low_precision)
+    try:
+        yield
+    finally:
+        if changed:
+            _put_back(model)
+
+
+def _put_back(model: nn.Module) -> None:
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+
+
+def _probe(model: nn.Module, x: Tensor) -> None:
+    # A model may draw random numbers even in eval mode; whoever trains it must not notice that it was tried out.
+    with torch.no_grad(), evaluating(model), torch.random.fork_rng(devices=[]):
+        model(x.to(device_of(model)))

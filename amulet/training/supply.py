@@ -1,0 +1,77 @@
+"""Where the training records are kept, and how they come to the device: whole, or a batch at a time."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from amulet.datasets.records import Records
+from amulet.training.runtime import free_memory
+
+SHARE = 0.5
+"""Of a device's free memory, what a table may take; the rest is for weights and activations."""
+
+
+def size_of(records: Records) -> int:
+    """Bytes of a table."""
+    tensors = (records.x, records.y, records.z, records.ids, records.targets)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
+
+
+def fits(records: Records, device: torch.device) -> bool:
+    """Is there room for the whole table on the device? Only when and where bytes are copied depends on it."""
+    room = free_memory(device)
+    return room is None or size_of(records) <= SHARE * room
+
+
+class Supply:
+    """A table whose batches are on the device; uint8 stays uint8 until a batch is scaled."""
+
+    def __init__(self, records: Records, device: torch.device) -> None:
+        self.device = device
+        self.records = records if _same(records.x.device, device) or not fits(records, device) else records.to(device)
+        """On the device, or, if too large for it, where it was."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def at(self, index: Tensor | slice) -> Records:
+        """The records at `index`, on the device."""
+        home = self.records.x.device
+        batch = self.records.batch(index.to(home) if isinstance(index, Tensor) else index)
+        if _same(home, self.device):
+            return batch
+        # From pinned memory the copy runs while the device still computes on the batch before.
+        values = [v.pin_memory() if self.device.type == "cuda" else v for v in (batch.x, batch.y, batch.z, batch.ids)]
+        x, y, z, ids = (value.to(self.device, non_blocking=True) for value in values)
+        targets = None if batch.targets is None else batch.targets.to(self.device)
+        return Records(x, y, z, ids, batch.attributes, targets)
+
+    def shuffled(self, generator: torch.Generator, batch_size: int) -> Iterator[Records]:
+        """Every record once, in batches of `batch_size`.
+
+        Each batch is picked from the table. To copy the whole table in its new order and slice that was as fast for
+        tables that fit the processor's cache and slower for all others, and takes the memory twice.
+        """
+        order = torch.randperm(len(self), generator=generator).to(self.records.x.device)
+        for part in parts_of(len(self), batch_size):
+            yield self.at(order[part])
+
+
+def _same(one: torch.device, other: torch.device) -> bool:
+    """`cuda` is `cuda:0` where nothing else is said."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
+def parts_of(n: int, batch_size: int) -> Iterator[slice]:
+    """One epoch of `n` shuffled records in batches; a last batch of one joins the one before.
+
+    >>> [(part.start, part.stop) for part in parts_of(7, 3)]
+    [(0, 3), (3, 7)]
+    """
+    start = 0
+    while start < n:
+        end = start + batch_size
+        end = n if end + 1 >= n else end  # batch norm cannot train on a single record
+        yield slice(start, end)
+        start = end
