@@ -26,7 +26,7 @@ ZSH = shutil.which("zsh")
         ("amulet run -m defense=none,adv_training defense=none,out", ["defense=none,outlier_removal "]),
         ("amulet run -m attack=evasion_pgd,model_extraction attack.rel", ["attack.rel_step_size="]),
         ("amulet run +exp", ["+experiment="]),
-        ("amulet run +experiment=sm", ["+experiment=smoke "]),
+        ("amulet run +experiment=smoke_", ["+experiment=smoke_images "]),
         ("amulet run model.hid", ["model.hidden="]),
         ("amulet run --mul", ["--multirun "]),
         ("amulet run hydra/launcher=b", ["hydra/launcher=basic "]),
