@@ -112,7 +112,8 @@ class DatasetInference(OwnershipDefense):
 
     The test's level holds over draws of records, which must be of one population: public records that are harder
     than private ones in themselves make every model look like a copy. Independent models that are judged on the same
-    records stand or fall together, so false alarms must be counted over runs of different seeds.
+    records stand or fall together, so false alarms must be counted over runs with a split into train and test each
+    (`dataset.split_seed`): seeds alone share the luck of one split.
 
     Args:
         target_model: the owner's model, for `fingerprint()`; the runner gives victims to `verifier` instead.
