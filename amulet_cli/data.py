@@ -1,5 +1,6 @@
 """`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,7 +149,12 @@ def _bytes_below(path: Path) -> int:
     """Of a file, or of all files in a folder."""
     if not path.is_dir():
         return path.stat().st_size if path.exists() else 0
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    with os.scandir(path) as entries:  # knows folders from files without asking for each of 202,599
+        return sum(
+            _bytes_below(Path(entry.path)) if entry.is_dir() else entry.stat().st_size
+            for entry in entries
+            if entry.is_dir() or entry.is_file()
+        )
 
 
 def _verify(chosen: "list[DatasetInfo]") -> int:

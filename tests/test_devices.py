@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from amulet.core import Factory, SettingError, Stream
+from amulet.data_reconstruction.attacks import ModelInversion, inversion
 from amulet.datasets import Records
 from amulet.discriminatory_behavior.defenses import AdversarialDebiasing
 from amulet.evasion.attacks import EvasionPGD
 from amulet.evasion.attacks.pgd import GOALS, Ball, ascend
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import LinearNet, evaluating, frozen
-from amulet.models.arithmetic import channels_last, fast_dtype
+from amulet.models.arithmetic import channels_last, fast_dtype, precise_dtype
 from amulet.models.chain import Chain
 from amulet.training import EarlyStopping, Recipe, Runtime, resolve_device, stacked, supply
 from amulet.training.runtime import free_memory
@@ -166,6 +167,25 @@ def test_the_search_for_adversarial_inputs_needs_no_float64() -> None:
     model = recipe().fit(table(), 0)
     with NoFloat64():
         EvasionPGD(steps=2, search_dtype="float32").adversarial(model, table(), Stream(0))
+
+
+def test_model_inversion_needs_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inversion, "precise_dtype", lambda _: precise_dtype(MPS))  # pyright: ignore[reportUnknownLambdaType]
+    model = recipe().fit(table(), 0)
+    steps: list[int] = []
+
+    def counting(*args: Any) -> Any:
+        with NoFloat64():
+            found = descend(*args)
+        steps.append(found.steps)
+        return found
+
+    descend = ModelInversion(steps=3)._descend  # pyright: ignore[reportPrivateUsage]
+    attack = ModelInversion(steps=3)
+    monkeypatch.setattr(attack, "_descend", counting)
+    assert attack.reconstruct(model, (4,), 2, Stream(0)).loss.dtype == torch.float64, "on the CPU again"
+    assert steps == [3]
+    assert precise_dtype(CPU) == torch.float64
 
 
 def test_no_float64_is_noticed() -> None:

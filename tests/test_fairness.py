@@ -164,14 +164,10 @@ def test_no_strength_is_plain_training_but_for_annealing() -> None:
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def test_the_models_gradient_is_loss_minus_weighted_adversary() -> None:
-    data = load_census(limit=60)
-    model = LinearNet(data.shape, 2, hidden=(4,))
-    hook: Any = AdversarialDebiasing(strength=0.7, ramp=0, adversary_lr=1e-12).hook()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def started(model: nn.Module, hook: Any, data: AmuletDataset) -> Training:
     training = Training(
         model,
-        optimizer,
+        torch.optim.SGD(model.parameters(), lr=0.1),
         data.train,
         objective="cross_entropy",
         epochs=1,
@@ -181,6 +177,22 @@ def test_the_models_gradient_is_loss_minus_weighted_adversary() -> None:
         precision="float32",
     )
     hook.start(training)
+    return training
+
+
+def test_looking_at_the_answers_moves_no_running_statistics() -> None:
+    data = load_census(limit=60)
+    model = nn.Sequential(nn.Linear(data.shape[0], 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    started(model, AdversarialDebiasing().hook(), data)
+    assert torch.equal(torch.as_tensor(model[1].running_mean), torch.zeros(4))
+    assert model.training
+
+
+def test_the_models_gradient_is_loss_minus_weighted_adversary() -> None:
+    data = load_census(limit=60)
+    model = LinearNet(data.shape, 2, hidden=(4,))
+    hook: Any = AdversarialDebiasing(strength=0.7, ramp=0, adversary_lr=1e-12).hook()
+    training = started(model, hook, data)
     values, logits = training.loss(data.train)
     parts = hook.adversary.layers(logits.softmax(1)).split([2, 2], dim=1)
     adversary = sum(

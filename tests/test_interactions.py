@@ -79,12 +79,14 @@ def test_the_defences_budget_is_both_victims_budget() -> None:
 
 
 def test_utility_has_baselines_intervals_and_warnings() -> None:
-    outcome = assess(plan())
+    outcome = assess(plan(epochs=20))
     metrics, baselines = outcome.metrics["undefended"], outcome.baselines["undefended"]
     majority = CENSUS.test.y.bincount().max().item() / 400
     assert baselines["test_accuracy"] == pytest.approx(majority)
     low, high = outcome.intervals["undefended"]["test_accuracy"]
     assert low < metrics["test_accuracy"] < high
+    assert baselines["test_balanced_accuracy"] == 0.5
+    assert 0.5 < metrics["test_balanced_accuracy"] < metrics["test_accuracy"], "the rare class is the harder one"
     stuck = assess(plan(optimizer=Factory("torch.optim.SGD", lr=1e-12), epochs=1))
     assert any("training collapsed" in w or "within 5 points" in w or "below that" in w for w in stuck.warnings)
 

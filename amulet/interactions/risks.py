@@ -40,7 +40,7 @@ UTILITY = Risk(
     "U",
     "utility",
     "test_accuracy",
-    {"train_accuracy": "", "test_accuracy": "lower"},
+    {"train_accuracy": "", "test_accuracy": "lower", "test_balanced_accuracy": "lower"},
 )
 
 RISKS: dict[str, Risk] = {

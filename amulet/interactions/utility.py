@@ -1,11 +1,15 @@
 """Utility: what every run reports of its victims, whatever the risk."""
 
+from amulet.attribute_inference.metrics import balanced_accuracy
 from amulet.core.evidence import Measurement
 from amulet.training.victim import Scene, Victim
 
 
 def measure_utility(victim: Victim, scene: Scene) -> Measurement:
     """Accuracy on the victim's training records and on the test split; the baseline is the majority class.
+
+    On the test split also the balanced accuracy, the mean over the classes of the share of their records that are
+    answered correctly: what accuracy hides where one class is rare. Its baseline is 1 / classes.
 
     What a given model was trained on is unknown: it has no training accuracy.
     """
@@ -20,7 +24,9 @@ def measure_utility(victim: Victim, scene: Scene) -> Measurement:
         measured.baselines[name] = majority
     measured.intervals.pop("train_accuracy", None)  # not a sample of anything: these are all the records there are
     accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
-    answers = victim.logits(scene.test_records).argmax(dim=1)
+    answers, labels = victim.logits(scene.test_records).argmax(dim=1), scene.test_records.y
+    measured.metrics["test_balanced_accuracy"] = balanced_accuracy(answers, labels)
+    measured.baselines["test_balanced_accuracy"] = 1 / len(labels.unique())
     if len(answers.unique()) == 1:
         measured.warnings.append(
             f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "

@@ -23,6 +23,11 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def precise_dtype(device: torch.device) -> torch.dtype:
+    """float64, or float32 on MPS, which has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def multiplications(model: nn.Module, x: Tensor) -> tuple[int, int]:
     """How many one forward pass does for inputs (b, *shape): in convolutions, and in other layers with a `weight`.
 

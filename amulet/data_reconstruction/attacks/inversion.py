@@ -11,6 +11,7 @@ from amulet.core.errors import in_range, one_of
 from amulet.core.reporting import Stage
 from amulet.data_reconstruction.attacks.base import ReconstructionAttack
 from amulet.data_reconstruction.attacks.outcome import Reconstruction
+from amulet.models.arithmetic import precise_dtype
 from amulet.models.inspect import batch_size_for
 
 Update = Literal["adam", "plain"]
@@ -129,8 +130,8 @@ class ModelInversion(ReconstructionAttack):
         return Reconstruction(
             x=torch.cat([part.best for part in found])[chosen].float().cpu(),
             start=start[chosen].cpu(),
-            first_loss=torch.cat([part.first for part in found])[chosen].cpu(),
-            loss=torch.cat([part.loss for part in found])[chosen].cpu(),
+            first_loss=torch.cat([part.first for part in found])[chosen].cpu().double(),
+            loss=torch.cat([part.loss for part in found])[chosen].cpu().double(),
             steps=max(part.steps for part in found),
         )
 
@@ -139,7 +140,8 @@ class ModelInversion(ReconstructionAttack):
         broad = (-1, *[1] * (start.dim() - 1))
         x, best = start, start
         adam = _Adam(start) if self.update == "adam" else None
-        lowest = torch.full((len(start),), torch.inf, dtype=torch.float64, device=start.device)
+        wide = precise_dtype(start.device)
+        lowest = torch.full((len(start),), torch.inf, dtype=wide, device=start.device)
         first = loss_there = lowest
         enough = torch.full_like(lowest, -1.0)
         looking = 1 if start.device.type == "cpu" else 25  # looking costs a synchronisation elsewhere
@@ -147,7 +149,7 @@ class ModelInversion(ReconstructionAttack):
         for step in range(self.steps + 1):
             point = x.detach().requires_grad_(step < self.steps)
             # In float64 a loss does not round to 0, and a search that is sure still knows the way.
-            loss = F.cross_entropy(model(point).double(), wanted, reduction="none")
+            loss = F.cross_entropy(model(point).to(wide), wanted, reduction="none")
             goal = loss + self.tv * total_variation(point) if self.tv else loss
             gradient = None
             if step < self.steps:

@@ -105,7 +105,8 @@ def load_custom(
     if roles.files is not None:
         folder = Path(images).expanduser() if images is not None else tables[0].path.parent
         paths = picture_paths(folder, columns[roles.files], roles.files)
-        x, content = read_pictures(paths, image_size, " ".join(str(table.path.absolute()) for table in tables))
+        named = " ".join(str(path.absolute()) for path in (folder, *(table.path for table in tables)))
+        x, content = read_pictures(paths, image_size, named)
         contents.append(content)
         said += _named_twice(paths, parts)
     elif roles.array is not None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from amulet.core.errors import SettingError, in_range, needs_attributes
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.models.inspect import evaluating
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
 from amulet.training.workbench import TrainingDefense
@@ -122,7 +123,7 @@ class _Debiasing(Hook):
         self.columns = self.defense.hidden(records.attributes)
         sizes = [int(records.z[:, column].max()) + 1 for column in self.columns]
         stream = training.stream / self.defense.name
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(training.model):  # looking must not move BatchNorm's statistics
             num_classes = training.forward(records.inputs(slice(0, 2))).shape[1]
         with (stream / "weights").governing():
             self.adversary = _Adversary(num_classes, self.defense.adversary_hidden, sizes)
