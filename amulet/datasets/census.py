@@ -2,7 +2,9 @@
 
 import hashlib
 import lzma
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -59,17 +61,12 @@ def load_census(
     in_range("limit", limit, 20, optional=True)
     for name in sensitive:
         one_of("sensitive", name, _ATTRIBUTES)
-    rows = [row for name in SHA256 for row in _parse(_read(name, root))]
-    table = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-    y = torch.tensor([value.startswith(">50K") for value in table["income"]]).long()
+    table = _table(root)
+    y = table.codes["income"]
     stream = Stream(split_seed) / "census"
-    parts = stratified_split(y, [_TRAIN, len(rows) - _TRAIN], (stream / "split").generator())
+    parts = stratified_split(y, [_TRAIN, len(y) - _TRAIN], (stream / "split").generator())
     x, names, groups = _encode(table, _ONE_HOT[encoding], parts[0])
-    z = (
-        torch.stack([_is(table[name], _ATTRIBUTES[name]) for name in sensitive], dim=1)
-        if sensitive
-        else y.new_zeros(len(y), 0)
-    )
+    z = torch.stack([table.codes[name] for name in sensitive], dim=1) if sensitive else y.new_zeros(len(y), 0)
     return assemble(
         name="census",
         modality="tabular",
@@ -118,6 +115,32 @@ def _read(name: str, root: str | None) -> bytes:
     return content
 
 
+@dataclass(frozen=True)
+class _Table:
+    """Both files' records, whatever the split."""
+
+    numbers: Mapping[str, Tensor]
+    """(n,) float32 by numeric column."""
+    codes: Mapping[str, Tensor]
+    """(n,) int64 by column of words: the place among its categories; of an attribute and the target 0 or 1."""
+    categories: Mapping[str, Sequence[str]]
+
+
+@lru_cache(maxsize=1)  # of official bytes there is but one, and a sweep over splits asks for it again and again
+def _table(root: str | None) -> _Table:
+    rows = [row for name in SHA256 for row in _parse(_read(name, root))]
+    columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
+    numbers = {name: torch.tensor([float(value) for value in columns[name]]) for name in _NUMERIC}
+    codes = {name: _is(columns[name], one) for name, one in _ATTRIBUTES.items()}
+    codes["income"] = torch.tensor([value.startswith(">50K") for value in columns["income"]]).long()
+    categories: dict[str, list[str]] = {}
+    for name in _ONE_HOT["full"]:
+        categories[name] = sorted(set(columns[name]))
+        place = {category: i for i, category in enumerate(categories[name])}
+        codes[name] = torch.tensor([place[value] for value in columns[name]])
+    return _Table(numbers, codes, categories)
+
+
 def _parse(content: bytes) -> list[list[str]]:
     lines = (line.split(", ") for line in content.decode("ascii").splitlines())
     race = _COLUMNS.index("race")
@@ -129,21 +152,18 @@ def _is(values: Sequence[str], one: str) -> Tensor:
 
 
 def _encode(
-    table: dict[str, tuple[str, ...]], one_hot: Sequence[str], train: Tensor
+    table: _Table, one_hot: Sequence[str], train: Tensor
 ) -> tuple[Tensor, tuple[str, ...], tuple[tuple[int, int], ...]]:
     columns: list[Tensor] = []
     names: list[str] = []
     groups: list[tuple[int, int]] = []
-    for name in _NUMERIC:
-        values = torch.tensor([float(value) for value in table[name]])
+    for name, values in table.numbers.items():
         low, high = values[train].min(), values[train].max()
         columns.append(((values - low) / (high - low)).clamp(0, 1).unsqueeze(1))
         names.append(name)
     for name in one_hot:
-        categories = sorted(set(table[name]))
-        place = {category: i for i, category in enumerate(categories)}
-        codes = torch.tensor([place[value] for value in table[name]])
-        columns.append(torch.nn.functional.one_hot(codes, len(categories)).float())
+        categories = table.categories[name]
+        columns.append(torch.nn.functional.one_hot(table.codes[name], len(categories)).float())
         groups.append((len(names), len(names) + len(categories)))
         names.extend(f"{name}={category}" for category in categories)
     return torch.cat(columns, dim=1), tuple(names), tuple(groups)
