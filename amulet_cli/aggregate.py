@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli import numbers
-from amulet_cli.plain import as_text
+from amulet_cli.plain import as_text, canonical_json, plain
 from amulet_cli.results import VICTIMS, Result, shaping
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _labelled(cells: Sequence[Cell]) -> tuple[list[Cell], list[str], dict[str, A
     overrides = [dict(next(iter(cell.runs.values())).overrides) for cell in cells]
     every = dict.fromkeys(key for asked in overrides for key in asked)
     keys = [key for key in every if len({as_text(asked.get(key)) for asked in overrides}) > 1]
-    common = {key: overrides[0][key] for key in every if key not in keys}
+    common = {key: overrides[0].get(key) for key in every if key not in keys}
     configs = [flat(shaping(cell.config)) for cell in cells]
     keys = _telling(cells, overrides, configs, keys)
     labelled: list[Cell] = []
@@ -186,7 +186,8 @@ def _telling(
 
 def _row(cell: Cell, metric: str) -> Row:
     values: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
-    flags: list[str] = []
+    near: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
+    chances: dict[str, float] = {}
     for seed, run in cell.runs.items():
         for victim in VICTIMS:
             value = run.metrics.get(victim, {}).get(metric, math.nan)
@@ -196,8 +197,9 @@ def _row(cell: Cell, metric: str) -> Row:
             # Of a stolen model the baseline is another: an independent model's accuracy.
             chance = run.baselines.get(victim, {}).get("test_accuracy", math.nan)
             if metric in _JUDGED_BY_CHANCE and value < chance + NEAR_CHANCE:
-                flags.append(_near(victim, seed, value, chance))
+                near[victim][seed], chances[victim] = value, chance
     row = Row(cell=cell, metric=metric, values=values)
+    flags = [_near(victim, found, chances[victim]) for victim, found in near.items() if found]
     flags += [
         f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
         for victim, summary in row.summaries.items()
@@ -206,9 +208,16 @@ def _row(cell: Cell, metric: str) -> Row:
     return Row(cell=cell, metric=metric, values=values, flags=tuple(flags))
 
 
-def _near(victim: str, seed: int, value: float, chance: float) -> str:
-    majority = f"always answering the majority class gives {numbers.number(chance)}"
-    return f"{victim}, seed {seed}: {numbers.number(value)}, where {majority}"
+def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
+    """Seeds whose accuracy is hardly above what needs no model.
+
+    >>> _near("defended", {0: 0.601, 3: 0.658}, 0.7595)
+    'defended, seeds 0, 3: 60.10% to 65.80%, where always answering the majority class gives 75.95%'
+    """
+    low, high = (numbers.number(pick(found.values())) for pick in (min, max))
+    values = low if low == high else f"{low} to {high}"
+    seeds = f"seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+    return f"{victim}, {seeds}: {values}, where always answering the majority class gives {numbers.number(chance)}"
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
@@ -216,21 +225,37 @@ def _judged(rows: Sequence[Row]) -> list[Row]:
     from amulet.interactions.harm import metric_info
     from amulet.interactions.verdict import Comparison, judge
 
-    grid: dict[int, Comparison] = {}
+    grid: dict[str, Comparison] = {}
+    keys: dict[int, str] = {}
     for i, row in enumerate(rows):
         info = metric_info(row.metric)
         before, after = row.pairs
         if info.primary and info.worse and before:
-            fixed = before == after and _alters_nothing(row.cell.config)
-            grid[i] = Comparison(undefended=before, defended=after, worse=info.worse, by_construction=fixed)
+            fixed = before == after and alters_nothing(row.cell.config)
+            keys[i] = _measurement(row)
+            grid[keys[i]] = Comparison(undefended=before, defended=after, worse=info.worse, by_construction=fixed)
     verdicts = judge(grid)
     return [
-        Row(cell=row.cell, metric=row.metric, values=row.values, verdict=verdicts.get(i), flags=row.flags)
+        Row(
+            cell=row.cell,
+            metric=row.metric,
+            values=row.values,
+            verdict=verdicts[keys[i]] if i in keys else None,
+            flags=row.flags,
+        )
         for i, row in enumerate(rows)
     ]
 
 
-def _alters_nothing(config: Mapping[str, Any]) -> bool:
+def _measurement(row: Row) -> str:
+    """What a comparison measures: a defence's own risk, which stands beside every attack alike, is one comparison."""
+    config = shaping(row.cell.config)
+    made = {key: value for key, value in config.items() if key not in ("attack", "metric")}
+    setting = [row.cell.labels[key] for key in ("dataset", "model", "defense")]
+    return canonical_json(plain([row.metric, setting, row.values, made], finite=False))
+
+
+def alters_nothing(config: Mapping[str, Any]) -> bool:
     """Whether all defences of a configuration leave the training alone (stage `after`)."""
     from amulet.core import Factory, SettingError
 

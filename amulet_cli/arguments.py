@@ -16,6 +16,7 @@ _CHOICES = {
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 _ASKING = ("--cfg", "--info", "--hydra-help")
+EXPERIMENT, QUICK = "+experiment=", "+paper_size=quick"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
-    return Arguments(flags, tuple(_own_model(overrides)))
+    return Arguments(flags, tuple(_sized(_own_model(overrides))))
 
 
 def user_folder(name: str) -> Path:
@@ -110,6 +111,23 @@ def _unknown(word: str, flag: str) -> UsageError:
             f"`{word}` is no flag: settings are given as key=value", meant=[f"{name}={word.partition('=')[2] or '...'}"]
         )
     return UsageError(f"`{word}` is no flag of this command", meant=alike(flag, _FLAGS), try_="amulet run --help")
+
+
+def _sized(words: Sequence[str]) -> list[str]:
+    """`+paper_size=quick` as the option that is meant: each experiment has its own, and it comes after the experiment.
+
+    >>> _sized(["+paper_size=quick", "+experiment=table7_census", "seed=0"])
+    ['+experiment=table7_census', 'seed=0', '+paper_size=quick/table7_census']
+    """
+    words = sorted(words, key=lambda word: word.startswith("+paper_size="))  # Hydra adds options in the order given
+    if QUICK not in words:
+        return words
+    names = [word.removeprefix(EXPERIMENT) for word in words if word.startswith(EXPERIMENT)]
+    if not names or "," in names[-1]:
+        raise UsageError(
+            f"`{QUICK}` cuts down one experiment of the paper", expected="+experiment=table7_census beside it"
+        )
+    return [f"{QUICK}/{names[-1]}" if word == QUICK else word for word in words]
 
 
 def _own_model(words: Sequence[str]) -> list[str]:
@@ -152,6 +170,7 @@ def _rewritten(word: str) -> str:
     ('defense@second_defense=watermark', '++optimizer.momentum=0.9')
     """
     word = re.sub(r"^second_defense=", "defense@second_defense=", word)
+    word = re.sub(r"^metric\.every\.(?!among\b)", "++metric.every.", word)  # an attack's settings, by its risk
     return re.sub(
         r"^optimizer\.", "++optimizer.", word
     )  # another optimizer has other settings: `components` checks them

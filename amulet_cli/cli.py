@@ -13,7 +13,7 @@ from amulet import __version__
 from amulet_cli import help as pages
 from amulet_cli.errors import INTERRUPTED, MISTAKE, UsageError, alike, as_usage_error, exit_code, show
 
-VERBS = ("run", "audit", "validate", "list", "report", "compare", "data", "completion")
+VERBS = ("run", "audit", "matrix", "validate", "list", "report", "plot", "compare", "data", "completion")
 
 
 class Verb(Protocol):

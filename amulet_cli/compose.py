@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
 
-_NOT_TOLD = {"seed", "device", "output_dir", "store", "num_threads", "workers", "force"}
+_NOT_TOLD = {"seed", "device", "output_dir", "store", "num_threads", "workers", "force", "logger"}
 """Overrides that do not shape the result, or that the result names anyway."""
 
 
@@ -65,6 +65,11 @@ class Campaign:
     launcher: str
     swept: tuple[str, ...] = ()
     """The keys that differ between the jobs."""
+    parts: "tuple[Arguments, ...]" = ()
+    """The commands that Hydra gets, one after the other; several for an experiment that is a series."""
+    sizes: tuple[int, ...] = ()
+    """How many of the jobs belong to each."""
+    launcher_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def as_typed(value: Any) -> str:
@@ -78,32 +83,64 @@ def as_typed(value: Any) -> str:
 
 def compose(arguments: Arguments) -> Campaign:
     """Compose every job of a command; raise `UsageError` on the first that cannot be composed."""
-    from amulet_cli.hydra_errors import explained
+    from amulet_cli.series import parts
 
     find_user_modules()
+    commands = parts(arguments)
+    composed = [_composed(command) for command in commands]
+    if len(composed) == 1:
+        return composed[0]
+    jobs = tuple(job for campaign in composed for job in campaign.jobs)
+    # Members of a series differ in options that none of them sweeps.
+    varying = [key for key in GROUPS if len({job.choices.get(key) for job in jobs}) > 1]
+    swept = dict.fromkeys((*varying, *(key for campaign in composed for key in campaign.swept)))
+    return Campaign(
+        jobs,
+        sweep=True,
+        launcher=composed[0].launcher,
+        launcher_settings=composed[0].launcher_settings,
+        swept=tuple(swept),
+        parts=tuple(commands),
+        sizes=tuple(len(campaign.jobs) for campaign in composed),
+    )
+
+
+def _composed(arguments: Arguments) -> Campaign:
+    from amulet_cli.hydra_errors import explained
+
     with opened(arguments.config_dir) as hydra:
         with explained(hydra, arguments.overrides, arguments.config_name):
-            jobs, swept, launcher = _expanded(hydra, arguments)
+            jobs, swept, (launcher, settings) = _expanded(hydra, arguments)
         composer = _Composer(hydra, arguments.config_name, swept or ())
         composed: list[Job] = []
         for words in jobs:
             with explained(hydra, words, arguments.config_name):
                 composed.append(composer.job(words))
-        return Campaign(tuple(composed), sweep=swept is not None, launcher=launcher, swept=swept or ())
+        return Campaign(
+            tuple(composed),
+            sweep=swept is not None,
+            launcher=launcher,
+            swept=swept or (),
+            launcher_settings=settings,
+        )
 
 
-def _expanded(hydra: "Hydra", arguments: Arguments) -> tuple[list[list[str]], tuple[str, ...] | None, str]:
-    """The words of each job, the swept keys (None if it is a single run), and the launcher."""
+def _expanded(
+    hydra: "Hydra", arguments: Arguments
+) -> tuple[list[list[str]], tuple[str, ...] | None, tuple[str, dict[str, Any]]]:
+    """The words of each job, the swept keys (None if it is a single run), the launcher and its settings."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides(list(arguments.overrides))
     # The mode and the launcher can come from an experiment: look at one job's configuration, any will do.
     sample = [_first(override) for override in parsed]
     probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
-    launcher = str(probe.hydra.runtime.choices["hydra/launcher"])
+    settings_of_it = cast(dict[str, Any], OmegaConf.to_container(probe.hydra.launcher))
+    launcher = str(probe.hydra.runtime.choices["hydra/launcher"]), settings_of_it
     if not arguments.multirun and probe.hydra.mode != RunMode.MULTIRUN:
         return [list(arguments.overrides)], None, launcher
     sweeper = probe.hydra.runtime.choices["hydra/sweeper"]
@@ -199,7 +236,7 @@ def told(parsed: Sequence[Any]) -> dict[str, Any]:
     for override in parsed:
         key = str(override.key_or_group)
         group = override.package is not None or (key in GROUPS and key != "metric")
-        if not (group or override.is_hydra_override() or key in _NOT_TOLD):
+        if not (group or override.is_hydra_override() or key.split(".")[0] in _NOT_TOLD):
             told[f"+{key}" if key in ADDED else key] = override.value()
     return told
 

@@ -14,7 +14,26 @@ from amulet_cli.tables import label_keys, remarks, sections
 
 def as_csv(report: Report) -> str:
     """One row per setting and metric: statistics as fractions, and each seed's value."""
-    return tidy_csv([_record(report, row) for row in report.rows])
+    return tidy_csv(_records(report))
+
+
+def as_parquet(report: Report) -> bytes:
+    """The table of `as_csv`, typed; a column of settings of several kinds holds them as text."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    records = _records(report)
+    columns: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(key for record in records for key in record):
+        values = [record.get(name) for record in records]
+        kinds = {type(value) for value in values if value is not None}
+        plain = kinds <= {int, float} or (len(kinds) == 1 and kinds <= {bool, str})
+        columns[name] = values if plain else [None if value is None else as_text(value) for value in values]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), buffer)
+    return buffer.getvalue()
 
 
 def as_markdown(report: Report, by: str) -> str:
@@ -23,7 +42,8 @@ def as_markdown(report: Report, by: str) -> str:
     for title, head, rows in _tables(report, by):
         labels = len(head) - 5
         lines = [head, ["---"] * labels + ["---:"] * 5, *rows]
-        parts.append("\n".join((f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines))))
+        table = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        parts.append("\n".join((f"**{title}**", "", *table)))
     notes = "\n".join(f"- {remark}" for remark in remarks(report))
     return "\n\n".join(filter(None, (*parts, _caption(report), notes))) + "\n"
 
@@ -99,6 +119,10 @@ def _caption(report: Report) -> str:
         "with its 95% t interval."
     )
     return f"{text} All with {common}." if common else text
+
+
+def _records(report: Report) -> list[dict[str, Any]]:
+    return [_record(report, row) for row in report.rows]
 
 
 def _record(report: Report, row: Row) -> dict[str, Any]:

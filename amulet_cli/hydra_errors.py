@@ -69,8 +69,8 @@ class _Explanation:
         if not group:
             return UsageError(f"there is no configuration `{path}`", where="`--config-name`")
         word = next((w for w in self.words if name in re.split(r"[=\[\],'\"]", w)[1:]), f"{group}={name}")
-        if group == "hydra/launcher" and name in ("joblib", "submitit_slurm", "submitit_local", "ray"):
-            extra = "'amulet-cli[parallel]'" if name == "joblib" else f"hydra-{name.partition('_')[0]}-launcher"
+        if group == "hydra/launcher" and name in ("joblib", "submitit_slurm", "submitit_local"):
+            extra = f"'amulet-cli[{'parallel' if name == 'joblib' else 'slurm'}]'"
             what = f"the launcher `{name}` is not installed"
             return UsageError(what, where=f"`{word}`", expected="an extra package", try_=f"pip install {extra}")
         known = list(options or self.hydra.config_loader.get_group_options(group))

@@ -36,8 +36,13 @@ def opened(config_dir: Path | None) -> "Iterator[Hydra]":
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+
+    from amulet_cli.ray_launcher import RayLauncher
 
     version.setbase(VERSION_BASE)
+    # Hydra takes launchers by the names of modules in a namespace of its own.
+    Plugins.instance().class_name_to_class["hydra_plugins.amulet.RayLauncher"] = RayLauncher
     path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
         _refuse_hidden_options(config_dir)

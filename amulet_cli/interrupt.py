@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -13,6 +13,17 @@ from amulet_cli.errors import INTERRUPTED
 
 _PATIENCE = 1.0  # seconds for what is running to stop by itself
 _KILL_AFTER = 0.3
+_before_leaving: list[Callable[[], object]] = []
+
+
+@contextmanager
+def before_leaving(action: Callable[[], object]) -> Iterator[None]:
+    """Within this block, Ctrl-C also does `action`, for what runs elsewhere; it must not take long."""
+    _before_leaving.append(action)
+    try:
+        yield
+    finally:
+        _before_leaving.remove(action)
 
 
 @contextmanager
@@ -55,6 +66,8 @@ def _leave(message: str) -> NoReturn:
     from amulet_cli.console import err
 
     signal.signal(signal.SIGINT, signal.SIG_IGN) if threading.current_thread() is threading.main_thread() else None
+    for action in _before_leaving:
+        action()
     end_children()
     err.show_cursor(True)
     err.print(f"\n[yellow]interrupted[/]: {message}")

@@ -17,8 +17,11 @@ from amulet_cli.errors import FAILURE, as_usage_error, exit_code, show
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from amulet.core.reporting import Reporter
     from amulet_cli.compose import Job
+    from amulet_cli.launchers import Boss, Worker
     from amulet_cli.results import Result
+    from amulet_cli.watch import SweepWatch
 
 ended: dict[Path, int] = {}
 """Exit codes of the jobs that ran in this process, by folder."""
@@ -35,6 +38,14 @@ class Task:
     """Whether other jobs run at the same time: then one thread, and no live display."""
     config_dir: Path | None = None
     """The user's own options, for the commands that a single run ends with."""
+    watch: "SweepWatch | None" = None
+    """What knows how far the sweep is, where its jobs run in this process."""
+    before: int = 0
+    """How many jobs of the same command Hydra got earlier, where it gets them in parts."""
+    worker: "Worker | None" = None
+    """What a launcher's process must know; only where `parallel`."""
+    tracked_as: str = ""
+    """The key of the sweep under which trackers file the job."""
 
     def __call__(self, cfg: "DictConfig") -> int:
         """Run the job; its exit code."""
@@ -45,13 +56,13 @@ class Task:
         from amulet_cli.hydra_setup import find_user_modules
 
         if self.parallel:
-            _be_a_worker()
+            _be_a_worker(self.worker)
             find_user_modules()
         hydra = HydraConfig.get()
         words = list(hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(words)
         job = Job(resolved(cfg), chosen(hydra.runtime.choices), told(parsed), tuple(words))
-        number = int(hydra.job.num) + 1 if self.sweep else 1
+        number = self.before + int(hydra.job.num) + 1 if self.sweep else 1
         code = _Attempt(self, job, number).code()
         ended[job.folder] = code
         return code
@@ -63,10 +74,14 @@ class _Attempt:
 
         from amulet_cli.console import err
         from amulet_cli.progress import RichReporter
+        from amulet_cli.trackers import Recorder
 
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
-        self.reporter = RichReporter(Console(quiet=True) if task.parallel else err)
+        whole = task.watch.standing if task.watch else None
+        self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
+        self.recorder = Recorder(self.reporter) if self.config.get("logger") else None
+        self.reporter = self.recorder or self.reporter
 
     def code(self) -> int:
         """Run unless it is done; whatever goes wrong ends in `status.json` and the log."""
@@ -100,6 +115,7 @@ class _Attempt:
             return self._say("refused", str(error))
         except Exception as error:  # noqa: BLE001 - one failed job must not lose a sweep
             return self._failed(error)
+        self._track(result)
         if self.task.sweep:
             return self._say("done", f"in {_seconds(time.monotonic() - began)}")
         _print_result(result, self.task.config_dir)
@@ -111,7 +127,6 @@ class _Attempt:
         from amulet.core.reporting import reporting_to
         from amulet.interactions import assess
         from amulet.training import Runtime, resolve_device
-        from amulet.training.runtime import available_cores
         from amulet_cli import machine
         from amulet_cli.plan import load_data, plan_of, store_folder
         from amulet_cli.results import write_outcome
@@ -122,14 +137,14 @@ class _Attempt:
         machine.be_deterministic(device)
         with reporting_to(self.reporter):
             data = load_data(config["dataset"])
-        workers = config["workers"] if config["workers"] != "auto" else available_cores()
+        cores = self.task.worker.cores if self.task.worker else 1 if self.task.parallel else None
         store = DiskStore(store_folder(config), self.reporter)
-        runtime = Runtime(device, store, self.reporter, 1 if self.task.parallel else workers)
+        runtime = Runtime(device, store, self.reporter, machine.workers(config["workers"], cores))
         plan = plan_of(config, data=data, runtime=runtime)
         model = plan.architecture.build(input_shape=data.shape, num_classes=data.num_classes)
         one = data.train.inputs(slice(0, 1))
-        count = 1 if self.task.parallel else machine.threads(config["num_threads"], model, one, plan.batch_size)
-        torch.set_num_threads(count)
+        count = machine.threads(config["num_threads"], model, one, plan.batch_size)
+        torch.set_num_threads(min(count, cores or count))
         outcome = assess(plan)
         return write_outcome(
             self.folder,
@@ -139,6 +154,12 @@ class _Attempt:
             config=config,
             environment=machine.environment(device),
         )
+
+    def _track(self, result: "Result") -> None:
+        """Results are written; whoever else wants them gets them now."""
+        from amulet_cli.trackers import Run, track
+
+        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
 
     def _failed(self, error: Exception) -> int:
         from amulet_cli.results import write_status
@@ -168,17 +189,23 @@ class _Attempt:
         return self.choices["dataset"], self.choices["model"], defense, self.choices["attack"]
 
     def _say(self, state: str, text: str) -> int:
-        """One line on the console: which job, what became of it."""
+        """One line on the console: which job, what became of it. Of jobs elsewhere the sweep's own process tells."""
         from rich.text import Text
 
         from amulet_cli.console import err
 
+        if self.task.parallel:
+            return 0
         styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
         line = Text.assemble((f"{state:8}", styles.get(state, "dim")))
         if self.task.sweep:
             line.append(f"{self.number:>{len(str(self.task.total))}}/{self.task.total}  {self.label}", "bold")
             line.append("  " if text else "")
         line.append(text)
+        if self.task.watch and state != "run":
+            self.task.watch.look()
+            left = self.task.watch.left()
+            line.append(f", {left}" if left else "", "dim")
         err.print(line, soft_wrap=not err.is_terminal)
         return 0
 
@@ -233,18 +260,22 @@ def _seconds(seconds: float) -> str:
     return duration(seconds)
 
 
-def _be_a_worker() -> None:
-    """Leave Ctrl-C to the process that started this one, and do not outlive it."""
+def _be_a_worker(worker: "Worker | None") -> None:
+    """Leave Ctrl-C to the process that started this one, do not outlive it, and work where it works."""
+    if worker and worker.folder and Path.cwd() != worker.folder:
+        os.chdir(worker.folder)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(target=_watch, args=(os.getppid(),), name=_WATCH, daemon=True).start()
+        threading.Thread(
+            target=_watch, args=(os.getppid(), worker.boss if worker else None), name=_WATCH, daemon=True
+        ).start()
 
 
 _WATCH = "amulet-parent-watch"
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+def _watch(parent: int, boss: "Boss | None") -> None:
+    while os.getppid() == parent and (boss is None or boss.alive()):
         time.sleep(0.5)
     os._exit(1)

@@ -11,7 +11,7 @@ from amulet_cli.help import Page
 from amulet_cli.settings import ADDED
 
 SUMMARY = "what can be chosen: data sets, models, defences, attacks, metrics, experiments"
-GROUPS = ("dataset", "model", "defense", "attack", "metric", "experiment")
+GROUPS = ("dataset", "model", "defense", "attack", "metric", "experiment", "logger")
 HELP = Page(
     usage="amulet list [group ...] [--config-dir DIR] [--json]",
     about="Shows the options of each group, or of those named, with the risk each belongs to and its source.",
@@ -25,6 +25,7 @@ HELP = Page(
                 ("attack", "what the adversary does"),
                 ("metric", "which risks are measured: metric=[utility,evasion]"),
                 ("experiment", "whole settings, added with a plus: +experiment=smoke"),
+                ("logger", "trackers that results are sent to as well: logger=mlflow"),
             ),
         ),
         (
@@ -82,7 +83,8 @@ def find(config_dir: Path | None = None) -> list[Option]:
     from amulet_cli.hydra_setup import conf_dir
 
     folders = [conf_dir(), *([config_dir] if config_dir else [])]
-    groups = list(dict.fromkeys([*GROUPS, *(p.name for f in folders for p in sorted(f.iterdir()) if p.is_dir())]))
+    there = (p.name for folder in folders for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "hydra")
+    groups = list(dict.fromkeys([*GROUPS, *there]))
     found = [_read(group, file) for group in groups for folder in folders for file in _files(folder / group)]
     return sorted(
         found, key=lambda option: (groups.index(option.group), option.name not in ("none", "default"), option.name)

@@ -34,6 +34,19 @@ def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: i
     return available_cores() if step_cost(model, example) * batch_size >= LARGE_STEP else 1
 
 
+def workers(setting: str | int, cores: int | None = None) -> int:
+    """How many models to train at once: what is set, or as many as there are cores; never more than a job's share.
+
+    Args:
+        setting: `auto` or a number.
+        cores: the share of a job that runs beside others; None where the machine is its own.
+    """
+    from amulet.training.runtime import available_cores
+
+    wanted = available_cores() if setting == "auto" else int(setting)
+    return wanted if cores is None else min(wanted, cores)
+
+
 def step_cost(model: nn.Module, example: Tensor) -> int:
     """Floating-point operations of training on one record, as far as layers with a `weight` go."""
     return _PASSES * 2 * sum(multiplications(model, example))

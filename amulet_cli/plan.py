@@ -10,8 +10,9 @@ from amulet.core.vision import import_torchvision
 from amulet.datasets import AmuletDataset
 from amulet.interactions import RISKS, Plan, risk_of
 from amulet.interactions.assessment import ExtraMetric
+from amulet.interactions.risks import UTILITY
 from amulet.training import Defense, EarlyStopping, Given, Recipe, Runtime, resolve_device
-from amulet_cli import components
+from amulet_cli import components, every
 from amulet_cli.checkpoint import weights
 from amulet_cli.errors import UsageError
 from amulet_cli.settings import augmentations
@@ -45,7 +46,8 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
         defenses=tuple(_component(config, key, Defense) for key in chosen),
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
-        metrics=tuple(_metric(name, node) for name, node in config["metric"].items()),
+        metrics=tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node)),
+        optional=tuple(every.among(config["metric"])),
         attack_settings=_attack_settings(config["metric"]),
         extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
@@ -156,16 +158,18 @@ def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:
     return components.build(whole, "early_stopping")
 
 
-def _metric(name: str, node: object) -> str:
-    """A metric option's risk, or its own name where it is about none."""
+def _metrics(name: str, node: object) -> list[str]:
+    """A metric option's risk, or its own name where it is about none; of `every` all its risks."""
+    if name == every.NAME:
+        return [UTILITY.name, *every.among({name: node})]
     if not isinstance(node, Mapping) or "risk" not in node:
         raise SettingError(f"`metric.{name}` must be an option with a `risk`; `amulet list metric` shows them")
-    return cast(Mapping[str, str | None], node)["risk"] or name
+    return [cast(Mapping[str, str | None], node)["risk"] or name]
 
 
 def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What `metric.<option>.attack` says of the attack that measures the option's risk."""
-    return {
+    return every.attack_settings(metrics) | {
         risk_of(node["risk"]).name: dict(node["attack"])
         for node in metrics.values()
         if node and node.get("risk") and node.get("attack")

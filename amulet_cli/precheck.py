@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli import settings
+from amulet_cli import launchers, settings, trackers
 from amulet_cli.compose import Campaign, Job
 from amulet_cli.errors import UsageError, as_usage_error
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 
 def check_settings(campaign: Campaign) -> None:
-    """The top-level keys of every job and the places of its files; imports nothing heavy."""
+    """The top-level keys of every job, the places of its files, what must be installed; imports nothing heavy."""
+    launchers.check_installed(campaign)
     for job in campaign.jobs:
         with placed(job, campaign):
             settings.check(job.config)
+    with placed(campaign.jobs[0], campaign):
+        trackers.check(campaign.jobs[0].config)
     for key in ("output_dir", "store"):
         for folder in dict.fromkeys(job.config[key] for job in campaign.jobs if job.config[key] is not None):
             _check_folder(key, folder)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.status import Status
@@ -32,9 +32,15 @@ class RichReporter(Reporter):
     """
 
     def __init__(
-        self, console: Console, clock: Callable[[], float] = time.monotonic, *, aside: Status | None = None
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        aside: Status | None = None,
+        whole: Callable[[], str] | None = None,
     ) -> None:
         self.console = console
+        self._whole = whole  # how far the sweep is that this run is a part of
         self._aside = aside  # what is shown while there is no stage
         self.clock = clock
         self._open: list[_Stage] = []
@@ -115,7 +121,7 @@ class RichReporter(Reporter):
         for stage in stages:
             bar = ProgressBar(total=stage.total or None, completed=stage.done, width=16, pulse=not stage.total)
             grid.add_row(Text(stage.name), bar, Text(stage.standing()))
-        return grid
+        return grid if self._whole is None else Group(grid, Text(self._whole(), style="dim"))
 
 
 class _Stage(Stage):

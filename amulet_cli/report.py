@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from amulet_cli.aggregate import Report
     from amulet_cli.results import Result
 
-Forms = Mapping[str, Callable[[], str]]
+Forms = Mapping[str, Callable[[], str] | Callable[[], bytes]]
+FORMS = ("html", "csv", "parquet", "markdown", "latex")
 
 SUMMARY = "any runs as one table over seeds: mean, error, paired difference, verdict"
 HELP = Page(
-    usage="amulet report [FOLDER ...] [--metrics NAME,...] [--by KEY] [--csv FILE] [--markdown FILE] [--latex FILE]",
+    usage="amulet report [FOLDER ...] [--metrics NAME,...] [--by KEY] [--html FILE] [--csv FILE] ...",
     about="Finds every run in the folders (./outputs if none is given), puts those together that differ only in the\n"
     "seed, and compares the defended victim with the undefended one seed by seed.",
     sections=(
@@ -24,13 +25,15 @@ HELP = Page(
             (
                 ("--metrics NAME,...", "only these metrics; auc takes every score's auc"),
                 ("--by KEY", "group rows by a swept key, dataset, model, defense or attack instead of by metric"),
-                ("--paper TABLE", "table7 or table8: the paper's table, ours beside the paper's, cell by cell"),
+                ("--paper NAME", "table4 to table8, figure3, figure4, in_text: ours beside the paper's, cell by cell"),
             ),
         ),
         (
             "What to write (- is the standard output)",
             (
+                ("--html FILE", "one page with everything: findings, tables, figures, warnings, seeds, configurations"),
                 ("--csv FILE", "tidy: a row per setting and metric, all statistics, the value of every seed"),
+                ("--parquet FILE", "the same as the CSV, with types; a file, not -"),
                 ("--markdown FILE", "the tables as Markdown"),
                 ("--latex FILE", "the tables as LaTeX, for the package booktabs"),
             ),
@@ -38,6 +41,7 @@ HELP = Page(
     ),
     examples=(
         ("amulet report", "everything in ./outputs"),
+        ("amulet report outputs --html report.html", "the same as a page to read and to hand on"),
         ("amulet report outputs/census --metrics fidelity,robust_accuracy", "two metrics of one data set"),
         (
             "amulet report outputs --by defense.epsilon --latex table.tex",
@@ -52,21 +56,16 @@ HELP = Page(
 def main(words: list[str]) -> int:
     """Print the table, and write it where asked."""
     from amulet_cli.options import Options
-    from amulet_cli.results import find_results
 
     options = Options("report")
     options.add_argument("folders", nargs="*", default=["outputs"])
-    for flag in ("--metrics", "--by", "--paper", "--csv", "--markdown", "--latex"):
+    for flag in ("--metrics", "--by", "--paper", *(f"--{form}" for form in FORMS)):
         options.add_argument(flag)
     asked = options.parse_args(words)
-    results = find_results(asked.folders)
-    if not any(result.state == "done" for result in results):
-        there = f"; {len(results)} unfinished or failed" if results else ""
-        raise UsageError(
-            f"There is no finished run in {', '.join(asked.folders)}{there}",
-            expected="the output folder of `amulet run`, or any folder below it",
-        )
-    files = {"csv": asked.csv, "markdown": asked.markdown, "latex": asked.latex}
+    files: dict[str, str | None] = {form: getattr(asked, form) for form in FORMS}
+    if asked.parquet:
+        _check_parquet(asked.parquet)
+    results = finished(asked.folders)
     if asked.paper:
         return _paper(asked.paper, results, files)
     from amulet_cli.aggregate import aggregate
@@ -77,8 +76,50 @@ def main(words: list[str]) -> int:
         known = {name for result in results for row in result.metrics.values() for name in row}
         raise UsageError(f"No run has a metric named {asked.metrics}", meant=alike(wanted[0], known))
     _check(report, asked.by)
-    _show(report, asked.by or "metric", files)
+    _show(report, asked.by or "metric", files, _page(report, results, words))
     return 0
+
+
+def finished(folders: "Sequence[str]") -> "list[Result]":
+    """Every run in the folders, of which at least one is finished.
+
+    Raises:
+        UsageError: none is, or a folder does not exist.
+    """
+    from amulet_cli.results import find_results
+
+    results = find_results(folders)
+    if not any(result.state == "done" for result in results):
+        there = f"; {len(results)} unfinished or failed" if results else ""
+        unreadable = [result.reason for result in results if result.state == "unreadable"]
+        raise UsageError(
+            f"There is no finished run in {', '.join(folders)}{there}",
+            where=unreadable[0] if unreadable else None,
+            expected="the output folder of `amulet run`, or any folder below it",
+        )
+    return results
+
+
+def _check_parquet(name: str) -> None:
+    from importlib.util import find_spec
+
+    if name == "-":
+        raise UsageError("`--parquet` must be the name of a file, got -", meant=["--csv -"])
+    if find_spec("pyarrow") is None:
+        raise UsageError(
+            "`--parquet` needs pyarrow, which is not installed", try_="pip install 'amulet-cli[parquet]'; or --csv"
+        )
+
+
+def _page(report: "Report", results: "Sequence[Result]", words: "Sequence[str]") -> Callable[[], str]:
+    import shlex
+
+    def page() -> str:
+        from amulet_cli.page.build import html_report
+
+        return html_report(report, results, command=shlex.join(["amulet", "report", *words]))
+
+    return page
 
 
 def _check(report: "Report", by: str | None) -> None:
@@ -93,15 +134,17 @@ def _check(report: "Report", by: str | None) -> None:
         )
 
 
-def _show(report: "Report", by: str, files: Mapping[str, str | None]) -> None:
+def _show(report: "Report", by: str, files: Mapping[str, str | None], page: Callable[[], str]) -> None:
     from amulet_cli.console import out
-    from amulet_cli.formats import as_csv, as_latex, as_markdown
+    from amulet_cli.formats import as_csv, as_latex, as_markdown, as_parquet
     from amulet_cli.tables import report_table
 
     if "-" not in files.values():
         out.print(report_table(report, by, out.width))
     forms: Forms = {
+        "html": page,
         "csv": lambda: as_csv(report),
+        "parquet": lambda: as_parquet(report),
         "markdown": lambda: as_markdown(report, by),
         "latex": lambda: as_latex(report, by),
     }
@@ -110,34 +153,35 @@ def _show(report: "Report", by: str, files: Mapping[str, str | None]) -> None:
 
 def _paper(table: str, results: "Sequence[Result]", files: Mapping[str, str | None]) -> int:
     from amulet_cli.console import out
-    from amulet_cli.paper import as_csv, compare
-    from amulet_cli.paper_view import as_latex, as_markdown, view
+    from amulet_cli.paper.report import shown
 
-    tables = compare(table, results)
+    found = shown(table, results)
     if "-" not in files.values():
-        out.print(view(tables, out.width))
-    forms: Forms = {
-        "csv": lambda: as_csv(tables),
-        "markdown": lambda: as_markdown(tables),
-        "latex": lambda: as_latex(tables),
-    }
-    _write(forms, files)
+        out.print(found.view(out.width))
+    _write(found.forms, files)
     return 0
 
 
-def _write(forms: Forms, files: Mapping[str, str | None]) -> None:
+def _write(forms: "Forms", files: Mapping[str, str | None]) -> None:
     import sys
 
     from amulet_cli.console import err, here
-    from amulet_cli.files import write_text
+    from amulet_cli.files import write_atomically
 
     for form, name in files.items():
+        if name and form not in forms:
+            raise UsageError(f"`--{form}` does not go with `--paper`", expected=", ".join(f"--{one}" for one in forms))
+    for form, name in files.items():
+        if not name:
+            continue
+        made = forms[form]()
+        content = made.encode() if isinstance(made, str) else made
         if name == "-":
-            sys.stdout.write(forms[form]())
-        elif name:
-            path = Path(name)
-            try:
-                write_text(path, forms[form]())
-            except OSError as error:
-                raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
-            err.print(f"{form} written to {here(path)}", soft_wrap=True)
+            sys.stdout.write(content.decode())
+            continue
+        path = Path(name)
+        try:
+            write_atomically(path, lambda file, content=content: file.write(content))
+        except OSError as error:
+            raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
+        err.print(f"{form} written to {here(path)}", soft_wrap=True)

@@ -17,7 +17,7 @@ from amulet_cli.plain import canonical_json, plain, tidy_csv
 SCHEMA = 1
 LOST = "is not a finite number, kept as null"
 VICTIMS = ("undefended", "defended")
-_WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra"}
+_WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
 _NEEDED = ("seed", "choices", "overrides", "metrics")
 _AGAIN = "the same command again: it does what is missing"
 CHOICES = ("dataset", "model", "defense", "second_defense", "attack")
@@ -226,7 +226,8 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
             )
         start = path.parent if path.is_file() else path
         for file in sorted(start.rglob("*.json")):
-            if file.name in ("metrics.json", "status.json"):
+            # What a tracker keeps in a folder of artifacts is a copy.
+            if file.name in ("metrics.json", "status.json") and "artifacts" not in file.relative_to(start).parts:
                 folders[file.parent.resolve()] = None
     return [_found(folder) for folder in sorted(folders, key=_natural)]
 

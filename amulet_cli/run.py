@@ -93,6 +93,7 @@ def _run_one(campaign: "Campaign", arguments: "Arguments") -> int:
     job = campaign.jobs[0]
     if job.done and not job.config["force"]:
         _show_done(job, arguments)
+        _tell_trackers(job)
         return 0
     check_jobs(campaign, campaign.jobs)
     check_writable(campaign.jobs)
@@ -106,6 +107,17 @@ def _show_done(job: "Job", arguments: "Arguments") -> None:
 
     out.print(result_table(read_result(job.folder), arguments.config_dir))
     err.print("[dim]done before, nothing to do; force=true does it again[/]")
+
+
+def _tell_trackers(job: "Job") -> None:
+    """A result that was there before any tracker was asked for."""
+    from amulet_cli.console import err
+    from amulet_cli.progress import RichReporter
+    from amulet_cli.results import read_result
+    from amulet_cli.trackers import track_done
+
+    if job.config.get("logger"):
+        track_done(read_result(job.folder), job.config["logger"], RichReporter(err).warn)
 
 
 def hand_over(arguments: "Arguments", task: "Task") -> None:

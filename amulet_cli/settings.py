@@ -7,7 +7,7 @@ from amulet_cli.components import fits, phrase, shown
 from amulet_cli.errors import UsageError, alike
 
 GROUPS = ("dataset", "model", "defense", "second_defense", "attack", "metric")
-ADDED = ("experiment",)
+ADDED = ("experiment", "paper_size")
 """Groups that no run has by default: a plus adds one of their options."""
 FACTORIES = ("optimizer", "schedule", "augmentation")
 AUGMENTATIONS = {"flip_crop": {"_target_": "amulet.training.augmentation.FlipCrop"}}
@@ -37,7 +37,9 @@ SETTINGS = {
     "adversary_fraction": _Setting(float, between=(0, 1)),
     "checkpoint": _Setting(dict[str, str] | None),
     "recipe": _Setting(Literal["unknown", "given"]),
+    "logger": _Setting(dict[str, Any] | None),
 }
+"""By name; `logger` is a group too, but nothing that a run is made of."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -47,10 +49,10 @@ def check(config: Mapping[str, Any]) -> None:
         if key not in known:
             raise UsageError(f"`{key}` is not a setting", meant=alike(key, known), try_="amulet run --help")
     for key in known:
-        if key not in config and key != "metric":
+        if key not in config and key not in ("metric", "logger"):
             raise UsageError(f"`{key}` is missing from the configuration")
     for key, setting in SETTINGS.items():
-        _check_value(key, config[key], setting)
+        _check_value(key, config.get(key), setting)
     for key in (*GROUPS, *FACTORIES):
         _check_node(key, config.get(key))
 

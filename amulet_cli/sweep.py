@@ -1,13 +1,13 @@
 """A sweep: all jobs checked first, then run by Hydra's launcher, then one table made from their folders."""
 
 import dataclasses
-import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from amulet_cli.errors import FAILURE
 from amulet_cli.job import Task
+from amulet_cli.launchers import own_overrides, prepared, worker_of
 from amulet_cli.precheck import check_jobs, check_writable
 
 if TYPE_CHECKING:
@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from amulet_cli.compose import Campaign, Job
     from amulet_cli.results import Result
 
-_BATCH = "hydra.sweeper.max_batch_size"
 _FINE = ("done", "skipped", "refused")
 
 
-def run_sweep(campaign: "Campaign", arguments: "Arguments") -> int:
-    """Run what is not done; the exit code is 1 if a job failed. A refused combination is no failure."""
+def run_sweep(campaign: "Campaign", arguments: "Arguments", *, table: bool = True) -> int:
+    """Run what is not done; the exit code is 1 if a job failed. A refused combination is no failure.
+
+    Args:
+        campaign: the jobs.
+        arguments: the command that they are of.
+        table: whether to close with a row for every job, or only with those that did not go well.
+    """
     from rich.text import Text
 
     from amulet_cli.console import err
     from amulet_cli.numbers import plural
+    from amulet_cli.progress import RichReporter
     from amulet_cli.run import hand_over
+    from amulet_cli.trackers import Sweep, Tracking
+    from amulet_cli.watch import SweepWatch
 
     done = {job for job in campaign.jobs if job.done and not job.config["force"]}
     rest = [job for job in campaign.jobs if job not in done]
@@ -34,6 +42,9 @@ def run_sweep(campaign: "Campaign", arguments: "Arguments") -> int:
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
     err.print(Text.assemble((f"sweep   {plural(len(campaign.jobs), 'run')}", "bold"), f": {summary}"))
     broken = False
+    sweep = Sweep.of(campaign.jobs, campaign.swept)
+    tracking = Tracking(campaign.jobs[0].config, sweep, RichReporter(err).warn)
+    tracking.begin()
     if not rest:
         err.print("[dim]nothing to do; force=true does it again[/]")
     else:
@@ -42,27 +53,35 @@ def run_sweep(campaign: "Campaign", arguments: "Arguments") -> int:
             (job.folder / "status.json").unlink(missing_ok=True)
         _record(refused)
     if len(refused) < len(rest):
-        parallel = campaign.launcher != "basic"
-        if parallel:
-            _prepare_workers()
-        elif not any(word.startswith(_BATCH) for word in arguments.overrides):
-            # Hydra composes all jobs of a batch before the first: a large one would begin with a long silence.
-            arguments = dataclasses.replace(arguments, overrides=(*arguments.overrides, f"{_BATCH}=16"))
+        worker = worker_of(campaign)
+        parallel = worker is not None
+        todo = [job for job in rest if job not in refused]
+        watch = SweepWatch(todo, campaign.swept, len(campaign.jobs) - len(todo), err, aloud=parallel)
+        known = None if parallel else watch
         try:
-            hand_over(arguments, Task(True, len(campaign.jobs), campaign.swept, parallel))
+            with watch:
+                for part, before in _parts(campaign, arguments):
+                    words = (*part.overrides, *own_overrides(campaign, part.overrides))
+                    task = Task(True, len(campaign.jobs), campaign.swept, parallel, watch=known, before=before)
+                    task = dataclasses.replace(task, worker=worker, tracked_as=sweep.key)
+                    with prepared(campaign, words):
+                        hand_over(dataclasses.replace(part, overrides=words), task)
         except Exception as error:  # noqa: BLE001 - a launcher broke; what its jobs did is in their folders
             broken = True
             err.print(Text(f"the launcher {campaign.launcher} failed: {type(error).__name__}: {error}", "bold red"))
-    return _close(campaign, done, failed=broken)
+    results = [result_of(job, before=job in done) for job in campaign.jobs]
+    tracking.end(results)
+    return _close(results, failed=broken, table=table)
 
 
-def _prepare_workers() -> None:
-    """One thread each, from the start; and no complaint about what Ctrl-C leaves to be cleaned up."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    ours = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = f"{before},{ours}" if before else ours
+def _parts(campaign: "Campaign", arguments: "Arguments") -> "Iterator[tuple[Arguments, int]]":
+    """The commands for Hydra that have something to do, and how many jobs there are before each."""
+    before = 0
+    for part, size in zip(campaign.parts or (arguments,), campaign.sizes or (len(campaign.jobs),), strict=True):
+        jobs = campaign.jobs[before : before + size]
+        if any(not job.done or job.config["force"] for job in jobs):
+            yield part, before
+        before += size
 
 
 def _record(refused: "Mapping[Job, str]") -> None:
@@ -72,12 +91,13 @@ def _record(refused: "Mapping[Job, str]") -> None:
         write_status(job.folder, "refused", reason=reason, choices=job.choices, overrides=job.overrides)
 
 
-def _close(campaign: "Campaign", done: "Collection[Job]", *, failed: bool) -> int:
+def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
     from amulet_cli.console import out, sweep_table
 
-    results = [result_of(job, before=job in done) for job in campaign.jobs]
-    out.print()
-    out.print(sweep_table(results))
+    shown = results if table else [result for result in results if result.state not in ("done", "skipped")]
+    if shown:
+        out.print()
+        out.print(sweep_table(shown))
     return FAILURE if failed or any(result.state not in _FINE for result in results) else 0
 
 

@@ -146,7 +146,7 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
     if not judged:
         return
-    tested = sum(not math.isnan(verdict.p_value) for _, verdict in judged)
+    tested = len({id(verdict) for _, verdict in judged if not math.isnan(verdict.p_value)})
     yield Text()
     if tested:
         heading = f"Verdicts: paired t-tests, Holm-corrected over {numbers.plural(tested, 'comparison')}"

@@ -19,7 +19,7 @@ from amulet_cli import report as verb
 from amulet_cli.aggregate import Report, Row, aggregate
 from amulet_cli.errors import UsageError
 from amulet_cli.formats import as_csv, as_latex, as_markdown
-from amulet_cli.paper import PaperCell, PaperTable, compare, folder
+from amulet_cli.paper.tables import PaperCell, PaperTable, compare, folder
 from amulet_cli.results import find_results, result_folder, write_status
 from amulet_cli.tables import report_table
 
@@ -360,7 +360,7 @@ def test_several_folders_make_one_table(tmp_path: Path, printed: Printed) -> Non
         (["empty"], "There is no finished run in empty"),
         (["outputs", "--metrics", "fidelty"], "No run has a metric named fidelty"),
         (["outputs", "--by", "epsilon"], "`--by` must be a key in which these runs differ, got epsilon"),
-        (["outputs", "--paper", "table9"], "`--paper` must be one of table7, table8; got table9"),
+        (["outputs", "--paper", "table9"], "`--paper` must be one of figure3, figure4, in_text, table4"),
         (["outputs", "--paper", "table8"], "No finished run here belongs to Table 8"),
         (["outputs", "--cvs", "x"], "`--cvs` is no flag"),
         (["outputs", "--csv"], "`--csv`: expected one argument"),
@@ -532,7 +532,7 @@ def test_the_papers_collapsed_cells_are_named(tmp_path: Path) -> None:
 
 def test_an_installation_without_the_papers_numbers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(tmp_path, 1)
-    monkeypatch.setattr("amulet_cli.paper.folder", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("amulet_cli.paper.tables.folder", lambda: tmp_path / "nowhere")
     with pytest.raises(UsageError, match="The paper's numbers cannot be read"):
         compare("table7", find_results([tmp_path]))
 

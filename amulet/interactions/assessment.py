@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from amulet.core.component import Attack, Factory
-from amulet.core.errors import SettingError, in_range, one_of
+from amulet.core.errors import Refused, SettingError, in_range, one_of
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
@@ -76,6 +76,8 @@ class Plan:
     attack: Attack | None = None
     metrics: tuple[str, ...] = ("default",)
     """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
+    optional: tuple[str, ...] = ()
+    """Those of them that are left out where they make no sense, with the reason; any other has the plan refused."""
     attack_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """By risk: hyper-parameters of its default attack, for a risk that `attack` is not on."""
     extra_metrics: Mapping[str, Sequence[ExtraMetric]] = field(default_factory=dict[str, Sequence[ExtraMetric]])
@@ -143,18 +145,39 @@ def check(plan: Plan) -> list[str]:
         SettingError: a setting that cannot work.
     """
     in_range("adversary_fraction", plan.adversary_fraction, above=0, below=1)
+    return _checked(plan)[0]
+
+
+def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
+    """Warnings, and of the optional risks those that make no sense, with the reason."""
     warnings = check_defenses(plan.defenses)
     if plan.data is not None:
         for defense in plan.defenses:
             defense.check(plan.data)
+    left_out: dict[str, str] = {}
     for risk in plan.risks():
-        if risk != UTILITY.name:
-            protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
+        with _optional(risk, plan, left_out):
+            if plan.given is not None:
+                check_given(plan.given, [risk], (), adapted=False)
+            if risk != UTILITY.name:
+                protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
     recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
     if plan.given is not None:
         adapted = recipe.architecture != plan.architecture
-        warnings += check_given(plan.given, plan.risks(), plan.defenses, adapted=adapted)
-    return warnings
+        kept = [risk for risk in plan.risks() if risk not in left_out]
+        warnings += check_given(plan.given, kept, plan.defenses, adapted=adapted)
+    return warnings, left_out
+
+
+@contextmanager
+def _optional(risk: str, plan: Plan, left_out: dict[str, str]) -> Iterator[None]:
+    """An optional risk that is refused in this block is left out, with the reason."""
+    try:
+        yield
+    except Refused as refused:
+        if risk not in plan.optional:
+            raise
+        left_out[risk] = str(refused)
 
 
 def assess(plan: Plan) -> Outcome:
@@ -163,11 +186,12 @@ def assess(plan: Plan) -> Outcome:
     if data is None:
         raise SettingError("`data` must be an AmuletDataset, got None")
     plan = dataclasses.replace(plan, defenses=tuple(defense.bound(data) for defense in plan.defenses))
-    outcome = Outcome(warnings=[*check(plan), *data.warnings])
+    warnings, left_out = _checked(plan)
+    outcome = Outcome(warnings=[*warnings, *data.warnings])
     recipe = _recipe(plan, data.num_classes)
     recipe.try_out(data.train)
     scene = _scene(plan, data, recipe)
-    _check_scene(plan, scene)
+    _check_scene(plan, scene, left_out)
     outcome.manifest = _manifest(scene)
     plain = recipe.plain() if plan.given is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, scene.victim_records, scene.stream / "victim", plan.given)]
@@ -180,30 +204,35 @@ def assess(plan: Plan) -> Outcome:
         outcome.manifest.setdefault("training", {})[victim.name] = _kept(report)
         outcome.warnings += [f"{victim.name}: {warning}" for warning in report.get("warnings", ())]
         outcome.arrays |= {f"{victim.name}.training.{name}": array for name, array in victim.trained.arrays.items()}
-    for risk in plan.risks():
-        for victim in victims:
-            with _timed(outcome, f"{risk} {victim.name}"):
-                measured = _measure(risk, victim, plan, scene, outcome)
-            outcome.metrics[victim.name] |= measured.metrics
-            outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
-            outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
-            outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
+    for risk in [risk for risk in plan.risks() if risk not in left_out]:
+        with _optional(risk, plan, left_out):
+            for victim in victims:
+                with _timed(outcome, f"{risk} {victim.name}"):
+                    measured = _measure(risk, victim, plan, scene, outcome)
+                outcome.metrics[victim.name] |= measured.metrics
+                outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
+                outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
+                outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
+    if left_out:
+        outcome.manifest["refused"] = left_out
     return outcome
 
 
-def _check_scene(plan: Plan, scene: Scene) -> None:
+def _check_scene(plan: Plan, scene: Scene, left_out: dict[str, str]) -> None:
     """What shows only once it is known who has which records; a protocol may have a `check_scene` for that."""
     for risk in plan.risks():
         look = None if risk == UTILITY.name else getattr(protocol_of(risk), "check_scene", None)
-        if look is not None:
-            look(plan.attack_on(risk), scene)
+        if look is not None and risk not in left_out:
+            with _optional(risk, plan, left_out):
+                look(plan.attack_on(risk), scene)
 
 
 def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outcome) -> Measurement:
     if risk == UTILITY.name:
         return measure_utility(victim, scene)
     found = _measured(risk, victim, plan, scene)
-    outcome.manifest.setdefault(risk, {})[victim.name] = found.manifest
+    warned = {"warnings": list(found.measurement.warnings)} if found.measurement.warnings else {}
+    outcome.manifest.setdefault(risk, {})[victim.name] = {**found.manifest, **warned}
     outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in found.arrays.items()}
     return found.measurement
 

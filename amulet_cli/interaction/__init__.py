@@ -1,0 +1,1 @@
+"""The interaction matrix: every defence x every risk, from any runs."""

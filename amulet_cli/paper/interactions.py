@@ -1,0 +1,232 @@
+"""The paper's Table 5: its unexplored and partly explored interactions, with what our runs find for each."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from amulet_cli import numbers
+from amulet_cli.aggregate import Row, aggregate
+from amulet_cli.errors import UsageError
+from amulet_cli.paper.tables import printed
+from amulet_cli.plain import as_text, tidy_csv
+from amulet_cli.results import Result
+
+if TYPE_CHECKING:
+    from amulet.interactions.verdict import Verdict
+
+_TWO = "adv_training+dataset_inference"
+_VERIFIED = ("ownership_accuracy", "ownership_fnr", "stolen.ownership_fnr", "fine_tuned.ownership_fnr", "p_value")
+_DEFENSES = {
+    "adv_training": "SD1 adversarial training",
+    "outlier_removal": "SD2 outlier removal",
+    "dataset_inference": "SD3 fingerprinting",
+    "dp_sgd": "PD1 differential privacy",
+    "adv_debiasing": "FD1 adversarial debiasing",
+    _TWO: "SD1 with SD3",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One metric of one interaction."""
+
+    defense: str
+    risk: str
+    status: str
+    """What the paper says of the pair: `unexplored`, `partly explored`, or that its Table 5 has it not."""
+    paper: str
+    """What the paper itself found; mostly nothing."""
+    note: str
+    source: str
+    row: Row | None = None
+    """Our runs; None if there are none."""
+
+    @property
+    def name(self) -> str:
+        """`SD1 adversarial training -> P2 attribute inference`."""
+        from amulet.interactions.risks import RISKS
+
+        risk = RISKS[self.risk]
+        return f"{_DEFENSES.get(self.defense, self.defense)} → {risk.code} {risk.title}"
+
+    @property
+    def word(self) -> str:
+        """The verdict; `no run` without one."""
+        return self.verdict.word if self.verdict else "no run"
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        """Corrected over the rows of this table."""
+        return self.row.verdict if self.row else None
+
+    @property
+    def verification(self) -> Mapping[str, float]:
+        """What an ownership defence in these runs recognises of the defended model, over the seeds."""
+        if self.row is None:
+            return {}
+        runs = [run.metrics.get("defended", {}) for run in self.row.cell.runs.values()]
+        found = {name: [run[name] for run in runs if name in run] for name in _VERIFIED}
+        return {name: sum(values) / len(values) for name, values in found.items() if values}
+
+    @property
+    def sentence(self) -> str:
+        """What we found, in one sentence."""
+        from amulet.interactions.harm import metric_info
+
+        if self.row is None or self.verdict is None:
+            return "No run here."
+        change, fraction = self.row.change, metric_info(self.row.metric).fraction
+        unit = " points" if fraction else ""
+        if self.word == "unchanged by construction":
+            return f"Unchanged by construction: {self._given_away()}"
+        moved = f"{numbers.change(change.mean, fraction=fraction)}{unit}"
+        span = numbers.interval(change.low, change.high, fraction=fraction, signed=True)
+        moved = f"{moved} {span}".rstrip()
+        seen = numbers.number(self.verdict.detectable, fraction=fraction, unit=False)
+        if self.word == "no evidence":
+            return f"No evidence of a change: {moved}; a change of {seen}{unit} would have been seen."
+        if self.word == "too few seeds":
+            return f"{moved} over {numbers.plural(change.n, 'seed')}: too few for a verdict."
+        return f"The risk {self.word}: {moved}, p = {self.verdict.p_value:.2g}."
+
+    def _given_away(self) -> str:
+        known = self.verification
+        said = [
+            f"{words} {numbers.number(1 - known[name])}"
+            for name, words in (
+                ("stolen.ownership_fnr", "of stolen models it recognises"),
+                ("fine_tuned.ownership_fnr", "of fine-tuned copies"),
+            )
+            if name in known
+        ]
+        if "p_value" in known:
+            said.append(f"the exact copy at p = {known['p_value']:.2g} on average")
+        return f"{', '.join(said)}." if said else "it changes no weight."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Table 5 on one data set and model."""
+
+    title: str
+    rows: Sequence[Finding]
+    notes: Sequence[str] = ()
+
+
+def findings(results: Sequence[Result]) -> list[Findings]:
+    """The rows of Table 5 for each data set and model, verdicts corrected over the rows of that table.
+
+    Raises:
+        UsageError: no run here is about any of them.
+    """
+    lines = printed("table5")
+    defenses = {line["defense"] for line in lines}
+    ours = [result for result in results if result.setting[2] in defenses]
+    found: list[Findings] = []
+    for place in dict.fromkeys(result.setting[:2] for result in ours):
+        here = [result for result in ours if result.setting[:2] == place]
+        rows, notes = _chosen(_rows(here), lines)
+        if any(row.row for row in rows):
+            found.append(Findings(title=f"Table 5 · {' · '.join(place)}", rows=rows, notes=notes))
+    if not found:
+        raise UsageError(
+            "No finished run here belongs to Table 5: unexplored interactions", try_="amulet run +experiment=table5"
+        )
+    return found
+
+
+def as_csv(tables: Sequence[Findings]) -> str:
+    """One row per interaction and metric, fractions as they are."""
+    return tidy_csv([_record(table, row) for table in tables for row in table.rows])
+
+
+def _rows(results: Sequence[Result]) -> list[Row]:
+    return [row for row in aggregate(results).rows if row.pairs[0]]
+
+
+def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[list[Finding], list[str]]:
+    """For every line its metrics; where several settings have them, the one that was made for this table."""
+    picked: list[tuple[Mapping[str, str], Row | None]] = []
+    notes: list[str] = []
+    for line in lines:
+        fitting = [row for row in rows if row.cell.labels["defense"] == line["defense"] and _decides(line, row.metric)]
+        metrics = dict.fromkeys(row.metric for row in fitting)
+        for metric in metrics:
+            rivals = sorted((row for row in fitting if row.metric == metric), key=_made_for_it)
+            picked.append((line, rivals[0]))
+            if len(rivals) > 1:
+                others = numbers.plural(len(rivals) - 1, "other setting")
+                notes.append(f"{line['defense']}, {metric}: {others} of the same pair left out")
+        if not metrics:
+            picked.append((line, None))
+    judged = _judged([row for _, row in picked if row])
+    made = [
+        Finding(
+            defense=line["defense"],
+            risk=line["risk"],
+            status=line["status"],
+            paper=line["finding"],
+            note=line["note"],
+            source=line["source"],
+            row=next(judged) if row else None,
+        )
+        for line, row in picked
+    ]
+    return made, list(dict.fromkeys(notes))
+
+
+def _decides(line: Mapping[str, str], metric: str) -> bool:
+    """The primary metric of the risk; of two defences together also whether one still recognises copies."""
+    from amulet.interactions.harm import metric_info
+
+    info = metric_info(metric)
+    if info.risk != line["risk"]:
+        return False
+    return info.primary or (line["defense"] == _TWO and metric == "ownership_accuracy")
+
+
+def _made_for_it(row: Row) -> tuple[bool, int]:
+    run = next(iter(row.cell.runs.values()))
+    return not as_text(run.overrides.get("+experiment", "")).startswith("table5"), -len(row.cell.runs)
+
+
+def _judged(rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows with verdicts, Holm-corrected over them alone."""
+    from amulet.interactions.harm import metric_info
+    from amulet.interactions.verdict import Comparison, judge
+
+    grid: dict[int, Comparison] = {}
+    for i, row in enumerate(rows):
+        before, after = row.pairs
+        fixed = row.verdict is not None and row.verdict.word == "unchanged by construction"
+        worse = metric_info(row.metric).worse or "higher"
+        grid[i] = Comparison(undefended=before, defended=after, worse=worse, by_construction=fixed)
+    verdicts = judge(grid)
+    return iter([replace(row, verdict=verdicts[i]) for i, row in enumerate(rows)])
+
+
+def _record(table: Findings, row: Finding) -> dict[str, object]:
+    change = row.row.change if row.row else None
+    summaries = row.row.summaries if row.row else {}
+    return {
+        "table": table.title,
+        "defense": row.defense,
+        "risk": row.risk,
+        "paper": row.status,
+        "paper_finding": row.paper,
+        "metric": row.row.metric if row.row else "",
+        "undefended": summaries["undefended"].mean if summaries else math.nan,
+        "defended": summaries["defended"].mean if summaries else math.nan,
+        "change": change.mean if change else math.nan,
+        "low": change.low if change else math.nan,
+        "high": change.high if change else math.nan,
+        "n": change.n if change else 0,
+        "p_holm": row.verdict.p_value if row.verdict else math.nan,
+        "verdict": row.word,
+        "detectable": row.verdict.detectable if row.verdict else math.nan,
+        **{f"defended.{name}": value for name, value in row.verification.items()},
+        "finding": row.sentence,
+        "source": row.source,
+        "note": row.note,
+    }

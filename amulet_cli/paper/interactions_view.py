@@ -1,0 +1,105 @@
+"""How the findings for the paper's Table 5 look: a row for each interaction and metric, a sentence below."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet_cli import numbers
+from amulet_cli.console import aligned, hanging
+from amulet_cli.formats import latex_text
+from amulet_cli.paper.interactions import Finding, Findings
+
+HEAD = (
+    "interaction",
+    "metric",
+    "undefended",
+    "defended",
+    "change",
+    "95% interval",
+    "n",
+    "p (Holm)",
+    "verdict",
+    "paper",
+)
+LEGEND = (
+    "In per cent, MSE as it is: mean ± standard error over n seeds; change in points: defended - undefended, paired by "
+    "seed, with its 95% t interval. p: paired t-test, Holm-corrected over the rows of the table."
+)
+_STYLES = {"rises": "bold red", "falls": "bold green"}
+
+
+def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
+    """All tables for a console: the numbers of an interaction, and below them what they say."""
+    parts: list[RenderableType] = []
+    for table in tables:
+        parts.append(Text(table.title, style="bold underline"))
+        for row in table.rows:
+            parts.append(Text.assemble((row.name, "bold"), f" ({_paper(row)})"))
+            if row.row:
+                cells = _cells(row)
+                shown = [cells[1], f"{cells[2]} → {cells[3]}", f"n {cells[6]}"]
+                parts.append(aligned([[Text("  " + "  ".join(shown))]], [min(width, 78)]))
+            parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.word, "")).plain))
+        parts += [*(hanging("  ", note) for note in table.notes), Text()]
+    return Group(*parts, Text(LEGEND, style="dim"))
+
+
+def as_markdown(tables: Sequence[Findings]) -> str:
+    """A table per data set, then a sentence for each row."""
+    parts: list[str] = []
+    for table in tables:
+        lines = [HEAD, ["---"] * 2 + ["---:"] * 6 + ["---"] * 2, *map(_cells, table.rows)]
+        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        sentences = "\n".join(f"- {text}" for text in _sentences(table))
+        parts.append(f"**{table.title}**\n\n{rows}\n\n{sentences}")
+    return "\n\n".join((*parts, LEGEND)) + "\n"
+
+
+def as_latex(tables: Sequence[Findings]) -> str:
+    """A `tabular` with the rules of booktabs per data set, the sentences as comments."""
+    parts: list[str] = []
+    for table in tables:
+        body = [" & ".join(map(_tex, line)) + r" \\" for line in (HEAD, *map(_cells, table.rows))]
+        lines = [rf"% {table.title}", r"\begin{tabular}{llrrrrrrll}", r"\toprule", body[0], r"\midrule", *body[1:]]
+        parts.append("\n".join((*lines, r"\bottomrule", r"\end{tabular}", *(f"% {s}" for s in _sentences(table)))))
+    return "\n\n".join((*parts, f"% {LEGEND}")) + "\n"
+
+
+def _tex(text: str) -> str:
+    return latex_text(text).replace("→", r"$\rightarrow$")
+
+
+def _sentences(table: Findings) -> Iterator[str]:
+    for row in table.rows:
+        metric = f", {row.row.metric}" if row.row else ""
+        yield f"{row.name}{metric}: {row.sentence}"
+    yield from table.notes
+
+
+def _cells(row: Finding) -> list[str]:
+    from amulet.interactions.harm import metric_info
+
+    if row.row is None:
+        return [row.name, *[""] * 7, "no run", _paper(row)]
+    fraction, change = metric_info(row.row.metric).fraction, row.row.change
+    before, after = (row.row.summaries[victim] for victim in ("undefended", "defended"))
+    p_value = row.verdict.p_value if row.verdict else math.nan
+    return [
+        row.name,
+        row.row.metric,
+        numbers.plus_minus(before.mean, before.error, fraction=fraction),
+        numbers.plus_minus(after.mean, after.error, fraction=fraction),
+        numbers.change(change.mean, fraction=fraction),
+        numbers.interval(change.low, change.high, fraction=fraction, signed=True),
+        str(change.n),
+        "" if math.isnan(p_value) else f"{p_value:.2g}",
+        row.word,
+        _paper(row),
+    ]
+
+
+def _paper(row: Finding) -> str:
+    """What the paper says of the pair, and what it found itself."""
+    return f"{row.status}; {row.paper}" if row.paper else row.status

@@ -1,0 +1,185 @@
+"""How ours beside the paper's looks: in the paper's shape, a block of lines per setting."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet_cli import numbers
+from amulet_cli.console import aligned, hanging
+from amulet_cli.formats import latex_text
+from amulet_cli.paper.tables import BEYOND, RUNS, PaperCell, PaperTable
+from amulet_cli.paper.variants import Choice, choices
+
+_LABEL, _CELL = 21, 15
+_READINGS = {"se": "if ± is an error", "sd": "if ± is a deviation"}
+LEGEND = (
+    "In per cent, AUC and MSE as they are: mean ± standard error over our n seeds; the paper's ± as printed. The "
+    "distance is counted in combined errors, sqrt(ours² + theirs²), with the paper's ± read as a standard error and as "
+    f"the standard deviation of {RUNS} runs; ! marks more than {BEYOND:g}."
+)
+
+
+def view(tables: Sequence[PaperTable], width: int = 80) -> RenderableType:
+    """All tables for a console; what does not fit beside each other goes below."""
+    parts: list[RenderableType] = []
+    for table in tables:
+        parts.append(Text(table.title, style="bold underline"))
+        columns = list(dict.fromkeys(cell.column for cell in table.cells))
+        cell = max(_CELL, *map(len, columns))
+        at_once = max((width - _LABEL - 1) // (cell + 1), 1)
+        for start in range(0, len(columns), at_once):
+            shown = columns[start : start + at_once]
+            widths = [_LABEL, *[cell] * len(shown)]
+            parts.append(aligned([[Text(""), *map(Text, shown)]], widths, "bold"))
+            parts += [
+                aligned([[Text(line[0]), *(_marked(cell) for cell in line[1:])] for line in block], widths)
+                for block in _blocks(table, shown)
+            ]
+            parts.append(Text())
+        parts += [*_remarks(remarks(table)), Text()]
+    found = choices(tables)
+    if found:
+        parts += [Text("Which choice makes the difference", style="bold underline"), *_remarks(told(found)), Text()]
+    return Group(*parts, Text(LEGEND, style="dim"))
+
+
+def as_markdown(tables: Sequence[PaperTable]) -> str:
+    """A table per data set and variant, in the paper's shape."""
+    parts: list[str] = []
+    for table in tables:
+        columns = list(dict.fromkeys(cell.column for cell in table.cells))
+        lines = [["", *columns], ["---"] + ["---:"] * len(columns)]
+        for block in _blocks(table, columns):
+            lines += [[f"**{block[0][0]}**", *block[0][1:]], *block[1:]]
+        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        parts.append(f"**{table.title}**\n\n{rows}\n\n{_listed(remarks(table))}")
+    found = choices(tables)
+    if found:
+        parts.append(f"**Which choice makes the difference**\n\n{_listed(told(found))}")
+    return "\n\n".join((*parts, LEGEND)) + "\n"
+
+
+def as_latex(tables: Sequence[PaperTable]) -> str:
+    """A `tabular` with the rules of booktabs per data set and variant, in the paper's shape."""
+    parts: list[str] = []
+    for table in tables:
+        columns = list(dict.fromkeys(cell.column for cell in table.cells))
+        lines = [rf"% {table.title}", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
+        lines.append(" & ".join(map(latex_text, ("", *columns))) + r" \\")
+        for block in _blocks(table, columns):
+            lines += [r"\midrule", *(" & ".join(map(latex_text, line)) + r" \\" for line in block)]
+        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {remark}" for remark in remarks(table))]
+        parts.append("\n".join(lines))
+    parts += [f"% {text}" for text in told(choices(tables))]
+    return "\n\n".join((*parts, f"% {LEGEND}")) + "\n"
+
+
+def remarks(table: PaperTable) -> list[str]:
+    """Seeds, counts, and what must be said about cells: the same words once, with all cells that they are about."""
+    counts = {cell.ours.n for cell in table.cells if cell.ours}
+    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else numbers.plural(max(counts), "seed")
+    found = [f"ours: {seeds}; the paper: {RUNS} runs"]
+    if not all(cell.comparable for cell in table.cells):
+        found.append("the paper's numbers are of other data, for orientation: there is nothing to be within")
+    for reading, words in _READINGS.items():
+        within, known = table.count(reading)
+        if known:
+            found.append(f"{words}: {within} of {known} cells within {BEYOND:g} combined errors")
+    places: dict[str, list[str]] = {}
+    for cell in table.cells:
+        if cell.note:
+            places.setdefault(f"the paper's: {cell.note}", []).append(f"{cell.setting}, {cell.column}")
+        for flag in cell.flags:
+            places.setdefault(flag, []).append(f"{cell.setting}, {cell.column}")
+    return [*found, *(f"{_places(where)}: {words}" for words, where in places.items())]
+
+
+def told(found: Sequence[Choice]) -> list[str]:
+    """Every two variants in a sentence: in what they differ, how far each column moves, towards the paper or not."""
+    sentences: list[str] = []
+    for choice in found:
+        differing = ", ".join(f"{key} {a} or {b}" for key, (a, b) in choice.differing.items())
+        alone = " alone" if len(choice.differing) == 1 else ""
+        moved = [
+            f"{column} {change:+.2f} ({first:.2f} and {second:.2f} from the paper)"
+            for column, (change, first, second) in choice.columns.items()
+        ]
+        names = " and ".join(choice.names)
+        sentences.append(f"{choice.dataset}, {names}: {differing}{alone} makes, on average, {'; '.join(moved)}")
+    return sentences
+
+
+def _places(where: Sequence[str]) -> str:
+    """A few cells by name; many by their columns."""
+    if len(where) <= 2:
+        return " and ".join(where)
+    columns = dict.fromkeys(place.partition(", ")[2] for place in where)
+    settings = dict.fromkeys(place.partition(", ")[0] for place in where)
+    shorter = settings if len(settings) < len(columns) else columns
+    return ", ".join(shorter)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _blocks(table: PaperTable, columns: Sequence[str]) -> list[list[list[str]]]:
+    """Per setting five lines: ours, the paper's, the difference, and its distance by either reading."""
+    blocks: list[list[list[str]]] = []
+    for setting in dict.fromkeys(cell.setting for cell in table.cells):
+        cells = {cell.column: cell for cell in table.cells if cell.setting == setting}
+        row = [cells.get(column) for column in columns]
+        # Of a model of the paper's that nobody ran there is nothing to say; a strength that is missing shows as such.
+        if not any(row) or (setting.startswith("model=") and not any(cell and cell.ours for cell in row)):
+            continue
+        block = [[setting.partition(".")[2].replace("=", " ") or _plain(setting), *(_ours(cell) for cell in row)]]
+        block.append(["  paper", *(_theirs(cell) for cell in row)])
+        if any(cell and not math.isnan(cell.difference) for cell in row):
+            block.append(["  difference", *(_difference(cell) for cell in row)])
+            for reading, words in _READINGS.items():
+                block.append([f"  {words}", *(_distance(cell, reading) for cell in row)])
+        blocks.append(block)
+    return blocks
+
+
+def _plain(setting: str) -> str:
+    return setting.replace("model=", "")
+
+
+def _ours(cell: PaperCell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.ours is None:
+        return "no run"
+    mean, error = cell.scale * cell.ours.mean, cell.scale * cell.ours.error
+    return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ± {error:.2f}"
+
+
+def _theirs(cell: PaperCell | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell.mean:g}" if math.isnan(cell.error) else f"{cell.mean:.2f} ± {cell.error:.2f}"
+
+
+def _difference(cell: PaperCell | None) -> str:
+    return "" if cell is None or math.isnan(cell.difference) else f"{cell.difference:+.2f}"
+
+
+def _distance(cell: PaperCell | None, reading: str) -> str:
+    if cell is None or math.isnan(cell.difference):
+        return ""
+    distance = cell.distance(reading)
+    if math.isnan(distance):
+        return "no error" if math.isnan(cell.error) else "one seed"
+    return f"{distance:.1f}{' !' if distance > BEYOND else ''}"
+
+
+def _marked(text: str) -> Text:
+    return Text(text, style="bold yellow" if text.endswith("!") else "")
+
+
+def _remarks(texts: Sequence[str]) -> Iterator[RenderableType]:
+    for text in texts:
+        yield hanging("  ", text)
