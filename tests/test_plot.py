@@ -28,7 +28,9 @@ def test_the_obvious_figure_of_a_sweep_is_the_risk_that_was_attacked(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("make", "kind"), [(membership, "roc"), (people, "groups"), (pictures, "reconstruction")], ids=str
+    ("make", "kind"),
+    [(membership, "roc"), (people, "groups"), (pictures, "reconstruction")],
+    ids=["membership", "people", "pictures"],
 )
 def test_the_obvious_figure_of_one_attack(tmp_path: Path, make: Callable[[Path], Result], kind: str) -> None:
     make(tmp_path)
