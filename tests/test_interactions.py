@@ -67,6 +67,9 @@ def test_what_is_measured() -> None:
         plan(metrics=("robustness",)).risks()
     outcome = assess(plan(metrics=("fairness",)))
     assert "sex.equalized_odds" in outcome.metrics["undefended"]
+    sizes = outcome.manifest["discriminatory_behavior"]["undefended"]["groups"]["sex"]
+    assert set(sizes) == {"0", "1"}
+    assert sum(sizes.values()) == 400
     assert "test_accuracy" not in outcome.metrics["undefended"]
     chosen = plan(metrics=("evasion",), attack_settings={"evasion": {"labels": "predicted"}}).attack_on("evasion")
     assert isinstance(chosen, EvasionPGD)

@@ -33,7 +33,7 @@ def assess(victim: Victim, attack: DiscriminatoryBehavior, scene: Scene) -> Beha
     answers = victim.logits(records).argmax(dim=1)
     evidence = attack.look(answers, records, scene.data.num_classes, scene.drawing(attack.risk))
     counts = {
-        name: {str(value): int((records.attribute(name) == value).sum()) for value in records.attribute(name).unique()}
+        name: {str(value): number for value, number in enumerate(records.attribute(name).bincount().tolist()) if number}
         for name in records.attributes
     }
     return evidence.changed(manifest={"records": len(records), "groups": counts, "favourable": favourable(evidence)})
