@@ -10,6 +10,8 @@ from amulet_cli.errors import UsageError, alike
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
+_READABLE = 16  # options that a message lists
+
 
 @contextmanager
 def explained(hydra: "Hydra", words: Sequence[str], config_name: str = "config") -> Iterator[None]:
@@ -77,7 +79,7 @@ class _Explanation:
         return UsageError(
             f"there is no {group.replace('/', ' ')} `{name}`",
             where=f"`{word}`",
-            expected=f"one of {', '.join(known)}" if known else f"an option of `{group}`",
+            expected=_one_of(known, group),
             meant=[word.replace(name, other) for other in alike(name, known)],
             try_=None if group.startswith("hydra/") else f"amulet list {group}",
         )
@@ -156,3 +158,10 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _one_of(known: Sequence[str], group: str) -> str:
+    """The options, unless they are too many to read: the panel says how to list them."""
+    if not known or len(known) > _READABLE:
+        return f"one of the {len(known)} options of `{group}`" if known else f"an option of `{group}`"
+    return f"one of {', '.join(known)}"
