@@ -43,7 +43,7 @@ HELP = Page(
         ),
     ),
     examples=(
-        ("amulet matrix dataset=census seeds=10", "the whole matrix, under an hour on two cores"),
+        ("amulet matrix dataset=census seeds=10", "the whole matrix: 60 runs, each of all risks"),
         ("amulet matrix defenses=adv_training risks=S1,S3,F seeds=3", "a corner of it, in minutes"),
     ),
     more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",

@@ -92,6 +92,12 @@ def test_every_cell_has_a_column_and_every_column_a_cell(name: str) -> None:
         ("table6", "lfw", "defense.epsilon=0.06", "Acc_att(Race)", 72.37, 2.79),
         ("table7", "lfw", "defense.epsilon=0.05", "Acc_rob(M_def)", 45.78, 12.10),
         ("table8", "cifar10", "defense.percent=40", "M_stol: Fid", 83.61, 0.89),
+        ("table7", "census", "baseline", "Acc_te(M_def)", 81.95, 0.62),
+        ("table7", "census", "defense.epsilon=0.05", "Acc_rob(M_std)", 26.02, 4.46),
+        ("table7", "cifar10", "defense.epsilon=0.1", "M_stol: Fid_cor", 66.62, 17.33),
+        ("table7", "lfw", "defense.epsilon=0.1", "M_stol: Fid", 99.74, 0.30),
+        ("table8", "census", "undefended", "Acc_te", 84.60, 0.16),
+        ("table8", "fmnist", "defense.percent=40", "M_stol: Fid_corr", 70.91, 1.62),
     ],
 )
 def test_some_of_the_numbers(name: str, dataset: str, setting: str, column: str, mean: float, error: float) -> None:

@@ -394,25 +394,6 @@ def test_the_papers_numbers_are_all_there() -> None:
         assert all("Amulet paper" in row["source"] for row in rows)
 
 
-@pytest.mark.parametrize(
-    ("name", "dataset", "setting", "column", "mean", "error"),
-    [
-        ("table7", "census", "baseline", "Acc_te(M_def)", 81.95, 0.62),
-        ("table7", "census", "defense.epsilon=0.05", "Acc_rob(M_std)", 26.02, 4.46),
-        ("table7", "cifar10", "defense.epsilon=0.1", "M_stol: Fid_cor", 66.62, 17.33),
-        ("table7", "lfw", "defense.epsilon=0.1", "M_stol: Fid", 99.74, 0.30),
-        ("table8", "census", "undefended", "Acc_te", 84.60, 0.16),
-        ("table8", "fmnist", "defense.percent=40", "M_stol: Fid_corr", 70.91, 1.62),
-    ],
-)
-def test_some_of_the_papers_numbers(
-    name: str, dataset: str, setting: str, column: str, mean: float, error: float
-) -> None:
-    rows = table_in(folder() / f"{name}.csv")
-    [row] = [r for r in rows if (r["dataset"], r["setting"], r["column"]) == (dataset, setting, column)]
-    assert (float(row["mean"]), float(row["error"])) == (mean, error)
-
-
 def test_table_7_takes_each_cell_from_the_right_victim_and_metric(tmp_path: Path) -> None:
     sweep(tmp_path, 3, (0.01, 0.1))
     [table] = compare("table7", find_results([tmp_path]))
