@@ -13,7 +13,8 @@ from torch import Tensor
 
 from amulet.attribute_inference.attacks.base import by_frequency, principal_axes
 from amulet.attribute_inference.decision import answers, balanced_thresholds
-from amulet.attribute_inference.metrics import AttributeEvidence, attack_accuracy, auc, balanced_accuracy, measure
+from amulet.attribute_inference.metrics import AttributeEvidence, attack_accuracy, balanced_accuracy, measure
+from amulet.core.ranking import one_vs_rest_auc
 
 
 def guesses(n: int, k: int, seed: int, signal: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def test_metrics_are_those_of_scikit_learn(k: int, seed: int) -> None:
     scores, truth = guesses(60, k, seed)
     probabilities, guessed = scores.exp().numpy(), scores.argmax(dim=1)
     expected = roc_auc_score(truth.numpy(), probabilities[:, 1] if k == 2 else probabilities, multi_class="ovr")
-    assert auc(scores, truth) == pytest.approx(float(expected), abs=1e-12)
+    assert one_vs_rest_auc(scores, truth) == pytest.approx(float(expected), abs=1e-12)
     assert balanced_accuracy(guessed, truth) == pytest.approx(balanced_accuracy_score(truth.numpy(), guessed.numpy()))
     assert attack_accuracy(scores, truth) == pytest.approx(accuracy_score(truth.numpy(), guessed.numpy()))
 
@@ -51,7 +52,7 @@ def test_a_value_that_no_record_has_does_not_count() -> None:
     assert balanced_accuracy(torch.tensor([0, 1, 2, 2]), truth) == 0.75
     scores = torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]).log()
     by_hand = [roc_auc_score((truth == c).numpy(), scores[:, c].numpy()) for c in (0, 2)]
-    assert auc(scores, truth) == pytest.approx(float(np.mean(by_hand)))
+    assert one_vs_rest_auc(scores, truth) == pytest.approx(float(np.mean(by_hand)))
 
 
 @given(st.integers(0, 500))
@@ -147,4 +148,4 @@ def test_an_attribute_that_does_not_vary_is_no_number() -> None:
     assert math.isnan(found.metrics["race.auc"])
     assert math.isnan(found.metrics["race.balanced_accuracy"])
     assert any("the same race" in warning for warning in found.warnings)
-    assert math.isnan(auc(scores, truth * 0))
+    assert math.isnan(one_vs_rest_auc(scores, truth * 0))

@@ -13,16 +13,18 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from amulet.core import Factory, SettingError, Stream
+from amulet.core import Factory, Measurement, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.interactions import Plan
 from amulet.interactions import assess as assess_plan
+from amulet.poisoning.attacks import BadNets
+from amulet.poisoning.defenses import OutlierRemoval
 from amulet.training import Recipe, Scene, Victim
 from amulet.unauth_model_ownership.attacks import ModelExtraction
 from amulet.unauth_model_ownership.defenses import DatasetInference
 from amulet.unauth_model_ownership.defenses.boundary import NORMS, Distances, Stride, blind_walk, min_gd
 from amulet.unauth_model_ownership.defenses.confidence import ConfidenceRegressor, embedding, welch_p_value
-from amulet.unauth_model_ownership.metrics import measure
+from amulet.unauth_model_ownership.metrics import Fingerprints, measure, measure_fingerprints
 from amulet.unauth_model_ownership.protocol import assess
 
 STRIDE = Stride(0.001, 1.5, 16)
@@ -347,6 +349,100 @@ def test_suspects_of_all_kinds() -> None:
     assert evidence.arrays()["datasetinference.details.private_ids"].shape == (200,)
     undefended = Victim("undefended", at.plain_recipe, victim.records, victim.stream)
     assert all(torch.equal(a, b) for a, b in zip(victim.model.parameters(), undefended.model.parameters(), strict=True))
+
+
+def test_the_owners_own_model_is_judged_as_a_copy_of_it_and_shows_fingerprints() -> None:
+    defense = DatasetInference()
+    victim, at = scene(defense)
+    verifier = defense.verifier(victim, at)
+    judgement, shown = verifier.judge_owner(victim.model)
+    assert judgement == verifier.judge(copy.deepcopy(victim.model))
+    private, public = (verifier.groups[name] for name in ("private", "public"))
+    assert shown.member.tolist() == [True] * len(private) + [False] * len(public)
+    mean = shown.scores[shown.member].mean() - shown.scores[~shown.member].mean()
+    assert mean.item() == pytest.approx(judgement.score)
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(victim.model(private.x), private.y, reduction="none")
+    assert torch.allclose(shown.losses[shown.member].float(), expected, atol=1e-5)
+    assert torch.equal(shown.answers[:, -2:].argmax(dim=1), torch.cat([private.y, public.y]))
+
+
+def shown(n: int, seed: int = 0) -> Fingerprints:
+    """n records of each side. Rows tell `clear`, answers `said`, nothing `hidden`; scores lie 1 apart."""
+    rng = np.random.default_rng(seed)
+    values = {name: torch.from_numpy(rng.integers(2, size=2 * n)) for name in ("clear", "said", "hidden", "three")}
+    values["three"] = torch.from_numpy(rng.integers(3, size=2 * n))
+    member = torch.arange(2 * n) < n
+    noise = torch.from_numpy(rng.standard_normal((2 * n, 4)))
+    return Fingerprints(
+        member=member,
+        rows=torch.stack([noise[:, 0] + 2 * values["clear"], noise[:, 1] + 3 * values["three"]], dim=1),
+        scores=noise[:, 2] + member,
+        answers=noise[:, 3:] + 2 * values["said"].unsqueeze(1),
+        losses=noise[:, 3] - 0.5 * member,
+        attributes=values,
+    )
+
+
+def test_what_fingerprints_give_away_in_closed_form() -> None:
+    measured = Measurement()
+    measure_fingerprints(shown(3000), measured, "defended")
+    told, plain = measured.metrics, measured.baselines
+
+    def apart(distance: float) -> float:
+        """AUC of two normal populations whose means lie so many deviations apart."""
+        return float(stats.norm.cdf(distance / math.sqrt(2)))
+
+    assert told["fingerprint_membership_auc"] == pytest.approx(apart(1), abs=0.02)
+    assert plain["fingerprint_membership_auc"] == pytest.approx(apart(0.5), abs=0.02)
+    assert told["clear.fingerprint_attribute_auc"] == pytest.approx(apart(2), abs=0.03)
+    assert plain["said.fingerprint_attribute_auc"] == pytest.approx(apart(2), abs=0.03)
+    for chance in (told["said.fingerprint_attribute_auc"], plain["clear.fingerprint_attribute_auc"]):
+        assert chance == pytest.approx(0.5, abs=0.05)
+    low, high = measured.intervals["hidden.fingerprint_attribute_auc"]
+    assert low < told["hidden.fingerprint_attribute_auc"] < high
+    assert told["three.fingerprint_attribute_auc"] > 0.85
+    assert not measured.warnings
+
+
+def test_too_few_fingerprints_tell_nothing_of_an_attribute() -> None:
+    measured = Measurement()
+    measure_fingerprints(shown(40), measured, "defended")
+    assert math.isnan(measured.metrics["clear.fingerprint_attribute_auc"])
+    assert "clear.fingerprint_attribute_auc" not in measured.baselines
+    assert sum("too few to learn it from" in warning for warning in measured.warnings) == 4
+
+
+def test_verification_is_asked_again_after_poisoning() -> None:
+    outcome = assess_plan(
+        Plan(
+            data=load_census(limit=1500),
+            architecture=Factory("amulet.models.LinearNet"),
+            optimizer=Factory("torch.optim.Adam", lr=3e-3),
+            epochs=30,
+            batch_size=32,
+            defenses=(DatasetInference(),),
+            attack=BadNets(),
+            metrics=("poisoning", "unauth_model_ownership"),
+            attack_settings={"unauth_model_ownership": {"suspects": 1, "independents": 2, "fine_tune_epochs": 1}},
+        )
+    )
+    found = outcome.metrics["defended"]
+    assert found["attack_success_rate"] > 0.9
+    assert found["after_poisoning.p_value"] != found["p_value"]
+    assert found["after_poisoning.p_value"] < 0.01, "an exact copy of the poisoned model"
+    assert found["after_poisoning.fingerprint_membership_auc"] > 0.5
+    alone = assess_plan(
+        Plan(
+            data=load_census(limit=400),
+            architecture=Factory("amulet.models.LinearNet"),
+            optimizer=Factory("torch.optim.Adam", lr=3e-3),
+            epochs=1,
+            defenses=(OutlierRemoval(),),
+            attack=BadNets(),
+        )
+    )
+    assert not [name for name in alone.metrics["defended"] if name.startswith("after_")]
 
 
 def test_settings_train_no_model_anew() -> None:

@@ -19,6 +19,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
 from amulet.interactions.conflicts import check_defenses
 from amulet.interactions.given import check_given
+from amulet.interactions.harm import AFTER
 from amulet.interactions.measured import Measured, key_of
 from amulet.interactions.risks import RISKS, UTILITY, risk_of
 from amulet.interactions.utility import measure_utility
@@ -209,6 +210,7 @@ def assess(plan: Plan) -> Outcome:
             for victim in victims:
                 with _timed(outcome, f"{risk} {victim.name}"):
                     measured = _measure(risk, victim, plan, scene, outcome)
+                    measured.add(_measure_aftermath(risk, victim, plan, scene))
                 outcome.metrics[victim.name] |= measured.metrics
                 outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
                 outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
@@ -235,6 +237,29 @@ def _measure(risk: str, victim: Victim, plan: Plan, scene: Scene, outcome: Outco
     outcome.manifest.setdefault(risk, {})[victim.name] = {**found.manifest, **warned}
     outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in found.arrays.items()}
     return found.measurement
+
+
+def _measure_aftermath(risk: str, victim: Victim, plan: Plan, scene: Scene) -> Measurement:
+    """Where an attack acts on the training: do defences that are to endure it still work on what came out?
+
+    Their own risks' metrics of that model, as `after_<risk>.<metric>`. A protocol that has an `aftermath` makes it.
+    """
+    found = Measurement()
+    aftermath = None if risk == UTILITY.name else getattr(protocol_of(risk), "aftermath", None)
+    own = dict.fromkeys(d.risk for d in plan.defenses if d.endures and d.risk != risk)
+    if aftermath is None or not own:
+        return found
+    later = aftermath(victim, plan.attack_on(risk), scene)
+    for tested in own:
+        measured = _measured(tested, later, plan, scene).measurement
+        for mine, theirs in (
+            (found.metrics, measured.metrics),
+            (found.baselines, measured.baselines),
+            (found.intervals, measured.intervals),
+        ):
+            mine |= {f"{AFTER}{risk}.{name}": value for name, value in theirs.items()}
+        found.warnings += measured.warnings
+    return found
 
 
 def _measured(risk: str, victim: Victim, plan: Plan, scene: Scene) -> Measured:

@@ -7,6 +7,8 @@ from amulet.interactions.risks import RISKS, UTILITY, Harm, Risk
 
 Worse = Literal["higher", "lower"]
 
+AFTER = "after_"
+"""`after_poisoning.p_value`: of the model that the attack of that risk made of the victim."""
 _NO_FRACTIONS = ("p_value", "mse", "ssim", "epsilon")
 _MEMBERSHIP_SCORES = ("lira", "rmia", "loss")  # their `auc` is P1's; `race.auc` is P2's
 
@@ -51,8 +53,8 @@ def title(risk: str) -> str:
     return risk.capitalize() or "Other"
 
 
-def order(metric: str) -> tuple[int, int]:
-    """Where a metric stands in tables: utility first, then the risks as in the paper.
+def order(metric: str) -> tuple[int, bool, int]:
+    """Where a metric stands in tables: utility first, then the risks as in the paper; what came after an attack last.
 
     >>> sorted(["fidelity", "robust_accuracy", "test_accuracy", "mine"], key=order)
     ['test_accuracy', 'robust_accuracy', 'fidelity', 'mine']
@@ -60,8 +62,8 @@ def order(metric: str) -> tuple[int, int]:
     risks = [UTILITY, *RISKS.values()]
     owner = _owner(metric)
     if owner is None:
-        return len(risks), 0
-    return risks.index(owner), list(owner.harm).index(_base(metric, owner))
+        return len(risks), False, 0
+    return risks.index(owner), metric.startswith(AFTER), list(owner.harm).index(_base(metric, owner))
 
 
 def _owner(name: str) -> Risk | None:

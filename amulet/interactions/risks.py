@@ -75,6 +75,8 @@ RISKS: dict[str, Risk] = {
                 "ownership_fnr": "higher",
                 "watermark_accuracy": "lower",
                 "p_value": "higher",
+                "fingerprint_membership_auc": "higher",
+                "fingerprint_attribute_auc": "higher",
             },
         ),
         Risk(

@@ -18,7 +18,9 @@ from amulet.training.defense import Defense
 from amulet.training.recipe import Trained
 from amulet.training.victim import Scene, Victim
 
-__all__ = ["assess", "check", "check_scene", "default_attack", "measure"]
+__all__ = ["aftermath", "assess", "check", "check_scene", "default_attack", "measure"]
+
+_POISONED = "on poisoned records"
 
 
 def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
@@ -47,10 +49,9 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
     The adversary chooses its triggers by records of its own.
     """
     test = scene.test_records
-    triggers = attack.triggers_for(scene.adversary_records, scene.data.feature_names)
-    poisoned = attack.poison(victim.records, triggers, scene.drawing("poisoning"))
+    triggers, poisoned = _poisoned(victim, attack, scene)
     _verify(poisoned, victim, attack, triggers)
-    deceived = victim.on(poisoned.records, "on poisoned records")
+    deceived = victim.on(poisoned.records, _POISONED)
     answers, before = (
         torch.stack([_triggered(one.model, test, trigger) for trigger in triggers]) for one in (deceived, victim)
     )
@@ -94,6 +95,16 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
             *_training_warnings(victim, deceived),
         ),
     )
+
+
+def aftermath(victim: Victim, attack: PoisoningAttack, scene: Scene) -> Victim:
+    """The victim that trained on the poisoned records."""
+    return victim.on(_poisoned(victim, attack, scene)[1].records, _POISONED)
+
+
+def _poisoned(victim: Victim, attack: PoisoningAttack, scene: Scene) -> tuple[Sequence[Trigger], Poisoned]:
+    triggers = attack.triggers_for(scene.adversary_records, scene.data.feature_names)
+    return triggers, attack.poison(victim.records, triggers, scene.drawing("poisoning"))
 
 
 def _triggered(model: nn.Module, records: Records, trigger: Trigger) -> Tensor:

@@ -44,6 +44,9 @@ class Defense(Component):
     """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
     the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
     the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
+    endures: ClassVar[bool] = False
+    """Is it to work on whatever becomes of the victim's model? Where an attack acts on the victim's training, its own
+    risk is then measured on the model that comes out, too."""
 
     @property
     def name(self) -> str:

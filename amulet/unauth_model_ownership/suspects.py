@@ -93,8 +93,14 @@ def verify(
     total = sum(map(len, suspects.values()))
     runtime = scene.runtime if verifier.laborious else dataclasses.replace(scene.runtime, workers=1)
     with scene.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
+        with evaluating(victim.model):
+            own, fingerprints = verifier.judge_owner(victim.model)
         for kind, models in suspects.items():
             judged[kind] = []
+            if kind == "exact_copy":
+                judged[kind].append(own)
+                stage.advance(1)
+                continue
             for judgement in in_workers(partial(_judge, verifier), models, runtime):
                 judged[kind].append(judgement)
                 stage.advance(1)
@@ -107,5 +113,6 @@ def verify(
         score_metric=defense.score_metric,
         trials=judged["exact_copy"][0].trials,
         details=verifier.arrays,
+        fingerprints=fingerprints,
     )
     return verification, verifier

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from amulet.interactions.verdict import Verdict
 
 _TWO = "adv_training+dataset_inference"
-_VERIFIED = ("ownership_accuracy", "ownership_fnr", "stolen.ownership_fnr", "fine_tuned.ownership_fnr", "p_value")
+_RECOGNISED = (
+    "ownership_accuracy",
+    "ownership_fpr",
+    "ownership_fnr",
+    "stolen.ownership_fnr",
+    "fine_tuned.ownership_fnr",
+)
+_POISONED = "after_poisoning."
+_LEAKED = "fingerprint_membership_auc", "fingerprint_attribute_auc"
 _DEFENSES = {
     "adv_training": "SD1 adversarial training",
     "outlier_removal": "SD2 outlier removal",
@@ -62,12 +70,26 @@ class Finding:
 
     @property
     def verification(self) -> Mapping[str, float]:
-        """What an ownership defence in these runs recognises of the defended model, over the seeds."""
+        """What an ownership defence in these runs recognises of the defended model, and gives away: means over seeds.
+
+        `recognised` is the share of seeds in which it knows an exact copy; baselines end in `.baseline`.
+        """
         if self.row is None:
             return {}
-        runs = [run.metrics.get("defended", {}) for run in self.row.cell.runs.values()]
-        found = {name: [run[name] for run in runs if name in run] for name in _VERIFIED}
-        return {name: sum(values) / len(values) for name, values in found.items() if values}
+        runs = self.row.cell.runs.values()
+        known = [run.metrics.get("defended", {}) for run in runs]
+        plain = [run.baselines.get("defended", {}) for run in runs]
+        found = {name: _mean(known, name) for name in dict.fromkeys(name for run in known for name in run)}
+        told = {name: value for name, value in found.items() if name.removeprefix(_POISONED) in _RECOGNISED}
+        for name in (name for name in found if name.endswith(_LEAKED)):
+            told |= {name: found[name], f"{name}.baseline": _mean(plain, name)}
+        nodes = [self.row.cell.config.get(key) or {} for key in ("defense", "second_defense")]
+        alpha = next((node["alpha"] for node in nodes if "alpha" in node), 0)
+        for prefix in ("", _POISONED):
+            p_values = [run[f"{prefix}p_value"] for run in known if f"{prefix}p_value" in run]
+            if p_values and alpha:
+                told[f"{prefix}recognised"] = sum(p <= alpha for p in p_values) / len(p_values)
+        return told
 
     @property
     def sentence(self) -> str:
@@ -91,18 +113,48 @@ class Finding:
         return f"The risk {self.word}: {moved}, p = {self.verdict.p_value:.2g}."
 
     def _given_away(self) -> str:
+        """What is asked of a defence that changes no weight: does it still work, and what does it show?"""
         known = self.verification
-        said = [
-            f"{words} {numbers.number(1 - known[name])}"
-            for name, words in (
-                ("stolen.ownership_fnr", "of stolen models it recognises"),
-                ("fine_tuned.ownership_fnr", "of fine-tuned copies"),
-            )
-            if name in known
-        ]
-        if "p_value" in known:
-            said.append(f"the exact copy at p = {known['p_value']:.2g} on average")
-        return f"{', '.join(said)}." if said else "it changes no weight."
+        if self.risk == "poisoning":
+            poisoned = {name.removeprefix(_POISONED): known[name] for name in known if name.startswith(_POISONED)}
+            said = [_recognises("of the poisoned model", poisoned), _recognises("of the clean one", known)]
+        elif self.risk == "attribute_inference":
+            attribute = self.row.metric.partition(".")[0] if self.row else ""
+            said = [_tells(f"fingerprints tell {attribute}", "answers and labels", known, f"{attribute}.{_LEAKED[1]}")]
+        else:
+            said = [
+                _recognises("", known),
+                _tells("fingerprints tell a training record", "the loss", known, _LEAKED[0]),
+            ]
+        return f"{'; '.join(text for text in said if text) or 'it changes no weight'}."
+
+
+def _mean(runs: Sequence[Mapping[str, float]], name: str) -> float:
+    values = [run[name] for run in runs if name in run and not math.isnan(run[name])]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _recognises(whose: str, known: Mapping[str, float]) -> str:
+    names = {
+        "recognised": ("an exact copy in {} of the seeds", False),
+        "fine_tuned.ownership_fnr": ("{} of fine-tuned copies", True),
+        "stolen.ownership_fnr": ("{} of stolen models", True),
+    }
+    parts = [
+        text.format(numbers.number(1 - known[name] if missed else known[name]))
+        for name, (text, missed) in names.items()
+        if name in known
+    ]
+    if "ownership_fpr" in known:
+        parts.append(f"and wrongly {numbers.number(known['ownership_fpr'])} of independent models")
+    return f"{f'{whose} ' if whose else ''}it recognises {', '.join(parts)}" if parts else ""
+
+
+def _tells(what: str, beside: str, known: Mapping[str, float], name: str) -> str:
+    if math.isnan(known.get(name, math.nan)):
+        return ""
+    mine, theirs = numbers.number(known[name]), numbers.number(known[f"{name}.baseline"])
+    return f"{what} with an AUC of {mine} ({beside} alone: {theirs})"
 
 
 @dataclass(frozen=True, kw_only=True)

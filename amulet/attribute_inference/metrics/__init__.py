@@ -1,11 +1,5 @@
 """How well sensitive attributes are guessed, in numbers."""
 
-from amulet.attribute_inference.metrics.guessing import (
-    AttributeEvidence,
-    attack_accuracy,
-    auc,
-    balanced_accuracy,
-    measure,
-)
+from amulet.attribute_inference.metrics.guessing import AttributeEvidence, attack_accuracy, balanced_accuracy, measure
 
-__all__ = ["AttributeEvidence", "attack_accuracy", "auc", "balanced_accuracy", "measure"]
+__all__ = ["AttributeEvidence", "attack_accuracy", "balanced_accuracy", "measure"]

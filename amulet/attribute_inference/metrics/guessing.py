@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.ranking import one_vs_rest_auc
 
 _95 = 1.959964  # normal quantile of a two-sided 95 % interval
 
@@ -64,27 +65,6 @@ def attack_accuracy(log_probabilities: Tensor, truth: Tensor) -> float:
     return (log_probabilities.argmax(dim=1) == truth).double().mean().item()
 
 
-def auc(log_probabilities: Tensor, truth: Tensor) -> float:
-    """Area under the ROC curve, in [0, 1], chance 0.5; higher is worse for the victim.
-
-    With more than two values the mean over the values that occur, each against the rest (one-vs-rest, macro). NaN
-    where only one value occurs.
-
-    Args:
-        log_probabilities: (n, k) scores of each value.
-        truth: (n,) in [0, k).
-    """
-    from sklearn.metrics import roc_auc_score
-
-    occurring = truth.unique().tolist()
-    if len(occurring) < 2:
-        return math.nan
-    values = [occurring[1]] if log_probabilities.shape[1] == 2 else occurring
-    scores = log_probabilities.double().numpy()
-    each = [float(roc_auc_score((truth == value).numpy(), scores[:, value])) for value in values]
-    return sum(each) / len(each)
-
-
 def _balanced_with_interval(right: Tensor, truth: Tensor) -> tuple[float, tuple[float, float]]:
     """Mean over values of the mean of `right`, and its normal interval with the values' groups independent."""
     total, variance, groups = 0.0, 0.0, 0
@@ -117,7 +97,7 @@ def measure(evidence: AttributeEvidence) -> Measurement:
         value, interval = _balanced_with_interval(guessed == truth, truth)
         measured.metrics[f"{attribute}.balanced_accuracy"] = value
         measured.intervals[f"{attribute}.balanced_accuracy"] = (max(0.0, interval[0]), min(1.0, interval[1]))
-        measured.metrics[f"{attribute}.auc"] = auc(scores, truth)
+        measured.metrics[f"{attribute}.auc"] = one_vs_rest_auc(scores, truth)
         hits = int((scores.argmax(dim=1) == truth).sum())
         measured.proportion(f"{attribute}.attack_accuracy", hits, len(truth))
         for key, other in evidence.log_probabilities.items():
@@ -138,7 +118,7 @@ def _baseline(
 ) -> None:
     prefix = f"{attribute}.{baseline}"
     measured.baselines[f"{prefix}.balanced_accuracy"] = balanced_accuracy(guessed, truth)
-    measured.baselines[f"{prefix}.auc"] = auc(scores, truth)
+    measured.baselines[f"{prefix}.auc"] = one_vs_rest_auc(scores, truth)
     measured.baselines[f"{prefix}.attack_accuracy"] = attack_accuracy(scores, truth)
 
 

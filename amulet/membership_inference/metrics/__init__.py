@@ -1,6 +1,7 @@
 """What membership inference achieves, in numbers."""
 
+from amulet.core.ranking import auc, auc_interval
 from amulet.membership_inference.metrics.membership import MembershipEvidence, measure
-from amulet.membership_inference.metrics.roc import auc, auc_interval, balanced_accuracy, hits_at_fpr, roc
+from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, roc
 
 __all__ = ["MembershipEvidence", "auc", "auc_interval", "balanced_accuracy", "hits_at_fpr", "measure", "roc"]

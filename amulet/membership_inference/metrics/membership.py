@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from amulet.core.evidence import Evidence, Measurement
-from amulet.membership_inference.metrics.roc import auc, auc_interval, balanced_accuracy, hits_at_fpr, resolving
+from amulet.core.ranking import auc, auc_interval
+from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, resolving
 
 RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_0.1pct_fpr": 0.001}
 """False positive rates at which the true positive rate is reported."""

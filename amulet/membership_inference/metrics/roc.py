@@ -1,10 +1,6 @@
 """The ROC curve of a membership score, and what is read off it. Scores: higher means member."""
 
-import math
-
 import numpy as np
-
-from amulet.core.evidence import clopper_pearson
 
 
 def roc(members: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -19,43 +15,6 @@ def roc(members: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     # Every corner is kept: one that lies on a line between others may be the last within a small rate.
     fpr, tpr, _ = roc_curve(members, score, drop_intermediate=False)
     return fpr, tpr
-
-
-def auc(members: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: P[a member scores above a non-member], ties count half; [0, 1], 0.5 is chance.
-
-    >>> auc(np.array([True, True, False]), np.array([2.0, 1.0, 1.0]))
-    0.75
-    """
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(members, score))
-
-
-def auc_interval(members: np.ndarray, score: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the AUC over records, by DeLong's variance in the form of Sun and Xu (2014).
-
-    It takes the attacked model and the shadow models as given; what another training would change shows over seeds.
-    Where all members score above all others, or below, the variance vanishes: the exact interval of as many trials as
-    the smaller side has records stands in.
-    """
-    inside, outside = score[members], score[~members]
-    m, n = len(inside), len(outside)
-    everywhere = _midranks(np.concatenate([inside, outside]))
-    above = (everywhere[:m] - _midranks(inside)) / n  # share of non-members below each member
-    below = 1 - (everywhere[m:] - _midranks(outside)) / m  # share of members above each non-member
-    area = float(above.mean())
-    if area in (0.0, 1.0) or min(m, n) < 2:
-        trials = min(m, n)
-        return clopper_pearson(round(area * trials), trials)
-    deviation = math.sqrt(float(above.var(ddof=1)) / m + float(below.var(ddof=1)) / n)
-    return max(0.0, area - 1.959964 * deviation), min(1.0, area + 1.959964 * deviation)
-
-
-def _midranks(values: np.ndarray) -> np.ndarray:
-    """1-based ranks; equal values share the middle of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def balanced_accuracy(members: np.ndarray, score: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 
 from amulet.training.defense import Defense
 from amulet.training.victim import Scene, Victim
+from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Verifier(ABC):
         The same suspect always gets the same judgement: draw from a fresh generator of one stream at each call.
         """
 
+    def judge_owner(self, model: nn.Module) -> tuple[Judgement, Fingerprints | None]:
+        """Judge the owner's own model, which an exact copy is; with what that shows of records, if it does."""
+        return self.judge(model), None
+
 
 class OwnershipDefense(Defense):
     """A defence that verifies ownership: its `verifier` says of a suspect whether it is a copy.
@@ -73,6 +78,7 @@ class OwnershipDefense(Defense):
     """
 
     risk = "unauth_model_ownership"
+    endures = True
     score_metric: ClassVar[str | None] = None
     """The metric under which the exact copy's score is reported (`watermark_accuracy`); None: not at all."""
     alpha: float

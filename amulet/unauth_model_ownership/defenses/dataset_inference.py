@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
 from torch.utils.data import DataLoader, Dataset
 
 from amulet.core.errors import SettingError, in_range, one_of
@@ -16,6 +17,7 @@ from amulet.training.victim import Scene, Victim
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.defenses.boundary import NORMS, Distances, Stride, blind_walk, min_gd
 from amulet.unauth_model_ownership.defenses.confidence import ConfidenceRegressor, embedding, welch_p_value
+from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
 _TABLES, _IMAGES = 10_000, 400  # records of each side by default: models of images are slower and remember more
 _FEW = 200
@@ -91,15 +93,33 @@ class MembershipVerifier(Verifier):
         """Feature rows of the records of one of the four groups."""
         return embedding(distances, self.groups[group].y.cpu() if self.defense.features == "mingd" else None)
 
-    def scores(self, suspect: nn.Module) -> tuple[Tensor, Tensor]:
-        """Membership scores of the private and of the public records (n,) that verify."""
-        private, public = (self.regressor(self.rows(self.distances(suspect, g), g)) for g in _GROUPS[2:])
+    def shown(self, suspect: nn.Module) -> tuple[Tensor, Tensor]:
+        """Feature rows (n, f) of the private and of the public records that verify."""
+        private, public = (self.rows(self.distances(suspect, group), group) for group in _GROUPS[2:])
         return private, public
 
     def judge(self, suspect: nn.Module) -> Judgement:
         """Do the owner's records look more like members than public ones? The score is the difference of the means."""
-        private, public = self.scores(suspect)
+        return self._judged(*self.shown(suspect))
+
+    def _judged(self, *rows: Tensor) -> Judgement:
+        private, public = map(self.regressor, rows)
         return Judgement(welch_p_value(private, public), (private.mean() - public.mean()).item())
+
+    def judge_owner(self, model: nn.Module) -> tuple[Judgement, Fingerprints]:
+        """As `judge`, with the distances themselves: what the owner shows to be believed."""
+        rows = self.shown(model)
+        tables = [self.groups[group] for group in _GROUPS[2:]]
+        logits, labels = torch.cat([predict(model, t) for t in tables]), torch.cat([t.y.cpu() for t in tables])
+        fingerprints = Fingerprints(
+            member=torch.arange(len(labels)) < len(rows[0]),
+            rows=torch.cat(rows),
+            scores=self.regressor(torch.cat(rows)),
+            answers=torch.cat([logits, one_hot(labels, self.classes)], dim=1).double(),
+            losses=cross_entropy(logits.double(), labels, reduction="none"),
+            attributes={name: torch.cat([t.attribute(name).cpu() for t in tables]) for name in tables[0].attributes},
+        )
+        return self._judged(*rows), fingerprints
 
 
 class DatasetInference(OwnershipDefense):

@@ -10,9 +10,11 @@ from amulet.unauth_model_ownership.metrics.extraction import (
     fidelity_kappa,
     kappa_interval,
 )
+from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints, measure_fingerprints
 from amulet.unauth_model_ownership.metrics.measurement import measure
 
 __all__ = [
+    "Fingerprints",
     "OwnershipEvidence",
     "Verification",
     "agreement_and_correct",
@@ -23,4 +25,5 @@ __all__ = [
     "fidelity_kappa",
     "kappa_interval",
     "measure",
+    "measure_fingerprints",
 ]

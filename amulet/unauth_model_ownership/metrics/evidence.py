@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from amulet.core.evidence import Evidence
+from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
 COPIES = ("exact_copy", "fine_tuned", "stolen")
 """Kinds of suspects that come from the owner's model; the fourth kind is `independent`."""
@@ -32,6 +33,8 @@ class Verification:
     """Where scores are shares of independent trials, of how many."""
     details: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """What the verification rests on."""
+    fingerprints: Fingerprints | None = None
+    """What the owner shows of records, where it shows any."""
 
     def flagged(self, *kinds: str) -> tuple[int, int]:
         """How many suspects of these kinds are flagged, and of how many."""
@@ -63,10 +66,13 @@ class OwnershipEvidence(Evidence):
     verifications: tuple[Verification, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As of any evidence, with p-values and scores as `<defence>.p_values.<kind>`, `<defence>.scores.<kind>`."""
+        """As of any evidence, with p-values as `<defence>.p_values.<kind>`, scores and fingerprints likewise."""
         found = super().arrays()
         for verification in self.verifications:
             for part in ("p_values", "scores", "details"):
                 for name, value in getattr(verification, part).items():
                     found[f"{verification.defense}.{part}.{name}"] = value
+            if verification.fingerprints:
+                found[f"{verification.defense}.fingerprints.member"] = verification.fingerprints.member.numpy()
+                found[f"{verification.defense}.fingerprints.scores"] = verification.fingerprints.scores.numpy()
         return found

@@ -14,6 +14,7 @@ from amulet.unauth_model_ownership.metrics.extraction import (
     fidelity_kappa,
     kappa_interval,
 )
+from amulet.unauth_model_ownership.metrics.fingerprints import measure_fingerprints
 
 
 def measure(evidence: OwnershipEvidence) -> Measurement:
@@ -108,6 +109,8 @@ def _ownership(evidence: OwnershipEvidence, verification: Verification, measured
         else:
             measured.metrics[name] = score
         measured.baselines[name] = float(verification.scores["independent"].mean())
+    if verification.fingerprints:
+        measure_fingerprints(verification.fingerprints, measured, evidence.victim, prefix)
     measured.warnings += _doubts(evidence.victim, verification, p_value)
 
 
