@@ -27,6 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV), once: about a minute and 1.6 GB ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
 	@touch $@
 	@echo "$(VENV) is ready."
 

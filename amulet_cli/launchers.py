@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -142,6 +143,8 @@ def prepared(campaign: "Campaign", words: Sequence[str]) -> Iterator[None]:
     before = os.environ.get("PYTHONWARNINGS", "")
     if ours not in before:
         os.environ["PYTHONWARNINGS"] = f"{before},{ours}" if before else ours
+    # Nor when joblib replaces a process that has grown, which it does between jobs and loses nothing by.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     name = next((word.partition("=")[2] for word in words if word.startswith(f"{_NAME}=amulet-")), "")
     try:
         with before_leaving(lambda: _cancel(name)) if name else nullcontext():

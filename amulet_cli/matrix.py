@@ -63,13 +63,24 @@ def main(words: list[str]) -> int:
     from amulet_cli.precheck import check_settings
     from amulet_cli.sweep import run_sweep
 
-    campaign = compose(arguments)
+    try:
+        campaign = compose(arguments)
+    except UsageError as error:
+        raise _in_its_words(error, words) from error
     _check(campaign)
     check_settings(campaign)
     campaign, arguments = _launched(campaign, arguments)
     with prompt_end(_KEPT):
         code = run_sweep(campaign, arguments, table=False)
         return max(code, _close(campaign, words))
+
+
+def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
+    """A mistake in `defenses=` told as such, not as the override it was translated to."""
+    if any(word.startswith("defenses=") for word in words):
+        error.where = error.where and error.where.replace("`defense=", "`defenses=")
+        error.meant = [word.replace("defense=", "defenses=") for word in error.meant]
+    return error
 
 
 def _translated(words: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from amulet.core import Factory, Measurement, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
-from amulet.interactions import Plan
+from amulet.interactions import Outcome, Plan
 from amulet.interactions import assess as assess_plan
 from amulet.poisoning.attacks import BadNets
 from amulet.poisoning.defenses import OutlierRemoval
@@ -413,36 +414,28 @@ def test_too_few_fingerprints_tell_nothing_of_an_attribute() -> None:
     assert sum("too few to learn it from" in warning for warning in measured.warnings) == 4
 
 
-def test_verification_is_asked_again_after_poisoning() -> None:
-    outcome = assess_plan(
-        Plan(
-            data=load_census(limit=1500),
-            architecture=Factory("amulet.models.LinearNet"),
-            optimizer=Factory("torch.optim.Adam", lr=3e-3),
-            epochs=30,
-            batch_size=32,
-            defenses=(DatasetInference(),),
-            attack=BadNets(),
-            metrics=("poisoning", "unauth_model_ownership"),
-            attack_settings={"unauth_model_ownership": {"suspects": 1, "independents": 2, "fine_tune_epochs": 1}},
-        )
+def on_census(**changes: Any) -> Outcome:
+    plan = Plan(
+        data=load_census(limit=1500),
+        architecture=Factory("amulet.models.LinearNet"),
+        optimizer=Factory("torch.optim.Adam", lr=3e-3),
+        epochs=30,
+        batch_size=32,
+        defenses=(DatasetInference(),),
+        metrics=("unauth_model_ownership",),
     )
-    found = outcome.metrics["defended"]
+    return assess_plan(dataclasses.replace(plan, **changes))
+
+
+def test_verification_is_asked_again_after_poisoning() -> None:
+    quick = {"unauth_model_ownership": {"suspects": 1, "independents": 2, "fine_tune_epochs": 1}}
+    found = on_census(attack=BadNets(), metrics=("poisoning", "S3"), attack_settings=quick).metrics["defended"]
     assert found["attack_success_rate"] > 0.9
     assert found["after_poisoning.p_value"] != found["p_value"]
     assert found["after_poisoning.p_value"] < 0.01, "an exact copy of the poisoned model"
     assert found["after_poisoning.fingerprint_membership_auc"] > 0.5
-    alone = assess_plan(
-        Plan(
-            data=load_census(limit=400),
-            architecture=Factory("amulet.models.LinearNet"),
-            optimizer=Factory("torch.optim.Adam", lr=3e-3),
-            epochs=1,
-            defenses=(OutlierRemoval(),),
-            attack=BadNets(),
-        )
-    )
-    assert not [name for name in alone.metrics["defended"] if name.startswith("after_")]
+    other = on_census(defenses=(OutlierRemoval(),), attack=BadNets(), metrics=("S2",), epochs=1)
+    assert not [name for name in other.metrics["defended"] if name.startswith("after_")]
 
 
 def test_settings_train_no_model_anew() -> None:
@@ -464,20 +457,9 @@ def test_what_carries_little_is_told() -> None:
     assert all(w.startswith("defended: ") for w in warnings)
 
 
-def test_on_census_with_another_defence_of_the_run() -> None:
-    outcome = assess_plan(
-        Plan(
-            data=load_census(limit=1500),
-            architecture=Factory("amulet.models.LinearNet"),
-            optimizer=Factory("torch.optim.Adam", lr=3e-3),
-            epochs=30,
-            batch_size=32,
-            defenses=(DatasetInference(),),
-            attack=ModelExtraction(suspects=1, independents=2, fine_tune_epochs=1, epochs=3),
-            metrics=("unauth_model_ownership",),
-        )
-    )
-    metrics = outcome.metrics
+def test_on_census_nothing_changes() -> None:
+    attack = ModelExtraction(suspects=1, independents=2, fine_tune_epochs=1, epochs=3)
+    metrics = on_census(attack=attack).metrics
     assert metrics["defended"]["p_value"] == metrics["undefended"]["p_value"] < 0.01
     assert metrics["defended"]["fidelity"] == metrics["undefended"]["fidelity"]
 

@@ -59,7 +59,7 @@ def robust(model: nn.Module, records: Records, attack: EvasionPGD, mask: Tensor 
 
 def test_robust_accuracy_agrees_with_foolbox_and_torchattacks(census: AmuletDataset, model: nn.Module) -> None:
     foolbox = pytest.importorskip("foolbox", reason="needs the extra `peers`")
-    torchattacks = pytest.importorskip("torchattacks", reason="needs the extra `peers`")
+    torchattacks = pytest.importorskip("torchattacks", reason="`make` installs it")
     x, y = census.test.x, census.test.y
     ours = robust(model, census.test, EvasionPGD(epsilon=EPSILON, search_dtype="float32")).double().mean().item()
     torch.manual_seed(0)

@@ -72,6 +72,7 @@ def test_risks_by_code_or_name() -> None:
         ("defenses=none", "each defence is compared with the undefended victim anyway"),
         ("defense=none,dp_sgd", "each defence is compared with the undefended victim anyway"),
         ("defences=dp_sgd", "did you mean `defenses=...`?"),
+        ("defenses=dp_sdg", "did you mean `defenses=dp_sgd`?"),
         ("risk=S1", "did you mean `risks=...`?"),
         ("attack=lira", "measures every risk by its default attack"),
         ("attack.steps=3", "measures every risk by its default attack"),
