@@ -56,6 +56,14 @@ def here(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return Here(capsys)
 
 
+def test_no_library_prints_what_goes_to_the_log(tmp_path: Path) -> None:
+    # opacus gives the root logger a handler when it is imported, by the first of the jobs.
+    run = amulet("run", "-m", "defense=dp_sgd", "seed=0,1", *TINY, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert ":INFO:" not in run.stdout + run.stderr
+    assert all("train defended" in path.read_text() for path in tmp_path.rglob("run.log"))
+
+
 def test_smoke_from_command_to_files(tmp_path: Path) -> None:
     run = amulet("run", "+experiment=smoke", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
