@@ -195,6 +195,15 @@ def test_a_measurement_beside_several_attacks_is_one_comparison(tmp_path: Path) 
     assert "beside 2 attacks" in text
 
 
+def test_a_finding_stands_beside_what_its_measurement_warned_of(tmp_path: Path) -> None:
+    masked = {"evasion": {"defended": {"warnings": ["defended: gradients are masked"]}}}
+    for seed in range(10):
+        values = {"undefended": {"robust_accuracy": 0.5}, "defended": {"robust_accuracy": 0.7 + seed / 100}}
+        write(tmp_path, MadeUp(values, manifest=masked if seed < 4 else {}), seed=seed)
+    text = " ".join(" ".join(Walk(page_of(tmp_path)).text).split())
+    assert "! read before citing: 1 warning defended: gradients are masked (4 of 10 seeds)" in text
+
+
 def test_fewer_seeds_get_no_verdict(tmp_path: Path) -> None:
     sweep(tmp_path, 2)
     page = page_of(tmp_path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from amulet.interactions.harm import metric_info
+from amulet.interactions.harm import metric_info, order
 from amulet.interactions.risks import RISKS, Risk
 from amulet_cli.aggregate import LARGE_ERROR, NEAR_CHANCE, Row, alters_nothing, flat, natural
 from amulet_cli.errors import UsageError
@@ -208,7 +208,7 @@ def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str
             verdict=verdicts[i],
             expected=_expected(row.cell.config, risk.name),
             setting=how,
-            flags=_doubts(row, risk),
+            flags=doubts(row, risk),
         )
         cells[name, risk.code].append(entry)
     refused = _refused(names, rest)
@@ -273,7 +273,7 @@ def _expected(config: Mapping[str, Any], risk: str) -> "Expectation | None":
     return expected(kinds[0], risk) if len(kinds) == 1 and isinstance(kinds[0], type) else None
 
 
-def _doubts(row: Row, risk: Risk) -> tuple[str, ...]:
+def doubts(row: Row, risk: Risk) -> tuple[str, ...]:
     """A large error, and what the risk's measurement warned of, with the number of seeds it did so on."""
     fraction = metric_info(row.metric).fraction
     found = [
@@ -328,8 +328,8 @@ def _of_victims(runs: Sequence[Result]) -> Iterator[str]:
 
 def _verification(name: str, runs: Sequence[Result]) -> Iterator[Row]:
     """How a defence's verification of ownership works, in the runs where it was tried."""
-    metrics = dict.fromkeys(m for run in runs for m in run.metrics["defended"] if m.endswith(_VERIFICATION))
-    for metric in metrics:
+    metrics = {m for run in runs for m in run.metrics["defended"] if m.endswith(_VERIFICATION)}
+    for metric in sorted(metrics, key=lambda metric: (order(metric), metric)):
         tried = {run.seed: run for run in reversed(runs) if pair_of(run, metric) is not None}
         if tried:
             yield row_of(tried, metric)

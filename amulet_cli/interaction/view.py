@@ -122,7 +122,8 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
             if entry.agreement == word:
                 amount = numbers.change(entry.change.mean, fraction=entry.fraction)
                 text = f"{names[id(entry)]}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.word}"
-                yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g})")
+                doubt = " !" if entry.flags else ""
+                yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g}){doubt}")
 
 
 def _verification(interactions: Interactions) -> Iterator[RenderableType]:

@@ -34,6 +34,8 @@ class Finding:
     """Whether it is about the risk that was attacked, and not only about the defence's own."""
     size: float
     """By which findings of one verdict are ordered, the largest first."""
+    doubts: tuple[str, ...] = ()
+    """What the risk's measurement warned of: why the number may not carry its claim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +147,8 @@ def _expectation(config: Mapping[str, Any], risk: str) -> "Expectation | None":
 
 def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
     from amulet.interactions.harm import metric_info, title
+    from amulet.interactions.risks import RISKS
+    from amulet_cli.interaction.entries import doubts
 
     info = metric_info(rows[0].metric)
     row = next((row for row in rows if attacked_risk(row.cell.config) == info.risk), rows[0])
@@ -177,6 +181,7 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
         text=f"{text}.",
         asked=attacked_risk(row.cell.config) == info.risk,
         size=abs(change.mean) if math.isfinite(change.mean) else 0.0,
+        doubts=doubts(row, RISKS[info.risk]) if verdict.word != "unchanged by construction" else (),
     )
 
 
