@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -20,7 +20,10 @@ from amulet_cli.interaction.entries import Entry, Interactions
 SYMBOLS = {"rises": "▲", "falls": "▼", "no evidence": "·", "unchanged by construction": "=", "too few seeds": ""}
 """Of the verdicts, in a cell."""
 _FULL = 0.2  # a change of the risk that has the strongest colour
-_WORST, _BEST = "#c75100", "#0072b2"  # told apart by people who see red and green alike; equally dark in grey
+_WORST, _BEST = (
+    "#e08a4f",
+    "#66acd6",
+)  # told apart by people who see red and green alike; equally dark in grey, and bright enough for dark text
 _MAP = LinearSegmentedColormap.from_list("risk", [_BEST, "#ffffff", _WORST])
 _GREY, _DIM = "#808080", "#595959"
 _INK = "#1b1b1c"  # on a cell's own colour, also on a dark page: not the ink that follows the page
@@ -98,8 +101,7 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
     if entries and entries[0].expected:
         _expected(axes, x + width - 0.085, y + 0.095, entries[0].expected.direction)
     if any(entry.flags for entry in entries) and not all(_fixed(entry) for entry in entries):
-        ink = _INK if all(_bright(_colour(entry)) for entry in entries[:1]) else "#ffffff"
-        _words(axes, x + 0.07, y + 0.1, "!", color=ink, weight="bold")
+        _words(axes, x + 0.07, y + 0.1, "!", color=_INK, weight="bold")
 
 
 def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, label: str) -> None:
@@ -111,11 +113,10 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
             (x, y), width, height, facecolor=colour, edgecolor="#b0b0b0", linewidth=0, hatch="////" if fixed else None
         )
     )
-    ink = _INK if _bright(colour) else "#ffffff"
     middle = x + width / 2 - (0.05 if label else 0)
     if fixed:
         axes.add_patch(Rectangle((middle - 0.28, y + height / 2 - 0.08), 0.56, 0.16, facecolor="#f2f2f2", linewidth=0))
-        _words(axes, middle, y + height / 2, f"{label} =".strip(), color=ink)
+        _words(axes, middle, y + height / 2, f"{label} =".strip(), color=_INK)
         return
     fraction = entry.fraction
     first = f"{label} {numbers.change(entry.change.mean, fraction=fraction)} {SYMBOLS[entry.word]}".strip()
@@ -127,7 +128,7 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
         strong = "bold" if k == 0 and entry.word in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
         small = 0.6 if k else 0.0
-        _words(axes, middle, place, line, color=ink, weight=strong, size=_SIZE - small)
+        _words(axes, middle, place, line, color=_INK, weight=strong, size=_SIZE - small)
 
 
 def _fixed(entry: Entry) -> bool:
@@ -143,12 +144,6 @@ def _colour(entry: Entry) -> Any:
         return "#ffffff"
     strength = math.sqrt(min(abs(harm) / _FULL, 1)) * (1 if sure else 0.35)
     return _MAP(0.5 + math.copysign(0.08 + 0.42 * strength, harm))
-
-
-def _bright(colour: Any) -> bool:
-    """Whether dark text has the better contrast: by the relative luminance of WCAG."""
-    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2] > 0.179
 
 
 def _expected(axes: Axes, x: float, y: float, direction: str) -> None:
