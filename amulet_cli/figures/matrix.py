@@ -20,10 +20,8 @@ from amulet_cli.interaction.entries import Entry, Interactions
 SYMBOLS = {"rises": "▲", "falls": "▼", "no evidence": "·", "unchanged by construction": "=", "too few seeds": ""}
 """Of the verdicts, in a cell."""
 _FULL = 0.2  # a change of the risk that has the strongest colour
-_WORST, _BEST = (
-    "#e08a4f",
-    "#66acd6",
-)  # told apart by people who see red and green alike; equally dark in grey, and bright enough for dark text
+# Told apart by people who see red and green alike, equally dark in grey, and bright enough for dark text.
+_WORST, _BEST = "#e08a4f", "#66acd6"
 _MAP = LinearSegmentedColormap.from_list("risk", [_BEST, "#ffffff", _WORST])
 _GREY, _DIM = "#808080", "#595959"
 _INK = "#1b1b1c"  # on a cell's own colour, also on a dark page: not the ink that follows the page
