@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -48,10 +49,12 @@ class SweepWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pending: dict[Path, str] = {job.folder: job.label(swept) for job in jobs}
+        alike = [key for key in swept if key != "seed"]
+        self._kinds: dict[Path, str] = {job.folder: job.label(alike) for job in jobs}
         self.total, self.finished = before + len(jobs), before
         self._console, self._aloud, self._clock = console, aloud, clock
         self._running: dict[Path, float] = {}
-        self._durations: list[float] = []
+        self._durations: defaultdict[str, list[float]] = defaultdict(list)
         self._most = 1
         self._began = self._latest = self._spoken = clock()
         self._lock = threading.RLock()
@@ -108,20 +111,28 @@ class SweepWatch:
             return f"{self.finished}/{self.total} runs" + (f", {left}" if left else "")
 
     def left(self) -> str:
-        """The time that the rest will take at the pace so far; empty before the first run has ended, and at the end."""
+        """The time that the rest will take at the pace so far; empty before the first run has ended, and at the end.
+
+        A run takes as long as those that differ from it in nothing but the seed; where none of them has ended, as long
+        as all runs so far.
+        """
         with self._lock:
             if not self._durations or not self._pending:
                 return ""
-            now, mean = self._clock(), sum(self._durations) / len(self._durations)
-            begun = sum(max(mean - (now - since), 0.0) for since in self._running.values())
-            rest = (begun + mean * (len(self._pending) - len(self._running))) / min(self._most, len(self._pending))
-            return f"{_roughly(rest)} left"
+            now = self._clock()
+            every = _mean([took for its in self._durations.values() for took in its])
+            means = {kind: _mean(its) for kind, its in self._durations.items()}
+            rest = 0.0
+            for folder in self._pending:
+                elapsed = now - self._running.get(folder, now)
+                rest += max(means.get(self._kinds[folder], every) - elapsed, 0.0)
+            return f"{_roughly(rest / min(self._most, len(self._pending)))} left"
 
     def _end(self, folder: Path, label: str, status: dict[str, Any], now: float) -> None:
         took = now - self._running.pop(folder, self._latest)
         del self._pending[folder]
         self.finished += 1
-        self._durations.append(took)
+        self._durations[self._kinds[folder]].append(took)
         self._latest = now
         if not self._aloud:
             return
@@ -153,6 +164,10 @@ class SweepWatch:
             bar = ProgressBar(total=self.total, completed=self.finished, width=30)
             grid.add_row(bar, Text(self.standing(), style="bold"))
         return grid
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _roughly(seconds: float) -> str:

@@ -70,6 +70,27 @@ def test_a_run_that_was_never_seen_running_counts_too(tmp_path: Path) -> None:
     assert watch.standing() == "1/3 runs, 40 s left"
 
 
+def test_a_run_takes_as_long_as_those_of_its_kind(tmp_path: Path) -> None:
+    todo = [
+        Job(
+            {"seed": seed, "output_dir": str(tmp_path)},
+            {"dataset": "c", "model": "m", "defense": d, "attack": "a"},
+            {},
+            (),
+        )
+        for d in ("slow", "fast", "new")
+        for seed in range(3)
+    ]
+    clock = Clock()
+    watch = SweepWatch(todo, ["defense", "seed"], 0, Console(file=io.StringIO()), aloud=False, clock=clock)
+    for job, now in ((todo[0], 100), (todo[3], 110)):
+        clock.now = now
+        write_status(job.folder, "done")
+        watch.look()
+    # Two of 100 s and two of 10 s are left, and three of a kind that is not known yet: 55 s, as all so far.
+    assert watch.left() == f"{round((2 * 100 + 2 * 10 + 3 * 55) / 60)} min left"
+
+
 def test_says_now_and_then_that_it_is_alive_where_nothing_can_be_drawn(tmp_path: Path) -> None:
     todo = jobs(tmp_path, 2)
     watch, clock, file = watching(todo)
