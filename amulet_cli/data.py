@@ -25,8 +25,8 @@ _STYLES: "dict[State, str]" = {
 SUMMARY = "data sets: what is here, where, under which licence; check, fetch, look"
 HELP = Page(
     usage="amulet data [list | verify | path | fetch | show] [NAME ...] [SETTING=VALUE ...]",
-    about="Without names: all data sets. What has to be downloaded goes into the folder that AMULET_DATA names, else\n"
-    "into the platform's cache folder.",
+    about="Without names: all data sets; fetch wants names. What has to be downloaded goes into the folder that\n"
+    "AMULET_DATA names, else into the platform's cache folder.",
     sections=(
         (
             "What to do",
@@ -70,6 +70,12 @@ def main(words: list[str]) -> int:
             f"`amulet data` must be followed by what to do, got {action}",
             expected=", ".join(_ACTIONS),
             meant=alike(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
+        )
+    if action == "fetch" and not rest:
+        raise UsageError(
+            "`amulet data fetch` must be followed by what to fetch: some data sets are large",
+            expected=f"names among {', '.join(_known())}",
+            try_="amulet data",
         )
     settings = [word for word in rest if "=" in word]
     chosen = _chosen([word for word in rest if "=" not in word])

@@ -116,6 +116,11 @@ def test_fetch_says_that_the_census_is_there(said: Said) -> None:
     assert "census comes with the package" in said("fetch", "census")
 
 
+def test_fetch_wants_names() -> None:
+    with pytest.raises(UsageError, match="some data sets are large"):
+        verb.main(["fetch"])
+
+
 def test_fetch_gets_what_is_not_here_and_nothing_else(said: Said, toy_data: Server, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "toy"
     assert said("fetch", "toy").strip() == f"toy: fetched into {folder}"
