@@ -367,6 +367,22 @@ def test_fingerprinting_says_what_poisoning_leaves_of_it_and_what_it_gives_away(
     )
 
 
+def test_a_finding_stands_beside_what_its_measurement_warned_of(tmp_path: Path) -> None:
+    said = {"data_reconstruction": {"defended": {"warnings": ["defended: the search led away"]}}}
+    chosen = choices(defense="outlier_removal", attack="model_inversion")
+    for seed in range(3):
+        values = {"undefended": {"mse": 0.1 + seed / 100}, "defended": {"mse": 0.05}}
+        write(tmp_path, MadeUp(values, manifest=said), seed=seed, chosen=chosen)
+    found = shown("table5", find_results([tmp_path]))
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(found.view(80))
+    doubt = "defended: the search led away (3 of 3 seeds)"
+    assert f"! {doubt}" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert f"- ! SD2 outlier removal → P3 data reconstruction: {doubt}" in found.forms["markdown"]()
+    (row,) = [row for row in csv.DictReader(io.StringIO(found.forms["csv"]())) if row["metric"]]
+    assert row["doubts"] == doubt
+
+
 def test_few_seeds_get_an_interval_and_no_verdict(tmp_path: Path) -> None:
     interaction(tmp_path, "adv_training", "model_extraction", {"fidelity_kappa": 0.05}, seeds=3)
     [table] = paper_interactions.findings(find_results([tmp_path]))

@@ -112,6 +112,16 @@ class Finding:
             return f"{moved} over {numbers.plural(change.n, 'seed')}: too few for a verdict."
         return f"The risk {self.word}: {moved}, p = {self.verdict.p_value:.2g}."
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the risk's measurement warned of: why the number may not carry its claim."""
+        from amulet.interactions.risks import RISKS
+        from amulet_cli.interaction.entries import doubts
+
+        if self.row is None or self.word == "unchanged by construction":
+            return ()
+        return doubts(self.row, RISKS[self.risk])
+
     def _given_away(self) -> str:
         """What is asked of a defence that changes no weight: does it still work, and what does it show?"""
         known = self.verification
@@ -279,6 +289,7 @@ def _record(table: Findings, row: Finding) -> dict[str, object]:
         "detectable": row.verdict.detectable if row.verdict else math.nan,
         **{f"defended.{name}": value for name, value in row.verification.items()},
         "finding": row.sentence,
+        "doubts": " | ".join(row.doubts),
         "source": row.source,
         "note": row.note,
     }

@@ -42,6 +42,7 @@ def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
                 shown = [cells[1], f"{cells[2]} → {cells[3]}", f"n {cells[6]}"]
                 parts.append(aligned([[Text("  " + "  ".join(shown))]], [min(width, 78)]))
             parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.word, "")).plain))
+            parts += [hanging("  ! ", text, "yellow") for text in row.doubts]
         parts += [*(hanging("  ", note) for note in table.notes), Text()]
     return Group(*parts, Text(LEGEND, style="dim"))
 
@@ -75,6 +76,7 @@ def _sentences(table: Findings) -> Iterator[str]:
     for row in table.rows:
         metric = f", {row.row.metric}" if row.row else ""
         yield f"{row.name}{metric}: {row.sentence}"
+        yield from (f"! {row.name}: {text}" for text in row.doubts)
     yield from table.notes
 
 
