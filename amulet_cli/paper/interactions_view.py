@@ -42,7 +42,7 @@ def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
                 shown = [cells[1], f"{cells[2]} → {cells[3]}", f"n {cells[6]}"]
                 parts.append(aligned([[Text("  " + "  ".join(shown))]], [min(width, 78)]))
             parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.word, "")).plain))
-            parts += [hanging("  ! ", text, "yellow") for text in row.doubts]
+            parts += [hanging("  ! ", text, "yellow") for text in _doubts(table, row)]
         parts += [*(hanging("  ", note) for note in table.notes), Text()]
     return Group(*parts, Text(LEGEND, style="dim"))
 
@@ -76,8 +76,14 @@ def _sentences(table: Findings) -> Iterator[str]:
     for row in table.rows:
         metric = f", {row.row.metric}" if row.row else ""
         yield f"{row.name}{metric}: {row.sentence}"
-        yield from (f"! {row.name}: {text}" for text in row.doubts)
+        yield from (f"! {row.name}: {text}" for text in _doubts(table, row))
     yield from table.notes
+
+
+def _doubts(table: Findings, row: Finding) -> tuple[str, ...]:
+    """Those of an interaction once, behind its last metric."""
+    last = [other for other in table.rows if other.name == row.name][-1]
+    return row.doubts if row is last else ()
 
 
 def _cells(row: Finding) -> list[str]:
