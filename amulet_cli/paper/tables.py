@@ -215,7 +215,7 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
     from amulet.interactions.verdict import summarize
 
     wanted = [row for row in fitting if row.metric in _names(column, row.cell) and column.place == "metrics"]
-    flags = [flag for row in wanted for flag in row.flags if flag.startswith(column.victim)]
+    flags = [flag for row in wanted for flag in (*row.flags, *_doubts(row)) if flag.startswith(column.victim)]
     return PaperCell(
         setting=line["setting"],
         column=line["column"],
@@ -229,6 +229,17 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
         by_seed=dict(sorted(values.items())),
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def _doubts(row: Row) -> list[str]:
+    """What the measurement of the metric's risk warned of, or of the attribute that the metric is about."""
+    from amulet.interactions.harm import metric_info
+    from amulet.interactions.risks import RISKS
+    from amulet_cli.interaction.entries import doubts
+
+    risk = RISKS.get(metric_info(row.metric).risk)
+    attribute = row.metric.partition(".")[0] if risk and risk.by_attribute else ""
+    return [text for text in doubts(row, risk) if attribute in text] if risk else []
 
 
 def _values(row: Row, column: Column) -> Mapping[int, float]:
