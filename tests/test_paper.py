@@ -383,6 +383,19 @@ def test_a_finding_stands_beside_what_its_measurement_warned_of(tmp_path: Path) 
     assert row["doubts"] == doubt
 
 
+def test_what_was_run_and_cannot_be_measured_is_not_called_unrun(tmp_path: Path) -> None:
+    chosen = choices(defense="dp_sgd")
+    nothing = MadeUp({"undefended": {"fidelity_kappa": 0.9}, "defended": {"fidelity_kappa": math.nan}})
+    write(tmp_path, nothing, chosen=chosen)
+    interaction(tmp_path, "adv_training", "attribute_inference", {"race.balanced_accuracy": 0.03})
+    [table] = paper_interactions.findings(find_results([tmp_path]))
+    words = {(row.defense, row.risk): row.word for row in table.rows}
+    assert words["dp_sgd", "unauth_model_ownership"] == "not measured"
+    assert words["dp_sgd", "attribute_inference"] == "no run"
+    text = shown("table5", find_results([tmp_path])).forms["markdown"]()
+    assert "Not measured: fidelity_kappa is null for one of the victims on every seed" in text
+
+
 def test_few_seeds_get_an_interval_and_no_verdict(tmp_path: Path) -> None:
     interaction(tmp_path, "adv_training", "model_extraction", {"fidelity_kappa": 0.05}, seeds=3)
     [table] = paper_interactions.findings(find_results([tmp_path]))

@@ -48,7 +48,9 @@ class Finding:
     note: str
     source: str
     row: Row | None = None
-    """Our runs; None if there are none."""
+    """Our runs; None if there are none, or none with a number."""
+    lost: str = ""
+    """The deciding metric, where there are runs and it could not be had in any of them."""
 
     @property
     def name(self) -> str:
@@ -60,8 +62,8 @@ class Finding:
 
     @property
     def word(self) -> str:
-        """The verdict; `no run` without one."""
-        return self.verdict.word if self.verdict else "no run"
+        """The verdict; without one `not measured` or `no run`."""
+        return self.verdict.word if self.verdict else "not measured" if self.lost else "no run"
 
     @property
     def verdict(self) -> "Verdict | None":
@@ -97,7 +99,8 @@ class Finding:
         from amulet.interactions.harm import metric_info
 
         if self.row is None or self.verdict is None:
-            return "No run here."
+            collapsed = f"{self.lost} is null for one of the victims on every seed: read the runs' warnings."
+            return f"Not measured: {collapsed}" if self.lost else "No run here."
         change, fraction = self.row.change, metric_info(self.row.metric).fraction
         unit = " points" if fraction else ""
         if self.word == "unchanged by construction":
@@ -188,7 +191,7 @@ def findings(results: Sequence[Result]) -> list[Findings]:
     found: list[Findings] = []
     for place in dict.fromkeys(result.setting[:2] for result in ours):
         here = [result for result in ours if result.setting[:2] == place]
-        rows, notes = _chosen(_rows(here), lines)
+        rows, notes = _chosen(aggregate(here).rows, lines)
         if any(row.row for row in rows):
             found.append(Findings(title=f"Table 5 · {' · '.join(place)}", rows=rows, notes=notes))
     if not found:
@@ -203,26 +206,23 @@ def as_csv(tables: Sequence[Findings]) -> str:
     return tidy_csv([_record(table, row) for table in tables for row in table.rows])
 
 
-def _rows(results: Sequence[Result]) -> list[Row]:
-    return [row for row in aggregate(results).rows if row.pairs[0]]
-
-
 def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[list[Finding], list[str]]:
     """For every line its metrics; where several settings have them, the one that was made for this table."""
-    picked: list[tuple[Mapping[str, str], Row | None]] = []
+    picked: list[tuple[Mapping[str, str], Row | None, str]] = []
     notes: list[str] = []
     for line in lines:
-        fitting = [row for row in rows if row.cell.labels["defense"] == line["defense"] and _decides(line, row.metric)]
+        deciding = [row for row in rows if row.cell.labels["defense"] == line["defense"] and _decides(line, row.metric)]
+        fitting = [row for row in deciding if row.pairs[0]]
         metrics = dict.fromkeys(row.metric for row in fitting)
         for metric in metrics:
             rivals = sorted((row for row in fitting if row.metric == metric), key=_made_for_it)
-            picked.append((line, rivals[0]))
+            picked.append((line, rivals[0], ""))
             if len(rivals) > 1:
                 others = numbers.plural(len(rivals) - 1, "other setting")
                 notes.append(f"{line['defense']}, {metric}: {others} of the same pair left out")
         if not metrics:
-            picked.append((line, None))
-    judged = _judged([row for _, row in picked if row])
+            picked.append((line, None, deciding[0].metric if deciding else ""))
+    judged = _judged([row for _, row, _ in picked if row])
     made = [
         Finding(
             defense=line["defense"],
@@ -232,8 +232,9 @@ def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[li
             note=line["note"],
             source=line["source"],
             row=next(judged) if row else None,
+            lost=lost,
         )
-        for line, row in picked
+        for line, row, lost in picked
     ]
     return made, list(dict.fromkeys(notes))
 

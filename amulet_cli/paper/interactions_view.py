@@ -90,7 +90,7 @@ def _cells(row: Finding) -> list[str]:
     from amulet.interactions.harm import metric_info
 
     if row.row is None:
-        return [row.name, *[""] * 7, "no run", _paper(row)]
+        return [row.name, row.lost, *[""] * 6, row.word, _paper(row)]
     fraction, change = metric_info(row.row.metric).fraction, row.row.change
     before, after = (row.row.summaries[victim] for victim in ("undefended", "defended"))
     p_value = row.verdict.p_value if row.verdict else math.nan
