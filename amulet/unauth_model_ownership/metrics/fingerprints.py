@@ -58,8 +58,8 @@ def measure_fingerprints(found: Fingerprints, measured: Measurement, name: str, 
         if any(len(side.unique()) < 2 or int(side.bincount()[side.unique()].min()) < _FEW for side in sides):
             measured.metrics[key] = math.nan
             measured.warnings.append(
-                f"{name}: fewer than {_FEW} fingerprints of some value of {attribute}, too few to learn it from: what "
-                "they give away of it is not known. Raise defense.records or use more data"
+                f"{name}: fewer than {_FEW} fingerprints of some value of {attribute}, too few to learn it from: "
+                "fingerprint_attribute_auc cannot be had. Raise defense.records or use more data"
             )
             continue
         guessed, plain = (_guessed(rows, truth, found.member) for rows in (found.rows, found.answers))
