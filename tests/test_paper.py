@@ -383,6 +383,17 @@ def test_a_finding_stands_beside_what_its_measurement_warned_of(tmp_path: Path) 
     assert row["doubts"] == doubt
 
 
+def test_a_warning_of_one_attribute_does_not_stand_beside_another(tmp_path: Path) -> None:
+    said = ["undefended: only 8 records have race = 0", "undefended: the model is a constant, on average"]
+    manifest = {"attribute_inference": {"undefended": {"warnings": said}}}
+    values = {"race.balanced_accuracy": 0.6, "age.balanced_accuracy": 0.6}
+    made = MadeUp(dict.fromkeys(("undefended", "defended"), values), manifest=manifest)
+    write(tmp_path, made, chosen=choices(attack="attribute_inference"))
+    [table] = paper_interactions.findings(find_results([tmp_path]))
+    doubts = {row.row.metric: row.doubts for row in table.rows if row.row}
+    assert doubts == {"race.balanced_accuracy": tuple(said), "age.balanced_accuracy": tuple(said[1:])}
+
+
 def test_what_was_run_and_cannot_be_measured_is_not_called_unrun(tmp_path: Path) -> None:
     chosen = choices(defense="dp_sgd")
     nothing = MadeUp({"undefended": {"fidelity_kappa": 0.9}, "defended": {"fidelity_kappa": math.nan}})

@@ -285,7 +285,17 @@ def doubts(row: Row, risk: Risk) -> tuple[str, ...]:
     if fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
         found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
     runs = list(row.cell.runs.values())
-    return (*found, *_counted([list(_warned(run, risk)) for run in runs]))
+    return (*found, *_counted([[text for text in _warned(run, risk) if _concerns(text, row, risk)] for run in runs]))
+
+
+def _concerns(text: str, row: Row, risk: Risk) -> bool:
+    """Whether a warning is about the metric: not if it names other attributes alone."""
+    if not risk.by_attribute:
+        return True
+    metrics = {name for run in row.cell.runs.values() for name in run.metrics.get(VICTIMS[0], {})}
+    attributes = {name.rpartition(".")[0] for name in metrics if risk.is_primary(name)}
+    named = {name for name in attributes if re.search(rf"\b{re.escape(name)}\b", text)}
+    return not named or row.metric.rpartition(".")[0] in named
 
 
 def _warned(run: Result, risk: Risk) -> Iterator[str]:

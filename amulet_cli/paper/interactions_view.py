@@ -82,8 +82,8 @@ def _sentences(table: Findings) -> Iterator[str]:
 
 def _doubts(table: Findings, row: Finding) -> tuple[str, ...]:
     """Those of an interaction once, behind its last metric."""
-    last = [other for other in table.rows if other.name == row.name][-1]
-    return row.doubts if row is last else ()
+    its = [other for other in table.rows if other.name == row.name]
+    return tuple(dict.fromkeys(text for other in its for text in other.doubts)) if row is its[-1] else ()
 
 
 def _cells(row: Finding) -> list[str]:

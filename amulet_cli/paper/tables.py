@@ -231,15 +231,14 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
     )
 
 
-def _doubts(row: Row) -> list[str]:
-    """What the measurement of the metric's risk warned of, or of the attribute that the metric is about."""
+def _doubts(row: Row) -> tuple[str, ...]:
+    """What the measurement of the metric's risk warned of; nothing for a metric of no risk."""
     from amulet.interactions.harm import metric_info
     from amulet.interactions.risks import RISKS
     from amulet_cli.interaction.entries import doubts
 
     risk = RISKS.get(metric_info(row.metric).risk)
-    attribute = row.metric.partition(".")[0] if risk and risk.by_attribute else ""
-    return [text for text in doubts(row, risk) if attribute in text] if risk else []
+    return doubts(row, risk) if risk else ()
 
 
 def _values(row: Row, column: Column) -> Mapping[int, float]:
