@@ -1,6 +1,6 @@
 # Every target sets the environment up in .venv by itself, once (again when pyproject.toml or constraints.txt change).
 #   make run     the main job, on the embedded census         make run ARGS="attack=evasion_pgd seed=1"
-#   make test    all tests and doctests, with coverage        make test ARGS="tests/test_packaging.py -x"
+#   make test    all tests and doctests, with coverage        make test ARGS="tests/contracts/test_packaging.py -x"
 #   make check   lint, formatting, types
 #   make smoke   a run of a few seconds
 #   make bench   speed beside peers and the plain way; wants an idle machine

@@ -1,7 +1,7 @@
 """`amulet <verb>`: finds the verb's module and hands over.
 
-A verb is a module of this package with a `SUMMARY` (one line), a `HELP` page and ``main(words) -> int``. To add
-one, write the module, importing heavy libraries only within functions, and name it in `VERBS`.
+A verb is a module of `amulet_cli.commands` with a `SUMMARY` (one line), a `HELP` page and ``main(words) -> int``. To
+add one, write the module, importing heavy libraries only within functions, and name it in `VERBS` there.
 """
 
 import importlib
@@ -10,10 +10,9 @@ import sys
 from typing import Protocol, cast
 
 from amulet import __version__
-from amulet_cli import help as pages
-from amulet_cli.errors import INTERRUPTED, MISTAKE, UsageError, alike, as_usage_error, exit_code, show
-
-VERBS = ("run", "audit", "matrix", "validate", "list", "report", "plot", "compare", "data", "completion")
+from amulet_cli.base import help as pages
+from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, alike, as_usage_error, exit_code, show
+from amulet_cli.commands import VERBS
 
 
 class Verb(Protocol):
@@ -55,7 +54,7 @@ def _dispatch(words: list[str]) -> int:
         pages.show(_overview())
         return 0
     if first in ("--version", "-V"):
-        from amulet_cli.console import out
+        from amulet_cli.base.console import out
 
         out.print(f"amulet {__version__}")
         return 0
@@ -70,7 +69,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _load(verb: str) -> Verb:
-    return cast(Verb, importlib.import_module(f"amulet_cli.{verb}"))
+    return cast(Verb, importlib.import_module(f"amulet_cli.commands.{verb}"))
 
 
 def _unknown(word: str, words: list[str]) -> UsageError:

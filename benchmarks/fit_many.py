@@ -17,7 +17,7 @@ import torch
 from amulet.core import Factory, Stream
 from amulet.datasets import Records, load_census
 from amulet.training import Recipe, Runtime, Stored
-from amulet.training.many import in_stacks
+from amulet.training.parallel.many import in_stacks
 
 Models = list[dict[str, torch.Tensor]]
 

@@ -66,7 +66,7 @@ def measured(name: str, size: int, batch: int, repeats: int) -> str:
     x, y = torch.rand(batch, *shape), torch.arange(batch) % CLASSES
 
     def built(made_by: Factory) -> tuple[nn.Module, torch.optim.Optimizer]:
-        with Stream(0).governing():
+        with Stream(0).seed_global():
             model: nn.Module = made_by.build(input_shape=shape, num_classes=CLASSES)
         return model.train(), torch.optim.Adam(model.parameters(), fused=True)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from amulet.training.store import Stored
-from amulet_cli.store import DiskStore
+from amulet_cli.results.store import DiskStore
 
 SIZES = {"a LinearNet": 72_714, "a small CNN": 288_746, "a ResNet18": 11_173_962}
 """Weights."""

@@ -6,7 +6,7 @@ from amulet.attribute_inference.attacks import AttributeAttack, AttributeInferen
 from amulet.attribute_inference.metrics import AttributeEvidence, measure
 from amulet.datasets.base import AmuletDataset
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
@@ -17,20 +17,20 @@ def default_attack(defenses: Sequence[Defense]) -> AttributeAttack:
 
 
 def check(attack: AttributeAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """With `data`: `Refused` if it has no sensitive attribute, `SettingError` if it lacks one that is asked for."""
+    """With `data`: `IncompatibleError` without sensitive attributes, `SettingError` if one asked for is missing."""
     if data is not None:
         attack.chosen(data.attributes)
 
 
-def assess(victim: Victim, attack: AttributeAttack, scene: Scene) -> AttributeEvidence:
+def assess(victim: Victim, attack: AttributeAttack, splits: DataSplits) -> AttributeEvidence:
     """Ask the victim about the adversary's records and the test split, and guess the attributes of the latter."""
-    adversary, test = scene.adversary_records, scene.test_records
+    adversary, test = splits.adversary_records, splits.test_records
     return attack.infer(
         adversary,
         victim.logits(adversary),
         test,
         victim.logits(test),
-        stream=scene.drawing("attribute_inference"),
-        runtime=scene.runtime,
+        stream=splits.attack_stream("attribute_inference"),
+        runtime=splits.runtime,
         name=victim.name,
     )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from amulet.core.component import Attack, Component, Factory
-from amulet.core.errors import AmuletError, DataError, Diverged, Refused, SettingError
+from amulet.core.errors import AmuletError, DataError, Diverged, IncompatibleError, SettingError
 from amulet.core.lazy import attach
 from amulet.core.reporting import Reporter, Stage
 
@@ -24,8 +24,8 @@ __all__ = [
     "Diverged",
     "Evidence",
     "Factory",
+    "IncompatibleError",
     "Measurement",
-    "Refused",
     "Reporter",
     "SettingError",
     "Stage",

@@ -12,13 +12,13 @@ class SettingError(AmuletError, ValueError):
     """A setting that cannot work: what, where, what was expected."""
 
 
-class Refused(AmuletError):
+class IncompatibleError(AmuletError):
     """A combination that makes no sense, refused before training; the text is the reason."""
 
 
-def needs_attributes(what: str) -> Refused:
+def needs_attributes(what: str) -> IncompatibleError:
     """Why something about groups of people cannot be done on data that does not tell them."""
-    return Refused(
+    return IncompatibleError(
         f"{what} needs a sensitive attribute, and the data set has none; take one that has, such as census or lfw, or "
         "name columns in `dataset.sensitive` where it has that setting"
     )

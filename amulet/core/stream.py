@@ -54,7 +54,7 @@ class Stream:
         return np.random.default_rng(self.seed)
 
     @contextmanager
-    def governing(self, device: str | torch.device = "cpu") -> Iterator[None]:
+    def seed_global(self, device: str | torch.device = "cpu") -> Iterator[None]:
         """Let torch's global generators follow this stream inside the block and restore them after it.
 
         For what takes no generator of its own: weight initialisers, dropout.

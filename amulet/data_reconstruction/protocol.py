@@ -12,7 +12,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import batch_size_for
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "class_means", "default_attack", "measure"]
 
@@ -49,28 +49,28 @@ def class_means(records: Records, num_classes: int) -> tuple[Tensor, Tensor]:
     return sums / counts.view(-1, *[1] * len(records.shape)), counts
 
 
-def assess(victim: Victim, attack: ReconstructionAttack, scene: Scene) -> ReconstructionEvidence:
+def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> ReconstructionEvidence:
     """Reconstruct an input of each class; the truth is the mean of the records that the victim's recipe was given.
 
     A defence that changes the records before training changes what is learned, not what is to be protected: both
     victims are compared with the same means.
     """
-    means, counts = class_means(victim.records, scene.data.num_classes)
+    means, counts = class_means(victim.records, splits.data.num_classes)
     found = attack.reconstruct(
         victim.model,
         victim.records.shape,
-        scene.data.num_classes,
-        scene.drawing("data_reconstruction"),
-        scene.runtime.reporter,
+        splits.data.num_classes,
+        splits.attack_stream("data_reconstruction"),
+        splits.runtime.reporter,
         f"reconstruct from {victim.name}",
     )
     if found.x.min() < 0 or found.x.max() > 1:
         raise RuntimeError(f"{attack!r} left the range of inputs: [{found.x.min()}, {found.x.max()}]")
-    noise = scene.drawing("data_reconstruction", "noise").generator()
+    noise = splits.attack_stream("data_reconstruction", "noise").generator()
     present = counts > 0
     return ReconstructionEvidence(
         name=victim.name,
-        image=scene.data.modality == "image",
+        image=splits.data.modality == "image",
         reconstructions=found.x,
         means=means,
         counts=counts,

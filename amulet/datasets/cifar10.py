@@ -15,8 +15,8 @@ from amulet.datasets import inert_pickle
 from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import CIFAR10 as INFO
-from amulet.datasets.official import check_file, cure, md5_of, unofficial
-from amulet.datasets.places import Place, find
+from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
+from amulet.datasets.locations import Place, find
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SHAPE = (3, 32, 32)

@@ -12,8 +12,8 @@ from amulet.core.stream import Stream
 from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import FMNIST as INFO
-from amulet.datasets.official import check_file, cure, md5_of, unofficial
-from amulet.datasets.places import Place, find
+from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
+from amulet.datasets.locations import Place, find
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _SIDE = 28

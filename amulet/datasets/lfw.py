@@ -18,11 +18,11 @@ from amulet.core.stream import Stream
 from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import LFW as INFO
+from amulet.datasets.checksums import md5_of
 from amulet.datasets.lfw_attributes import Record, parse
-from amulet.datasets.official import md5_of
+from amulet.datasets.locations import find
 from amulet.datasets.people import known_faces, split_by_person
 from amulet.datasets.pictures import also_sensitive, check_both_occur, decode, mapped, pick, pick_all, prepared
-from amulet.datasets.places import find
 from amulet.datasets.split import stratified_split
 
 _IMAGES, _ATTRIBUTES = INFO.files

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from amulet.core.errors import DataError, SettingError
 from amulet.core.reporting import current_reporter
-from amulet.datasets.places import cache_folder
+from amulet.datasets.locations import cache_folder
 
 Pixels = npt.NDArray[np.uint8]
 _CHUNK = 256  # pictures that one thread decodes before it hands them over

@@ -7,7 +7,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
 from amulet.discriminatory_behavior.metrics import BehaviorEvidence, favourable, measure
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
@@ -27,11 +27,11 @@ def check(attack: DiscriminatoryBehavior, defenses: Sequence[Defense], data: Amu
         raise SettingError(f"`attack.positive` must be a class below {data.num_classes}, got {attack.positive}")
 
 
-def assess(victim: Victim, attack: DiscriminatoryBehavior, scene: Scene) -> BehaviorEvidence:
+def assess(victim: Victim, attack: DiscriminatoryBehavior, splits: DataSplits) -> BehaviorEvidence:
     """Look at the victim's answers; nothing is trained or changed."""
-    records = scene.test_records
+    records = splits.test_records
     answers = victim.logits(records).argmax(dim=1)
-    evidence = attack.look(answers, records, scene.data.num_classes, scene.drawing(attack.risk))
+    evidence = attack.look(answers, records, splits.data.num_classes, splits.attack_stream(attack.risk))
     counts = {
         name: {str(value): number for value, number in enumerate(records.attribute(name).bincount().tolist()) if number}
         for name in records.attributes

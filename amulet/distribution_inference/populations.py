@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from amulet.core.errors import Refused, SettingError, in_range
+from amulet.core.errors import IncompatibleError, SettingError, in_range
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 
@@ -135,20 +135,20 @@ def agreed_size(
     """`asked`, or half of the largest size possible, so that each model has records of its own.
 
     Raises:
-        Refused: the pools cannot give that many records with these ratios, or the ratios would not be exact.
+        IncompatibleError: the pools cannot give that many records with these ratios, or the ratios would not be exact.
     """
     step = lcm(*(exact(ratio).denominator for ratio in ratios))
     most = largest_size(pools, ratios, labels, label_shares)
     shares = " and ".join(f"{ratio:g}" for ratio in ratios)
     what = f"{pools[0].attribute} = {pools[0].value}"
     if most == 0 or (asked is not None and asked > most):
-        raise Refused(
+        raise IncompatibleError(
             f"distribution inference: the records of the two sides cannot make training sets of "
             f"{step if asked is None else asked} in which {shares} have {what}; the most is {most}. Lower attack.size, "
             "take ratios nearer to the data's, or more data (dataset.limit, adversary_fraction)"
         )
     if asked is not None and asked % step:
-        raise Refused(
+        raise IncompatibleError(
             f"distribution inference: in {asked} records the shares {shares} of {what} are no whole numbers of "
             f"records; attack.size must be a multiple of {step}"
         )

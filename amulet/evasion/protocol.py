@@ -13,7 +13,7 @@ from amulet.evasion.attacks import EvasionAttack, EvasionPGD
 from amulet.evasion.metrics import EvasionEvidence, measure
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
@@ -39,18 +39,18 @@ def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
     return asked[0] if asked else EvasionPGD().budget
 
 
-def assess(victim: Victim, attack: EvasionAttack, scene: Scene) -> EvasionEvidence:
+def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
     """Attack every test record and judge the outcome in float32."""
-    records = scene.test_records
-    epsilon = budget(attack, scene.defenses)
+    records = splits.test_records
+    epsilon = budget(attack, splits.defenses)
     attack = attack.changed(epsilon=epsilon)
     norm = getattr(attack, "norm", "linf")
-    mask = changeable(attack, scene.data) if isinstance(attack, EvasionPGD) else None
-    stream = scene.drawing("evasion")
+    mask = changeable(attack, splits.data) if isinstance(attack, EvasionPGD) else None
+    stream = splits.attack_stream("evasion")
     model = victim.model
     clean = victim.logits(records).argmax(dim=1) == records.y
     robust, distance = torch.empty_like(clean), torch.empty(len(records))
-    with scene.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
+    with splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
         for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
             distance[batch] = _distance(x, records.inputs(batch).to(x.device), norm).cpu()
             if x.min() < 0 or x.max() > 1 or distance[batch].max() > epsilon * (1 + 1e-5) + 1e-6:

@@ -15,7 +15,7 @@ from amulet.membership_inference.attacks import LiRA, MembershipAttack
 from amulet.membership_inference.attacks.shadows import half_split
 from amulet.membership_inference.metrics import MembershipEvidence, measure
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
@@ -33,23 +33,23 @@ def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDat
         )
 
 
-def assess(victim: Victim, attack: MembershipAttack, scene: Scene) -> MembershipEvidence:
+def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> MembershipEvidence:
     """Train the victim anew on a random half of the pool, the shadow models on other halves, and score the pool.
 
     The pool is drawn from the whole training split, whatever part of it the victim and the adversary hold otherwise:
     members and non-members are equal in number and exchangeable. Pool, halves and streams are the same for both
     victims; the test split, on which nobody trains, is RMIA's population.
     """
-    stream = scene.drawing("membership")
-    pool = _pool(attack, scene)
+    stream = splits.attack_stream("membership")
+    pool = _pool(attack, splits)
     inside, outside = half_split(pool.y.cpu(), stream / "victim")
     members = torch.zeros(len(pool), dtype=torch.bool)
     members[inside] = True
-    if members.sum() != len(outside) or torch.isin(pool.ids, scene.test_records.ids).any():
+    if members.sum() != len(outside) or torch.isin(pool.ids, splits.test_records.ids).any():
         raise RuntimeError("members, non-members and test split must be disjoint, the first two of equal size")
     attacked = victim.on(pool.take(inside), "on half of the pool")
-    recipe = victim.recipe if attack.shadow == "same_as_victim" else scene.plain_recipe
-    evidence = attack.run(attacked.logits, recipe, pool, members, scene.test_records, stream, victim=victim.name)
+    recipe = victim.recipe if attack.shadow == "same_as_victim" else splits.plain_recipe
+    evidence = attack.run(attacked.logits, recipe, pool, members, splits.test_records, stream, victim=victim.name)
     report = attacked.trained.report
     retained = _retained(attacked.trained.arrays, evidence)
     correct = evidence.correct
@@ -58,7 +58,7 @@ def assess(victim: Victim, attack: MembershipAttack, scene: Scene) -> Membership
         "members": len(inside),
         "non_members": len(outside),
         "members_digest": attacked.records.digest[:16],
-        "population": len(scene.test_records),
+        "population": len(splits.test_records),
         "n_shadow": attack.n_shadow,
         "shadow": attack.shadow,
         "shadow_records": len(pool) // 2,
@@ -76,14 +76,14 @@ def assess(victim: Victim, attack: MembershipAttack, scene: Scene) -> Membership
     return dataclasses.replace(evidence, retained=retained, epsilon=epsilon, manifest=manifest)
 
 
-def _pool(attack: MembershipAttack, scene: Scene) -> Records:
+def _pool(attack: MembershipAttack, splits: DataSplits) -> Records:
     """An even number of training records, stratified: `pool_size`, or all."""
-    records = scene.data.train
+    records = splits.data.train
     size = min(attack.pool_size or len(records), len(records))
     size -= size % 2
     if size == len(records):
         return records
-    (chosen,) = stratified_split(records.y.cpu(), [size], scene.drawing("membership", "pool").generator())
+    (chosen,) = stratified_split(records.y.cpu(), [size], splits.attack_stream("membership", "pool").generator())
     return records.take(chosen)
 
 

@@ -16,9 +16,9 @@ from amulet.poisoning.defenses import OutlierRemoval
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
 from amulet.training.defense import Defense
 from amulet.training.recipe import Trained
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 
-__all__ = ["aftermath", "assess", "check", "check_scene", "default_attack", "measure"]
+__all__ = ["aftermath", "assess", "check", "check_splits", "default_attack", "measure"]
 
 _POISONED = "on poisoned records"
 
@@ -38,18 +38,18 @@ def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletData
     attack.triggers_for(data.train, data.feature_names)
 
 
-def check_scene(attack: PoisoningAttack, scene: Scene) -> None:
-    """`Refused` if the victim's own records are too few of other classes to poison as many as asked."""
-    attack.count(scene.victim_records.y)
+def check_splits(attack: PoisoningAttack, splits: DataSplits) -> None:
+    """`IncompatibleError` if the victim's own records are too few of other classes to poison as many as asked."""
+    attack.count(splits.victim_records.y)
 
 
-def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEvidence:
+def assess(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> PoisoningEvidence:
     """Poison the victim's records, train on them by the victim's recipe, and put the trigger on every test record.
 
     The adversary chooses its triggers by records of its own.
     """
-    test = scene.test_records
-    triggers, poisoned = _poisoned(victim, attack, scene)
+    test = splits.test_records
+    triggers, poisoned = _poisoned(victim, attack, splits)
     _verify(poisoned, victim, attack, triggers)
     deceived = victim.on(poisoned.records, _POISONED)
     answers, before = (
@@ -97,14 +97,14 @@ def assess(victim: Victim, attack: PoisoningAttack, scene: Scene) -> PoisoningEv
     )
 
 
-def aftermath(victim: Victim, attack: PoisoningAttack, scene: Scene) -> Victim:
+def aftermath(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> Victim:
     """The victim that trained on the poisoned records."""
-    return victim.on(_poisoned(victim, attack, scene)[1].records, _POISONED)
+    return victim.on(_poisoned(victim, attack, splits)[1].records, _POISONED)
 
 
-def _poisoned(victim: Victim, attack: PoisoningAttack, scene: Scene) -> tuple[Sequence[Trigger], Poisoned]:
-    triggers = attack.triggers_for(scene.adversary_records, scene.data.feature_names)
-    return triggers, attack.poison(victim.records, triggers, scene.drawing("poisoning"))
+def _poisoned(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> tuple[Sequence[Trigger], Poisoned]:
+    triggers = attack.triggers_for(splits.adversary_records, splits.data.feature_names)
+    return triggers, attack.poison(victim.records, triggers, splits.attack_stream("poisoning"))
 
 
 def _triggered(model: nn.Module, records: Records, trigger: Trigger) -> Tensor:

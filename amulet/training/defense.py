@@ -44,7 +44,7 @@ class Defense(Component):
     """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
     the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
     the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
-    endures: ClassVar[bool] = False
+    survives_retraining: ClassVar[bool] = False
     """Is it to work on whatever becomes of the victim's model? Where an attack acts on the victim's training, its own
     risk is then measured on the model that comes out, too."""
 
@@ -83,7 +83,7 @@ class Defense(Component):
         return architecture
 
     def check(self, data: AmuletDataset) -> None:
-        """Raise `Refused` or `SettingError` if it cannot work on this data; called before any model is trained."""
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     def bound(self, data: AmuletDataset) -> Self:
         """This defence, or a copy of it, that may look at other records than those it is given to train on.
@@ -93,6 +93,6 @@ class Defense(Component):
         """
         return self
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What a reader of any result with these hyper-parameters must know, each with what to do about it."""
         return []

@@ -21,9 +21,9 @@ from amulet.datasets.split import stratified_split
 from amulet.models.arithmetic import convolutional, fast_dtype, laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating
 from amulet.training.augmentation import Augmenter
+from amulet.training.device_data import Supply
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.objective import OBJECTIVES, right
-from amulet.training.supply import Supply
 
 Precision = Literal["auto", "float32", "amp"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -274,7 +274,7 @@ def train(
             device=device,
         )
         order = (stream / "batches").generator()
-        during.enter_context((stream / "noise").governing(device))
+        during.enter_context((stream / "noise").seed_global(device))
         stage = during.enter_context(reporter.stage(label, epochs, "epoch"))
         training.start()
         for training.epoch in range(epochs):

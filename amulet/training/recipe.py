@@ -1,4 +1,4 @@
-"""Recipes: how a model is made from data, with the defences woven in."""
+"""Recipes: how a model is made from data, with the defences that act in it."""
 
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ _CODE = (
     "amulet.training.hook",
     "amulet.training.objective",
     "amulet.training.recipe",
-    "amulet.training.supply",
+    "amulet.training.device_data",
     "amulet.models.arithmetic",
 )
 
@@ -86,7 +86,7 @@ class Recipe:
         return self.changed(defenses=())
 
     @property
-    def woven(self) -> tuple[Defense, ...]:
+    def training_defenses(self) -> tuple[Defense, ...]:
         """The defences that shape the model: all but those that come after training, which change nothing of it."""
         return tuple(defense for defense in self.defenses if defense.stage != "after")
 
@@ -113,7 +113,7 @@ class Recipe:
         self, records: Sequence[Records], streams: Sequence[Stream | int], label: str = "models"
     ) -> list[Trained]:
         """As `fit_many`, with the training reports. Models that the store has are loaded one by one."""
-        from amulet.training.many import produce_many
+        from amulet.training.parallel.many import produce_many
 
         return produce_many(self, records, [Stream.of(s) for s in streams], label)
 
@@ -142,7 +142,7 @@ class Recipe:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "objective": self.objective,
-            "defenses": [defense.describe() for defense in self.woven],
+            "defenses": [defense.describe() for defense in self.training_defenses],
             "early_stopping": self.early_stopping and dataclasses.asdict(self.early_stopping),
             "precision": self.precision,
             "code": [code_digest(module) for module in _CODE],
@@ -150,7 +150,7 @@ class Recipe:
 
     def build(self, shape: tuple[int, ...], stream: Stream) -> nn.Module:
         """The model with its initial weights, on the CPU."""
-        with (stream / "weights").governing():
+        with (stream / "weights").seed_global():
             model = self.architecture.build(input_shape=shape, num_classes=self.num_classes)
         if not isinstance(model, nn.Module):
             raise SettingError(f"`model`: {self.architecture.path} must make a torch.nn.Module, got {type(model)}")
@@ -162,7 +162,7 @@ class Recipe:
             model = self.build(records.shape, Stream(0)).eval()
             with torch.inference_mode():
                 logits = model(records.inputs(slice(0, 2)))
-            with Stream(0).governing():
+            with Stream(0).seed_global():
                 Augmenter(self.augmentation, Stream(0).generator()).check(records)
         except SettingError:
             raise
@@ -199,7 +199,7 @@ class Recipe:
         report: dict[str, Any] = {}
         tensors: dict[str, Tensor] = {}
         warnings: list[str] = []
-        for defense in self.woven:
+        for defense in self.training_defenses:
             prepared = defense.prepare(records, self.plain(), stream)
             records = prepared.records
             if not len(records):
@@ -209,9 +209,9 @@ class Recipe:
             for name, array in prepared.arrays.items():
                 tensors[f"report.{defense.name}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         model = self.build(records.shape, stream)
-        hooks = [hook for defense in self.woven if (hook := defense.hook()) is not None]
+        hooks = [hook for defense in self.training_defenses if (hook := defense.hook()) is not None]
         optimizer = self.optimizer
-        for defense in self.woven:
+        for defense in self.training_defenses:
             optimizer = defense.tune(optimizer)
         report |= train(
             model,
@@ -227,7 +227,7 @@ class Recipe:
             device=self.runtime.device,
             precision=self.precision,
             early_stopping=self.early_stopping,
-            side_channels=[type(d).__name__ for d in self.woven if not d.per_record],
+            side_channels=[type(d).__name__ for d in self.training_defenses if not d.per_record],
             reporter=self.runtime.reporter,
             label=label,
         )

@@ -1,4 +1,4 @@
-"""The victim of an assessment, and the scene it is assessed on."""
+"""The victim of an assessment, and the splits it is assessed on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from amulet.core.errors import Refused
+from amulet.core.errors import IncompatibleError
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.defense import Defense
-from amulet.training.given import Given
+from amulet.training.pretrained import Pretrained
 from amulet.training.recipe import Recipe, Trained
 from amulet.training.runtime import Runtime
 
@@ -31,15 +31,15 @@ class Victim:
     """What its model is trained on, before any defence of the recipe changes it."""
     stream: Stream
     """The same for both victims, so that they share initial weights and batches."""
-    given: Given | None = None
+    pretrained: Pretrained | None = None
     """The trained weights where they are given: then `recipe` is only how the model would be trained anew."""
     _answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False, compare=False)
 
     @cached_property
     def trained(self) -> Trained:
         """The model with its training report."""
-        if self.given is not None:
-            return self.given.restored(self.recipe, self.records.shape)
+        if self.pretrained is not None:
+            return self.pretrained.restored(self.recipe, self.records.shape)
         return self.recipe.produce(self.records, self.stream, f"train {self.name}")
 
     @property
@@ -55,13 +55,13 @@ class Victim:
 
     def on(self, records: Records, suffix: str = "") -> Victim:
         """The same victim, had it other records: same recipe, same stream, trained anew."""
-        if self.given is not None and not self.given.recipe_known:
-            raise Refused(f"{self.name} cannot be trained on other records: how it was trained is unknown")
+        if self.pretrained is not None and not self.pretrained.recipe_known:
+            raise IncompatibleError(f"{self.name} cannot be trained on other records: how it was trained is unknown")
         return Victim(f"{self.name} {suffix}".strip(), self.recipe, records, self.stream)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class DataSplits:
     """Who owns what when a risk is assessed. The same for the undefended and the defended victim."""
 
     data: AmuletDataset
@@ -70,7 +70,7 @@ class Scene:
     adversary_records: Records
     """What the adversary owns: of the training split, disjoint from the victims'."""
     stream: Stream
-    """The run's stream; an attack draws from `scene.stream / "attack" / ...`."""
+    """The run's stream; an attack draws from `splits.stream / "attack" / ...`."""
     runtime: Runtime
     defenses: tuple[Defense, ...] = ()
     """The defences under assessment, also when the victim at hand is the undefended one."""
@@ -82,13 +82,13 @@ class Scene:
         """The test split: nobody trains on it."""
         return self.data.test
 
-    def drawing(self, *names: str | int) -> Stream:
+    def attack_stream(self, *names: str | int) -> Stream:
         """The attack's stream of that name."""
         stream = self.stream / "attack"
         for name in names:
             stream = stream / name
         return stream
 
-    def changed(self, **changes: Any) -> Scene:
+    def changed(self, **changes: Any) -> DataSplits:
         """A copy with some parts changed."""
         return dataclasses.replace(self, **changes)

@@ -13,7 +13,7 @@ from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.defense import Defense
 from amulet.training.recipe import Recipe, Trained
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
 from amulet.unauth_model_ownership.defenses import OwnershipDefense
 from amulet.unauth_model_ownership.metrics import (
@@ -25,7 +25,7 @@ from amulet.unauth_model_ownership.metrics import (
 )
 from amulet.unauth_model_ownership.suspects import stolen_stream, suspects_of, verify
 
-__all__ = ["assess", "check", "check_scene", "default_attack", "measure"]
+__all__ = ["assess", "check", "check_splits", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> ExtractionAttack:
@@ -47,9 +47,9 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
         )
 
 
-def check_scene(attack: ExtractionAttack, scene: Scene) -> None:
+def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
     """`SettingError` if the adversary has fewer records than it is to query the victim with."""
-    queries, owned = getattr(attack, "queries", None), len(scene.adversary_records)
+    queries, owned = getattr(attack, "queries", None), len(splits.adversary_records)
     if queries is not None and queries > owned:
         raise SettingError(f"`attack.queries` must be at most {owned}, the adversary's records; got {queries}")
     budgets = attack.query_curve or []
@@ -59,25 +59,25 @@ def check_scene(attack: ExtractionAttack, scene: Scene) -> None:
         )
 
 
-def assess(victim: Victim, attack: ExtractionAttack, scene: Scene) -> OwnershipEvidence:
+def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> OwnershipEvidence:
     """Steal the victim's model; where a defence verifies ownership, have it judge copies and independent models."""
-    owned, test = scene.adversary_records, scene.test_records
+    owned, test = splits.adversary_records, splits.test_records
     if torch.isin(owned.ids, torch.cat([victim.records.ids, test.ids])).any():
         raise RuntimeError("the adversary's records are among the victim's or the test split's")
-    oracle, stream = Oracle(victim.logits), stolen_stream(scene)
+    oracle, stream = Oracle(victim.logits), stolen_stream(splits)
     bought = attack.query(oracle, owned, stream)
     if torch.isin(bought.ids, torch.cat([victim.records.ids, test.ids])).any():
         raise RuntimeError(f"{attack!r} queries the victim with its own records or with the test split")
-    recipe = attack.recipe(scene.plain_recipe)
+    recipe = attack.recipe(splits.plain_recipe)
     recipe.try_out(owned)
     stealing = recipe.changed(objective=attack.objective)
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
     # An independent model, beside which fidelity means something: only its teacher is another.
     told = owned if len(bought) == len(owned) else bought.replace(targets=None)
-    independent = recipe.produce(told, scene.drawing("independent", 0), "independent model")
-    curve = _curve(victim, attack, bought, stealing, scene)
-    answers, classes = victim.logits(test).argmax(dim=1), scene.data.num_classes
-    verifications, manifest, warnings = _verifications(victim, attack, bought, scene)
+    independent = recipe.produce(told, splits.attack_stream("independent", 0), "independent model")
+    curve = _curve(victim, attack, bought, stealing, splits)
+    answers, classes = victim.logits(test).argmax(dim=1), splits.data.num_classes
+    verifications, manifest, warnings = _verifications(victim, attack, bought, splits)
     return OwnershipEvidence(
         victim=victim.name,
         num_classes=classes,
@@ -119,7 +119,7 @@ def _summary(trained: Trained) -> dict[str, Any]:
 
 
 def _curve(
-    victim: Victim, attack: ExtractionAttack, bought: Records, recipe: Recipe, scene: Scene
+    victim: Victim, attack: ExtractionAttack, bought: Records, recipe: Recipe, splits: DataSplits
 ) -> dict[str, Tensor]:
     """Answers of models stolen with parts of what was bought, each part within the larger ones."""
     budgets = sorted(set(attack.query_curve or []))
@@ -127,27 +127,27 @@ def _curve(
         return {}
     if budgets[-1] > len(bought):
         raise SettingError(f"`attack.query_curve` must be at most {len(bought)}, what is queried; got {budgets[-1]}")
-    order = torch.randperm(len(bought), generator=scene.drawing("query_curve").generator())
+    order = torch.randperm(len(bought), generator=splits.attack_stream("query_curve").generator())
     stolen = recipe.produce_many(
         [bought.take(order[:budget].sort().values) for budget in budgets],
-        [stolen_stream(scene)] * len(budgets),
+        [stolen_stream(splits)] * len(budgets),
         f"steal {victim.name} with fewer queries",
     )
-    return {str(b): _answers(trained, scene.test_records) for b, trained in zip(budgets, stolen, strict=True)}
+    return {str(b): _answers(trained, splits.test_records) for b, trained in zip(budgets, stolen, strict=True)}
 
 
 def _verifications(
-    victim: Victim, attack: ExtractionAttack, bought: Records, scene: Scene
+    victim: Victim, attack: ExtractionAttack, bought: Records, splits: DataSplits
 ) -> tuple[tuple[Verification, ...], dict[str, Any], tuple[str, ...]]:
-    defenses = [d for d in scene.defenses if isinstance(d, OwnershipDefense)]
+    defenses = [d for d in splits.defenses if isinstance(d, OwnershipDefense)]
     if not defenses:
         return (), {}, ()
-    suspects = suspects_of(victim, bought, attack, scene)
+    suspects = suspects_of(victim, bought, attack, splits)
     found: list[Verification] = []
     manifest: dict[str, Any] = {"suspects": {kind: len(models) for kind, models in suspects.items()}}
     warnings: list[str] = []
     for defense in defenses:
-        verification, verifier = verify(defense, victim, suspects, scene)
+        verification, verifier = verify(defense, victim, suspects, splits)
         found.append(verification)
         warnings += verifier.warnings
         manifest[defense.name] = {

@@ -13,9 +13,9 @@ from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.models.inspect import evaluating
 from amulet.training.loop import train
+from amulet.training.parallel.workers import in_workers
 from amulet.training.recipe import Recipe
-from amulet.training.victim import Scene, Victim
-from amulet.training.workers import in_workers
+from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.metrics.evidence import Verification
@@ -24,43 +24,43 @@ Suspects = Mapping[str, Sequence[nn.Module]]
 """Models by kind: `exact_copy`, `fine_tuned`, `stolen`, `independent`."""
 
 
-def stolen_stream(scene: Scene, number: int = 0) -> Stream:
+def stolen_stream(splits: DataSplits, number: int = 0) -> Stream:
     """The stream of the run's stolen model (0) and of those beside it; the same for both victims."""
-    return scene.drawing("model_extraction", *([number] if number else []))
+    return splits.attack_stream("model_extraction", *([number] if number else []))
 
 
-def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, scene: Scene) -> Suspects:
+def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, splits: DataSplits) -> Suspects:
     """All suspects of one victim: copies of its model, and models that have nothing to do with it.
 
     Args:
         bought: what the run's stolen model is trained on; the other stolen models learn from the same answers, with
             other initial weights and batches.
     """
-    name, recipe = victim.name, attack.recipe(scene.plain_recipe)
+    name, recipe = victim.name, attack.recipe(splits.plain_recipe)
     stolen = recipe.changed(objective=attack.objective).fit_many(
         [bought] * attack.suspects,
-        [stolen_stream(scene, number) for number in range(attack.suspects)],
+        [stolen_stream(splits, number) for number in range(attack.suspects)],
         f"stolen models of {name}",
     )
     independent = recipe.fit_many(
-        [scene.adversary_records] * attack.independents,
-        [scene.drawing("independent", number) for number in range(attack.independents)],
+        [splits.adversary_records] * attack.independents,
+        [splits.attack_stream("independent", number) for number in range(attack.independents)],
         "independent models",
     )
     return {
         "exact_copy": [copy.deepcopy(victim.model)],
-        "fine_tuned": _fine_tuned(victim, recipe, attack, scene),
+        "fine_tuned": _fine_tuned(victim, recipe, attack, splits),
         "stolen": stolen,
         "independent": independent,
     }
 
 
-def _fine_tuned(victim: Victim, recipe: Recipe, attack: ExtractionAttack, scene: Scene) -> list[nn.Module]:
+def _fine_tuned(victim: Victim, recipe: Recipe, attack: ExtractionAttack, splits: DataSplits) -> list[nn.Module]:
     """Copies that the adversary trained on, each on a random half of its records with their true labels."""
-    records, runtime, copies = scene.adversary_records, scene.runtime, []
+    records, runtime, copies = splits.adversary_records, splits.runtime, []
     with runtime.reporter.stage(f"fine-tuned copies of {victim.name}", attack.suspects, "model") as stage:
         for number in range(attack.suspects):
-            stream = scene.drawing("fine_tuning", number)
+            stream = splits.attack_stream("fine_tuning", number)
             half = torch.randperm(len(records), generator=(stream / "records").generator())[: (len(records) + 1) // 2]
             model = copy.deepcopy(victim.model)
             train(
@@ -85,14 +85,14 @@ def _judge(verifier: Verifier, model: nn.Module) -> Judgement:
 
 
 def verify(
-    defense: OwnershipDefense, victim: Victim, suspects: Suspects, scene: Scene
+    defense: OwnershipDefense, victim: Victim, suspects: Suspects, splits: DataSplits
 ) -> tuple[Verification, Verifier]:
     """Judge every suspect by a verification that was set up before any of them was looked at."""
-    verifier = defense.verifier(victim, scene)
+    verifier = defense.verifier(victim, splits)
     judged: dict[str, list[Judgement]] = {}
     total = sum(map(len, suspects.values()))
-    runtime = scene.runtime if verifier.laborious else dataclasses.replace(scene.runtime, workers=1)
-    with scene.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
+    runtime = splits.runtime if verifier.laborious else dataclasses.replace(splits.runtime, workers=1)
+    with splits.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
         with evaluating(victim.model):
             own, fingerprints = verifier.judge_owner(victim.model)
         for kind, models in suspects.items():

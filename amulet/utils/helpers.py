@@ -32,7 +32,7 @@ def initialize_model(name: str, data: AmuletDataset, seed: int = 0, **options: A
     if name.lower() not in known:
         raise SettingError(f"`name` must be one of {', '.join(known.values())}; got {name}")
     factory = Factory(f"amulet.models.{known[name.lower()]}", **options)
-    with (Stream(seed) / "weights").governing():
+    with (Stream(seed) / "weights").seed_global():
         return factory.build(input_shape=data.shape, num_classes=data.num_classes)
 
 

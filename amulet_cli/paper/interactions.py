@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from amulet_cli import numbers
-from amulet_cli.aggregate import Row, aggregate
-from amulet_cli.errors import UsageError
+from amulet_cli.analysis.groups import Row, aggregate
+from amulet_cli.base import format_numbers
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.paper.tables import printed
-from amulet_cli.plain import as_text, tidy_csv
-from amulet_cli.results import Result
+from amulet_cli.results.result import Result
 
 if TYPE_CHECKING:
-    from amulet.interactions.verdict import Verdict
+    from amulet.assessment.verdict import Verdict
 
 _TWO = "adv_training+dataset_inference"
 _RECOGNISED = (
@@ -55,15 +55,15 @@ class Finding:
     @property
     def name(self) -> str:
         """`SD1 adversarial training -> P2 attribute inference`."""
-        from amulet.interactions.risks import RISKS
+        from amulet.assessment.risks import RISKS
 
         risk = RISKS[self.risk]
         return f"{_DEFENSES.get(self.defense, self.defense)} → {risk.code} {risk.title}"
 
     @property
-    def word(self) -> str:
+    def outcome(self) -> str:
         """The verdict; without one `not measured` or `no run`."""
-        return self.verdict.word if self.verdict else "not measured" if self.lost else "no run"
+        return self.verdict.outcome if self.verdict else "not measured" if self.lost else "no run"
 
     @property
     def verdict(self) -> "Verdict | None":
@@ -96,32 +96,32 @@ class Finding:
     @property
     def sentence(self) -> str:
         """What we found, in one sentence."""
-        from amulet.interactions.harm import metric_info
+        from amulet.assessment.metric_info import metric_info
 
         if self.row is None or self.verdict is None:
             collapsed = f"{self.lost} is null for one of the victims on every seed: read the runs' warnings."
             return f"Not measured: {collapsed}" if self.lost else "No run here."
         change, fraction = self.row.change, metric_info(self.row.metric).fraction
         unit = " points" if fraction else ""
-        if self.word == "unchanged by construction":
+        if self.outcome == "unchanged by construction":
             return f"Unchanged by construction: {self._given_away()}"
-        moved = f"{numbers.change(change.mean, fraction=fraction)}{unit}"
-        span = numbers.interval(change.low, change.high, fraction=fraction, signed=True)
+        moved = f"{format_numbers.change(change.mean, fraction=fraction)}{unit}"
+        span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
         moved = f"{moved} {span}".rstrip()
-        seen = numbers.number(self.verdict.detectable, fraction=fraction, unit=False)
-        if self.word == "no evidence":
+        seen = format_numbers.number(self.verdict.detectable, fraction=fraction, unit=False)
+        if self.outcome == "no evidence":
             return f"No evidence of a change: {moved}; a change of {seen}{unit} would have been seen."
-        if self.word == "too few seeds":
-            return f"{moved} over {numbers.plural(change.n, 'seed')}: too few for a verdict."
-        return f"The risk {self.word}: {moved}, p = {self.verdict.p_value:.2g}."
+        if self.outcome == "too few seeds":
+            return f"{moved} over {format_numbers.plural(change.n, 'seed')}: too few for a verdict."
+        return f"The risk {self.outcome}: {moved}, p = {self.verdict.p_value:.2g}."
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """What the risk's measurement warned of: why the number may not carry its claim."""
-        from amulet.interactions.risks import RISKS
-        from amulet_cli.interaction.entries import doubts
+        from amulet.assessment.risks import RISKS
+        from amulet_cli.analysis.matrix.entries import doubts
 
-        if self.row is None or self.word == "unchanged by construction":
+        if self.row is None or self.outcome == "unchanged by construction":
             return ()
         return doubts(self.row, RISKS[self.risk])
 
@@ -154,19 +154,19 @@ def _recognises(whose: str, known: Mapping[str, float]) -> str:
         "stolen.ownership_fnr": ("{} of stolen models", True),
     }
     parts = [
-        text.format(numbers.number(1 - known[name] if missed else known[name]))
+        text.format(format_numbers.number(1 - known[name] if missed else known[name]))
         for name, (text, missed) in names.items()
         if name in known
     ]
     if "ownership_fpr" in known:
-        parts.append(f"and wrongly {numbers.number(known['ownership_fpr'])} of independent models")
+        parts.append(f"and wrongly {format_numbers.number(known['ownership_fpr'])} of independent models")
     return f"{f'{whose} ' if whose else ''}it recognises {', '.join(parts)}" if parts else ""
 
 
 def _tells(what: str, beside: str, known: Mapping[str, float], name: str) -> str:
     if math.isnan(known.get(name, math.nan)):
         return ""
-    mine, theirs = numbers.number(known[name]), numbers.number(known[f"{name}.baseline"])
+    mine, theirs = format_numbers.number(known[name]), format_numbers.number(known[f"{name}.baseline"])
     return f"{what} with an AUC of {mine} ({beside} alone: {theirs})"
 
 
@@ -218,7 +218,7 @@ def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[li
             rivals = sorted((row for row in fitting if row.metric == metric), key=_made_for_it)
             picked.append((line, rivals[0], ""))
             if len(rivals) > 1:
-                others = numbers.plural(len(rivals) - 1, "other setting")
+                others = format_numbers.plural(len(rivals) - 1, "other setting")
                 notes.append(f"{line['defense']}, {metric}: {others} of the same pair left out")
         if not metrics:
             picked.append((line, None, deciding[0].metric if deciding else ""))
@@ -241,7 +241,7 @@ def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[li
 
 def _decides(line: Mapping[str, str], metric: str) -> bool:
     """The primary metric of the risk; of two defences together also whether one still recognises copies."""
-    from amulet.interactions.harm import metric_info
+    from amulet.assessment.metric_info import metric_info
 
     info = metric_info(metric)
     if info.risk != line["risk"]:
@@ -256,13 +256,13 @@ def _made_for_it(row: Row) -> tuple[bool, int]:
 
 def _judged(rows: Sequence[Row]) -> Iterator[Row]:
     """The rows with verdicts, Holm-corrected over them alone."""
-    from amulet.interactions.harm import metric_info
-    from amulet.interactions.verdict import Comparison, judge
+    from amulet.assessment.metric_info import metric_info
+    from amulet.assessment.verdict import Comparison, judge
 
     grid: dict[int, Comparison] = {}
     for i, row in enumerate(rows):
         before, after = row.pairs
-        fixed = row.verdict is not None and row.verdict.word == "unchanged by construction"
+        fixed = row.verdict is not None and row.verdict.outcome == "unchanged by construction"
         worse = metric_info(row.metric).worse or "higher"
         grid[i] = Comparison(undefended=before, defended=after, worse=worse, by_construction=fixed)
     verdicts = judge(grid)
@@ -286,7 +286,7 @@ def _record(table: Findings, row: Finding) -> dict[str, object]:
         "high": change.high if change else math.nan,
         "n": change.n if change else 0,
         "p_holm": row.verdict.p_value if row.verdict else math.nan,
-        "verdict": row.word,
+        "verdict": row.outcome,
         "detectable": row.verdict.detectable if row.verdict else math.nan,
         **{f"defended.{name}": value for name, value in row.verification.items()},
         "finding": row.sentence,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet_cli import numbers
-from amulet_cli.console import aligned, hanging
-from amulet_cli.formats import latex_text
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import aligned, hanging
 from amulet_cli.paper.interactions import Finding, Findings
+from amulet_cli.views.formats import latex_text
 
 HEAD = (
     "interaction",
@@ -41,7 +41,7 @@ def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
                 cells = _cells(row)
                 shown = [cells[1], f"{cells[2]} → {cells[3]}", f"n {cells[6]}"]
                 parts.append(aligned([[Text("  " + "  ".join(shown))]], [min(width, 78)]))
-            parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.word, "")).plain))
+            parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.outcome, "")).plain))
             parts += [hanging("  ! ", text, "yellow") for text in _doubts(table, row)]
         parts += [*(hanging("  ", note) for note in table.notes), Text()]
     return Group(*parts, Text(LEGEND, style="dim"))
@@ -87,23 +87,23 @@ def _doubts(table: Findings, row: Finding) -> tuple[str, ...]:
 
 
 def _cells(row: Finding) -> list[str]:
-    from amulet.interactions.harm import metric_info
+    from amulet.assessment.metric_info import metric_info
 
     if row.row is None:
-        return [row.name, row.lost, *[""] * 6, row.word, _paper(row)]
+        return [row.name, row.lost, *[""] * 6, row.outcome, _paper(row)]
     fraction, change = metric_info(row.row.metric).fraction, row.row.change
     before, after = (row.row.summaries[victim] for victim in ("undefended", "defended"))
     p_value = row.verdict.p_value if row.verdict else math.nan
     return [
         row.name,
         row.row.metric,
-        numbers.plus_minus(before.mean, before.error, fraction=fraction),
-        numbers.plus_minus(after.mean, after.error, fraction=fraction),
-        numbers.change(change.mean, fraction=fraction),
-        numbers.interval(change.low, change.high, fraction=fraction, signed=True),
+        format_numbers.plus_minus(before.mean, before.error, fraction=fraction),
+        format_numbers.plus_minus(after.mean, after.error, fraction=fraction),
+        format_numbers.change(change.mean, fraction=fraction),
+        format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
         str(change.n),
         "" if math.isnan(p_value) else f"{p_value:.2g}",
-        row.word,
+        row.outcome,
         _paper(row),
     ]
 

@@ -1,35 +1,22 @@
 """`amulet report --paper`: which of the paper's tables and figures there are, and each in every form."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from amulet_cli.errors import UsageError
+from amulet_cli.analysis.groups import Report
+from amulet_cli.base.errors import UsageError
 from amulet_cli.paper import interactions as paper_interactions
 from amulet_cli.paper import interactions_view as paper_interactions_view
 from amulet_cli.paper import tables as paper
 from amulet_cli.paper import view as paper_view
-from amulet_cli.paper.layouts import FIGURES, LAYOUTS
-from amulet_cli.results import Result
+from amulet_cli.paper.layouts import FIGURES
+from amulet_cli.results.result import Result
+from amulet_cli.views.figures.drawing import Drawing
+from amulet_cli.views.registry import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import RenderableType
-
-NAMES = tuple(sorted((*LAYOUTS, "table5", *FIGURES)))
-"""What `--paper` takes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One table or figure of the paper with our runs beside it."""
-
-    view: "Callable[[int], RenderableType]"
-    """For a console of so many columns."""
-    forms: Mapping[str, Callable[[], str]]
-    """By name: csv, markdown, latex."""
-    figure: "Callable[[], Figure] | None" = None
 
 
 def shown(name: str, results: Sequence[Result]) -> Shown:
@@ -72,16 +59,32 @@ def figures(results: Sequence[Result]) -> "Iterator[tuple[str, str, str, Callabl
             return
         tables = [one for one in found if len({cell.setting for cell in one.cells if cell.ours}) > 1]
         if tables:
-            from amulet_cli.figures.paper import description
+            from amulet_cli.paper.figure import description
 
             yield name, title, description(tables, column), partial(drawn, name, tables)
 
 
 def drawn(name: str, tables: Sequence[paper.PaperTable]) -> "Figure":
     """A figure of the paper, ours beside the paper's."""
-    from amulet_cli.figures.paper import removal
+    from amulet_cli.paper.figure import removal
 
     if name not in FIGURES:
         raise UsageError(f"`{name}` is no figure of the paper", expected=", ".join(FIGURES))
     _, column, title = FIGURES[name]
     return removal(tables, column, title)
+
+
+def drawings(report: Report, results: Sequence[Result]) -> Iterator[Drawing]:
+    """The figures of the paper, as `amulet plot` and the HTML report offer them."""
+    for name, title, description, draw in figures(results):
+        rows = [row for row in report.rows if row.cell.labels["defense"] == "outlier_removal"]
+        cells = {id(row.cell): row.cell for row in rows if row.cell.labels["attack"] == "model_extraction"}
+        yield Drawing(
+            kind=name,
+            title=title,
+            setting="the paper's Table 8",
+            description=description,
+            cells=tuple(cells.values()),
+            draw=draw,
+            rank=6,
+        )

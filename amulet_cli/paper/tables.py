@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from amulet_cli.aggregate import Cell, Row, aggregate, flat
-from amulet_cli.errors import UsageError, alike
+from amulet_cli.analysis.groups import Row, RunGroup, aggregate, flat
+from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
-from amulet_cli.plain import as_text, tidy_csv
-from amulet_cli.results import Result
+from amulet_cli.results.result import Result
 
 if TYPE_CHECKING:
-    from amulet.interactions.verdict import Summary
+    from amulet.assessment.verdict import Summary
 
 RUNS = 10
 """Over how many runs the paper averages."""
@@ -212,7 +212,7 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
     for row in fitting:
         if row.metric in _names(column, row.cell):
             values = {**_values(row, column), **values}
-    from amulet.interactions.verdict import summarize
+    from amulet.assessment.verdict import summarize
 
     wanted = [row for row in fitting if row.metric in _names(column, row.cell) and column.place == "metrics"]
     flags = [flag for row in wanted for flag in (*row.flags, *_doubts(row)) if flag.startswith(column.victim)]
@@ -233,9 +233,9 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
 
 def _doubts(row: Row) -> tuple[str, ...]:
     """What the measurement of the metric's risk warned of; nothing for a metric of no risk."""
-    from amulet.interactions.harm import metric_info
-    from amulet.interactions.risks import RISKS
-    from amulet_cli.interaction.entries import doubts
+    from amulet.assessment.metric_info import metric_info
+    from amulet.assessment.risks import RISKS
+    from amulet_cli.analysis.matrix.entries import doubts
 
     risk = RISKS.get(metric_info(row.metric).risk)
     return doubts(row, risk) if risk else ()
@@ -248,7 +248,7 @@ def _values(row: Row, column: Column) -> Mapping[int, float]:
     return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def _names(column: Column, cell: Cell) -> list[str]:
+def _names(column: Column, cell: RunGroup) -> list[str]:
     """The metrics that a column can be, on this data."""
     if not column.metric.startswith(FIRST):
         return column.metric.split("|")

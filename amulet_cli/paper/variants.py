@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.aggregate import Report, Row, flat
+from amulet_cli.analysis.groups import Report, Row, flat
+from amulet_cli.base.serialize import as_text
 from amulet_cli.paper.layouts import Layout
-from amulet_cli.plain import as_text
-from amulet_cli.results import shaping
+from amulet_cli.results.result import shaping
 
 if TYPE_CHECKING:
     from amulet_cli.paper.tables import PaperTable

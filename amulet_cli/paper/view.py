@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet_cli import numbers
-from amulet_cli.console import aligned, hanging
-from amulet_cli.formats import latex_text
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import aligned, hanging
 from amulet_cli.paper.tables import BEYOND, RUNS, PaperCell, PaperTable
 from amulet_cli.paper.variants import Choice, choices
+from amulet_cli.views.formats import latex_text
 
 _LABEL, _CELL = 21, 15
 _READINGS = {"se": "if ± is an error", "sd": "if ± is a deviation"}
@@ -79,7 +79,7 @@ def as_latex(tables: Sequence[PaperTable]) -> str:
 def remarks(table: PaperTable) -> list[str]:
     """Seeds, counts, and what must be said about cells: the same words once, with all cells that they are about."""
     counts = {cell.ours.n for cell in table.cells if cell.ours}
-    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else numbers.plural(max(counts), "seed")
+    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else format_numbers.plural(max(counts), "seed")
     found = [f"ours: {seeds}; the paper: {RUNS} runs"]
     if not all(cell.comparable for cell in table.cells):
         found.append("the paper's numbers are of other data, for orientation: there is nothing to be within")

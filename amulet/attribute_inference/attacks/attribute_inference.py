@@ -75,7 +75,7 @@ class AttributeInference(AttributeAttack):
     ) -> Tensor:
         """Standardise the features by those of the adversary's records, fit the MLP, ask it."""
         mean, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp_min(1e-6)
-        with (stream / "weights").governing():
+        with (stream / "weights").seed_global():
             model = LinearNet(known.shape[1:], count, hidden=self.hidden)
         train(
             model,

@@ -70,7 +70,7 @@ class AttributeAttack(Attack):
         """
 
     def chosen(self, available: tuple[str, ...]) -> list[str]:
-        """The attributes to infer; `Refused` if there are none, `SettingError` if one does not exist."""
+        """The attributes to infer; `IncompatibleError` if there are none, `SettingError` if one does not exist."""
         if not available:
             raise needs_attributes("attribute inference")
         for name in self.attributes or ():

@@ -12,14 +12,14 @@ from filelock import FileLock, Timeout
 
 from amulet.core.errors import DataError
 from amulet.core.reporting import current_reporter
-from amulet.datasets.fetching.answers import Trouble
 from amulet.datasets.fetching.archives import unpack
+from amulet.datasets.fetching.http_errors import DownloadError
 from amulet.datasets.fetching.integrity import matches
-from amulet.datasets.fetching.part import Gauge, Part
-from amulet.datasets.fetching.transfer import Patience, transfer
+from amulet.datasets.fetching.partial_file import Gauge, Part
+from amulet.datasets.fetching.transfer import RetryPolicy, transfer
 from amulet.datasets.fetching.webpage import is_webpage
 from amulet.datasets.info import DatasetInfo, Download
-from amulet.datasets.places import by_hand, missing, seek
+from amulet.datasets.locations import by_hand, missing, seek
 
 MIRROR = "AMULET_MIRROR"
 _WORK = ".fetch"  # in the data set's folder: the lock, and what is not whole yet
@@ -27,7 +27,7 @@ _RESERVE = 50_000_000  # bytes of a disk that are left to others
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def fetch(info: DatasetInfo, folder: Path, *, patience: Patience | None = None) -> None:
+def fetch(info: DatasetInfo, folder: Path, *, patience: RetryPolicy | None = None) -> None:
     """Download what is missing of a data set into `folder`; what is there stays untouched.
 
     Every file is checked before it gets its name. One that was interrupted goes on where it stopped. A second
@@ -80,7 +80,7 @@ def _alone(info: DatasetInfo, folder: Path) -> Iterator[None]:
 class _Fetching:
     """One file: from the first address that gives the right bytes to its place."""
 
-    def __init__(self, info: DatasetInfo, folder: Path, download: Download, patience: Patience | None) -> None:
+    def __init__(self, info: DatasetInfo, folder: Path, download: Download, patience: RetryPolicy | None) -> None:
         self.info, self.folder, self.download, self.patience = info, folder, download, patience
         self.target = folder / download.path
         self.part = Part(folder / _WORK / download.path)
@@ -120,7 +120,7 @@ class _Fetching:
             for address in self._addresses():
                 try:
                     return self._from(address, show)
-                except Trouble as trouble:
+                except DownloadError as trouble:
                     refused.append(f"{_without_password(address)}: {trouble}")
                     offline = offline and not trouble.connected
         if offline:
@@ -155,7 +155,7 @@ class _Fetching:
             self.part.drop()
             show(0)
             if not begun:
-                raise Trouble(wrong)
+                raise DownloadError(wrong)
             current_reporter().note(f"{self.target.name}: what was resumed is {wrong}; from the start again")
 
     def _content(self) -> str:

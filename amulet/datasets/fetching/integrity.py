@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, cast
 
 from amulet.core.errors import DataError
 from amulet.datasets.info import DatasetInfo
-from amulet.datasets.places import Place
+from amulet.datasets.locations import Place
 
 State = Literal["official", "unlike the official one", "unchecked", "unreadable"]
 _CHUNK = 1 << 20

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from amulet import __version__
 from amulet.core.reporting import current_reporter
-from amulet.datasets.fetching.answers import Trouble, asked_to_wait, content_range, explained, validator_of
-from amulet.datasets.fetching.part import Gauge, Part
+from amulet.datasets.fetching.http_errors import DownloadError, asked_to_wait, content_range, explained, validator_of
+from amulet.datasets.fetching.partial_file import Gauge, Part
 from amulet.datasets.fetching.webpage import Webpage, is_webpage
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _jitter = random.Random()  # so that many machines do not come back at the same 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a server, in seconds, and how often to try."""
 
     tries: int = 5
@@ -46,7 +46,7 @@ def transfer(
     size: int | None = None,
     checked: bool = False,
     make_room: Callable[[int], None] = lambda coming: None,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
 ) -> None:
     """Fetch what is missing of a file; on return `part` has as many bytes as the server announced.
 
@@ -61,12 +61,12 @@ def transfer(
         patience: how long to wait and how often to try.
 
     Raises:
-        Trouble: this address does not give the file; what came so far is kept.
+        DownloadError: this address does not give the file; what came so far is kept.
         OSError: the bytes cannot be written.
     """
     import requests
 
-    patience = patience or Patience()
+    patience = patience or RetryPolicy()
     attempt = _Attempt(address, part, show, size, checked, make_room, patience)
     failures, most_so_far = 0, part.size
     with requests.Session() as session:
@@ -75,7 +75,7 @@ def transfer(
         while True:
             try:
                 return attempt.run(session)
-            except Trouble as trouble:
+            except DownloadError as trouble:
                 failures = 1 if part.size - most_so_far >= _GAIN else failures + 1
                 most_so_far = max(most_so_far, part.size)
                 most = patience.tries if trouble.connected else min(patience.tries, patience.tries_to_connect)
@@ -86,10 +86,10 @@ def transfer(
                 time.sleep(wait)
 
 
-def _wait(trouble: Trouble, failures: int, patience: Patience) -> float:
+def _wait(trouble: DownloadError, failures: int, patience: RetryPolicy) -> float:
     if trouble.wait is not None:
         if trouble.wait > patience.longest_wait:
-            raise Trouble(f"{trouble} and asks to come back in {trouble.wait:.0f} s")
+            raise DownloadError(f"{trouble} and asks to come back in {trouble.wait:.0f} s")
         return trouble.wait
     return min(patience.longest_wait, patience.first_wait * 2 ** (failures - 1)) * _jitter.uniform(0.5, 1)
 
@@ -102,7 +102,7 @@ class _Attempt:
     size: int | None
     checked: bool
     make_room: Callable[[int], None]
-    patience: Patience
+    patience: RetryPolicy
 
     def run(self, session: "Session") -> None:
         validator = self.part.validator(self.address)
@@ -124,7 +124,7 @@ class _Attempt:
                 if onward is None:
                     return
                 address, ask_for_rest = onward, True
-        raise Trouble("sent one page of confirmation after the other instead of the file")
+        raise DownloadError("sent one page of confirmation after the other instead of the file")
 
     def _receive(self, session: "Session", address: str, headers: dict[str, str], offset: int) -> str | None:
         """Write what comes; the address to go on to if that was a page with a form."""
@@ -145,11 +145,11 @@ class _Attempt:
                     begin += len(chunk)
                     self.show(begin, total)
             if total is not None and self.part.size < total:
-                raise Trouble(f"the connection was cut after {self.part.size:,} of {total:,} bytes", again=True)
+                raise DownloadError(f"the connection was cut after {self.part.size:,} of {total:,} bytes", again=True)
         return None
 
     def _judged(self, response: "Response", offset: int) -> int:
-        """Where the answer's bytes begin, or `Trouble`."""
+        """Where the answer's bytes begin, or `DownloadError`."""
         status = response.status_code
         if status == 200:
             return 0
@@ -159,16 +159,16 @@ class _Attempt:
                 return offset
         if status in (206, 416):
             self.part.drop()
-            raise Trouble("could not go on where the file was left", again=True)
+            raise DownloadError("could not go on where the file was left", again=True)
         said = f"answered {status} {response.reason or ''}".rstrip()
-        raise Trouble(said, again=status in _PASSING, wait=asked_to_wait(response))
+        raise DownloadError(said, again=status in _PASSING, wait=asked_to_wait(response))
 
     def _announced(self, response: "Response", begin: int) -> int | None:
         total = content_range(response)[1] if begin else None
         if total is None and (length := response.headers.get("Content-Length", "")).isdigit():
             total = begin + int(length)
         if self.size is not None and total is not None and total != self.size:
-            raise Trouble(f"offers a file of {total:,} bytes, where the official one has {self.size:,}")
+            raise DownloadError(f"offers a file of {total:,} bytes, where the official one has {self.size:,}")
         return total
 
 
@@ -179,5 +179,5 @@ def _onward(response: "Response", first: bytes, rest: Iterator[bytes]) -> str:
     page = Webpage(response.url, text.decode(errors="replace"))
     if page.onward is None:
         titled = f' titled "{page.title[:80]}"' if page.title else ""
-        raise Trouble(f"sent a web page{titled} instead of the file (a quota, a login, or it has moved)")
+        raise DownloadError(f"sent a web page{titled} instead of the file (a quota, a login, or it has moved)")
     return page.onward

@@ -15,7 +15,7 @@ from amulet.datasets.records import Records
 from amulet.models.inspect import evaluating
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
 
 
 class AdversarialDebiasing(TrainingDefense):
@@ -125,7 +125,7 @@ class _Debiasing(Hook):
         stream = training.stream / self.defense.name
         with torch.no_grad(), evaluating(training.model):  # looking must not move BatchNorm's statistics
             num_classes = training.forward(records.inputs(slice(0, 2))).shape[1]
-        with (stream / "weights").governing():
+        with (stream / "weights").seed_global():
             self.adversary = _Adversary(num_classes, self.defense.adversary_hidden, sizes)
         self.adversary.to(training.device)
         self.optimizer = torch.optim.Adam(self.adversary.parameters(), lr=self.defense.adversary_lr)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from amulet.core.component import Attack
-from amulet.core.errors import Refused, SettingError, needs_attributes, one_of
+from amulet.core.errors import IncompatibleError, SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
@@ -17,7 +17,7 @@ from amulet.distribution_inference.attacks.scores import accuracies
 from amulet.distribution_inference.metrics import DistributionEvidence
 from amulet.distribution_inference.populations import Cells, Labels, Pool, agreed_size, exact, largest_size, quotas
 from amulet.models.inspect import predict
-from amulet.training.portions import fit_in_portions
+from amulet.training.parallel.memory_budget import fit_in_portions
 from amulet.training.recipe import Recipe
 
 
@@ -70,7 +70,12 @@ class DistributionAttack(Attack):
         """
 
     def chosen(self, records: Records) -> str:
-        """The attribute whose share is inferred; `Refused` if there is none, `SettingError` if it does not exist."""
+        """The attribute whose share is inferred.
+
+        Raises:
+            IncompatibleError: the records have no attribute, or one value only.
+            SettingError: they lack the one that is asked for.
+        """
         if not records.attributes:
             raise needs_attributes("distribution inference")
         name = records.attributes[0] if self.attribute is None else self.attribute
@@ -78,7 +83,9 @@ class DistributionAttack(Attack):
         values = records.attribute(name).unique().tolist()
         one_of("attack.value", self.value, values)
         if len(values) < 2:
-            raise Refused(f"distribution inference: all records have {name} = {self.value}, so its share cannot vary")
+            raise IncompatibleError(
+                f"distribution inference: all records have {name} = {self.value}, so its share cannot vary"
+            )
         return name
 
     def planned(self, pools: Sequence[Pool], labels: Tensor) -> tuple[int, list[Cells], list[float] | None]:
@@ -89,7 +96,7 @@ class DistributionAttack(Attack):
             labels: the labels that `labels: fixed` takes the shares of.
 
         Raises:
-            Refused: the pools cannot give the ratios.
+            IncompatibleError: the pools cannot give the ratios.
         """
         shares = (labels.bincount() / len(labels)).tolist() if self.labels == "fixed" else None
         ratios = (self.ratio_1, self.ratio_2)
@@ -117,7 +124,7 @@ class DistributionAttack(Attack):
             name: the victim, for people to read.
 
         Raises:
-            Refused: these records cannot give the ratios.
+            IncompatibleError: these records cannot give the ratios.
         """
         plan = self.arranged(victim_records, adversary_records, stream)
         victims, shadows, asked = plan.victims, plan.adversary, plan.queries
@@ -181,7 +188,7 @@ class DistributionAttack(Attack):
         """Who draws from what, and how much; nothing is trained.
 
         Raises:
-            Refused: these records cannot give the ratios.
+            IncompatibleError: these records cannot give the ratios.
         """
         attribute = self.chosen(victim_records)
         if torch.isin(victim_records.ids, adversary_records.ids).any():
@@ -193,7 +200,7 @@ class DistributionAttack(Attack):
         size, cells, label_shares = self.planned((victims, shadows), labels)
         query_size = largest_size((queries,), (self.ratio_1, self.ratio_2), self.labels, label_shares)
         if not query_size:
-            raise Refused(
+            raise IncompatibleError(
                 f"distribution inference: {len(queries)} records for queries cannot have {attribute} = {self.value} in "
                 f"shares of {self.ratio_1:g} and {self.ratio_2:g}. Raise attack.query_fraction or take ratios nearer "
                 "to the data's"

@@ -16,7 +16,7 @@ from amulet.models.arithmetic import fast_dtype
 from amulet.models.inspect import evaluating, frozen
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
 
 _SEARCH = ("amulet.evasion.attacks.pgd", "amulet.models.chain")
 

@@ -11,7 +11,7 @@ from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.membership_inference.attacks.signals import membership_signal
 from amulet.models.inspect import predict
-from amulet.training.portions import fit_in_portions
+from amulet.training.parallel.memory_budget import fit_in_portions
 from amulet.training.recipe import Recipe
 
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from amulet.core.component import Factory
-from amulet.core.errors import Refused, SettingError, in_range, one_of
+from amulet.core.errors import IncompatibleError, SettingError, in_range, one_of
 from amulet.datasets.records import Records
 from amulet.membership_inference.defenses.accounting import Accountant, noise_for, spent
 from amulet.membership_inference.defenses.architecture import WithGroupNorm, batch_norms, has_batch_norm, unprotectable
@@ -18,7 +18,7 @@ from amulet.membership_inference.defenses.clipping import PerRecord, check_model
 from amulet.models.inspect import batch_size_for
 from amulet.training.hook import Hook, Loss, LossFunction
 from amulet.training.loop import Training
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
 
 Sampling = Literal["poisson", "shuffled"]
 
@@ -103,14 +103,14 @@ class DPSGD(TrainingDefense):
         """The architecture with GroupNorm for BatchNorm; as it is where it has none."""
         found = has_batch_norm(architecture)
         if found and self.batch_norm == "refuse":
-            raise Refused(
+            raise IncompatibleError(
                 f"`{architecture.path}` has BatchNorm, under which records change each other's gradients; take a model "
                 "without it, or batch_norm=replace, which trains both victims with GroupNorm"
             )
         # Where nothing can be seen, models of the wrapper without BatchNorm are as they were.
         return architecture if found is False or self.batch_norm == "refuse" else WithGroupNorm.of(architecture)
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A learning rate that nobody chose for clipped and noisy gradients overstates what privacy costs."""
         untuned = (
             "DP-SGD trains at the recipe's own learning rate, which was not chosen for clipped and noisy gradients, so "

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from amulet.core.component import Attack
-from amulet.core.errors import Refused, SettingError
+from amulet.core.errors import IncompatibleError, SettingError
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.poisoning.attacks.trigger import Trigger
@@ -59,12 +59,12 @@ class PoisoningAttack(Attack):
         """How many of the records with these labels (n,) are to be poisoned: `rate` of them, exactly.
 
         Raises:
-            Refused: there are not as many records of other classes as that, or it is none.
+            IncompatibleError: there are not as many records of other classes as that, or it is none.
         """
         n, others = len(labels), int((labels != self.target).sum())
         count = round(self.rate * n)
         if not 0 < count <= others:
-            raise Refused(
+            raise IncompatibleError(
                 f"rate={self.rate:g} of {n} records asks for {count} to poison, but {others} are not of the target "
                 f"class {self.target}: at least 1 and at most those can be. Choose another rate or target"
             )
@@ -77,7 +77,7 @@ class PoisoningAttack(Attack):
         backdoor. Several triggers are dealt evenly.
 
         Raises:
-            Refused: there are not as many records of other classes as `rate` asks for, or it asks for none.
+            IncompatibleError: there are not as many records of other classes as `rate` asks for, or it asks for none.
         """
         others = (records.y.cpu() != self.target).nonzero().squeeze(1)
         count = self.count(records.y)

@@ -19,7 +19,7 @@ from amulet.models.inspect import features
 from amulet.poisoning.defenses.shapley import knn_shapley
 from amulet.training.defense import Prepared
 from amulet.training.recipe import Recipe
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
 
 _CAUTIONS = {
     "test": (
@@ -93,7 +93,7 @@ class OutlierRemoval(TrainingDefense):
         copy.reference_records = data.test if self.reference == "test" else data.train
         return copy
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What a result owes to records that no defender has."""
         return [_CAUTIONS[self.reference]] if self.reference in _CAUTIONS else []
 
@@ -123,7 +123,7 @@ class OutlierRemoval(TrainingDefense):
         self.model.to(self.device)
         stream = Stream(0) / "by hand"
         prepared = self._select(records, self.model, stream / self.name)
-        with (stream / "weights").governing(self.device):
+        with (stream / "weights").seed_global(self.device):
             _start_anew(self.model)
         self.optimizer.state.clear()
         model = self._train(prepared.records)

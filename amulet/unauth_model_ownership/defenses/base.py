@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from amulet.training.defense import Defense
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
 
@@ -69,20 +69,20 @@ class OwnershipDefense(Defense):
 
     - `alpha` is one of its keyword-only hyper-parameters.
     - Every suspect but the exact copy has seen the adversary's records, and none the test split. What the owner
-      compares its training records with must come from `scene.test_records`, never from `scene.adversary_records`.
+      compares its training records with must come from `splits.test_records`, never from `splits.adversary_records`.
     - `owner` may carry other defences, and may be the undefended victim, whose training knows nothing of this
       defence: a verification that needs a mark then is to find none. What training decided and stored is in
       `owner.trained.arrays["<name>.<array>"]`.
-    - Randomness of verification comes from `scene.stream / "verification" / self.name`, that of training from the
+    - Randomness of verification comes from `splits.stream / "verification" / self.name`, that of training from the
       model's own stream, `owner.stream / self.name`, so that it can be rebuilt for either victim.
     """
 
     risk = "unauth_model_ownership"
-    endures = True
+    survives_retraining = True
     score_metric: ClassVar[str | None] = None
     """The metric under which the exact copy's score is reported (`watermark_accuracy`); None: not at all."""
     alpha: float
 
     @abstractmethod
-    def verifier(self, owner: Victim, scene: Scene) -> Verifier:
+    def verifier(self, owner: Victim, splits: DataSplits) -> Verifier:
         """Set the verification up for one victim's model (`owner.model`, `owner.records`), without any suspect."""

@@ -13,7 +13,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.models.inspect import predict
-from amulet.training.victim import Scene, Victim
+from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.defenses.boundary import NORMS, Distances, Stride, blind_walk, min_gd
 from amulet.unauth_model_ownership.defenses.confidence import ConfidenceRegressor, embedding, welch_p_value
@@ -218,11 +218,11 @@ class DatasetInference(OwnershipDefense):
         """Refuse data that cannot be cut in four groups."""
         self.size(data.train, data.test)
 
-    def verifier(self, owner: Victim, scene: Scene) -> MembershipVerifier:
+    def verifier(self, owner: Victim, splits: DataSplits) -> MembershipVerifier:
         """Learn what tells the owner's training records from the test split; made-up records are left out."""
         private = owner.records.take(owner.records.ids >= 0)
-        stream = scene.stream / "verification" / self.name
-        found = MembershipVerifier(self, owner.model, private, scene.test_records, stream)
+        stream = splits.stream / "verification" / self.name
+        found = MembershipVerifier(self, owner.model, private, splits.test_records, stream)
         found.warnings = tuple(f"{owner.name}: {warning}" for warning in found.warnings)
         return found
 

@@ -15,8 +15,8 @@ from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.defense import Prepared
 from amulet.training.recipe import Recipe
-from amulet.training.victim import Scene, Victim
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
+from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.defenses.base import OwnershipDefense
 from amulet.unauth_model_ownership.defenses.picture_folder import PictureFolder
 from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
@@ -81,7 +81,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
             described["settings"] = {**self.settings(), "triggers": f"sha256:{self.pictures.digest}"}
         return described
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Labels that somebody chose are no chance."""
         if self.pictures is None or not self.pictures.labelled:
             return []
@@ -110,9 +110,9 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         arrays = {"x": drawn.x.numpy(), "y": drawn.y.numpy()}
         return Prepared(records.concat(marked), report, arrays)
 
-    def verifier(self, owner: Victim, scene: Scene) -> TriggerVerifier:
+    def verifier(self, owner: Victim, splits: DataSplits) -> TriggerVerifier:
         """Ask for the triggers that the owner's model was trained on, or would have been."""
-        classes, stored = scene.data.num_classes, owner.trained.arrays
+        classes, stored = splits.data.num_classes, owner.trained.arrays
         embedded = f"{self.name}.x" in stored
         if embedded:
             x, y = (torch.from_numpy(stored[f"{self.name}.{part}"]) for part in "xy")

@@ -7,7 +7,7 @@ import torch
 from amulet.core.errors import in_range
 from amulet.datasets import Records
 from amulet.training import Hook, Loss, LossFunction, Training
-from amulet.training.workbench import TrainingDefense
+from amulet.training.standalone import TrainingDefense
 
 
 class GaussianNoise(TrainingDefense):

@@ -1,0 +1,72 @@
+"""What makes sense on which data set: every data set, attack and defence, from `check` alone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from amulet.assessment.engine import Plan, check
+from amulet.core.component import Attack, Factory
+from amulet.core.errors import IncompatibleError
+from amulet.datasets.base import AmuletDataset, Modality
+from amulet.datasets.records import Records
+from amulet.training.defense import Defense
+
+_RECORDS = 600  # of each part of a stand-in: enough for every default setting
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a data set is like, as far as attacks and defences care; with the defaults of its loader."""
+
+    name: str
+    modality: Modality
+    shape: tuple[int, ...]
+    classes: int
+    attributes: tuple[str, ...] = ()
+
+
+FACTS: Mapping[str, Facts] = {
+    facts.name: facts
+    for facts in (
+        Facts("census", "tabular", (42,), 2, ("race", "sex")),
+        Facts("fmnist", "image", (1, 28, 28), 10),
+        Facts("cifar10", "image", (3, 32, 32), 10),
+        Facts("lfw", "image", (3, 62, 47), 2, ("race", "gender")),
+        Facts("celeba", "image", (3, 64, 64), 2, ("Male",)),
+    )
+}
+"""Of every data set that has a name of its own, so that nothing has to be read."""
+
+
+def stand_in(facts: Facts) -> AmuletDataset:
+    """Made-up records of that kind, on which `check` says what it says on the real ones."""
+    made: list[Records] = []
+    for part in range(2):
+        generator = torch.Generator().manual_seed(part)
+        x = torch.rand(_RECORDS, *facts.shape, generator=generator)
+        x = (x * 255).to(torch.uint8) if facts.modality == "image" else x
+        numbers = torch.arange(_RECORDS)
+        z = [numbers // facts.classes // 2**i % 2 for i in range(len(facts.attributes))]
+        z_table = torch.stack(z, dim=1) if z else torch.zeros(_RECORDS, 0, dtype=torch.int64)
+        ids = numbers + part * _RECORDS
+        made.append(Records(x, numbers % facts.classes, z_table, ids, facts.attributes))
+    return AmuletDataset(
+        name=facts.name, modality=facts.modality, train=made[0], test=made[1], num_classes=facts.classes
+    )
+
+
+def why_not(data: AmuletDataset, attack: Attack | None, defenses: Iterable[Defense] = ()) -> str | None:
+    """Why an attack against these defences makes no sense on some data; None if it does. Nothing is trained."""
+    plan = Plan(
+        data=data,
+        architecture=Factory("amulet.models.LinearNet"),
+        optimizer=Factory("torch.optim.Adam"),
+        defenses=tuple(defenses),
+        attack=attack,
+    )
+    try:
+        check(plan)
+    except IncompatibleError as refused:
+        return str(refused)
+    return None

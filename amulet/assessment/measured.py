@@ -1,0 +1,101 @@
+"""Measurements that are kept: the same attack on the same victim is run once, whatever else a run is about.
+
+In a sweep the undefended victim meets each attack once, not once per defence, and a defence's own risk is measured
+once, not once per attack. A victim whose defence changes no weight is the undefended one under another name. All that
+holds because of a rule of the house: a risk's protocol looks at the victim, at the splits and at the defences of its
+own risk, never at those of other risks.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import amulet
+from amulet.core.component import Attack
+from amulet.core.evidence import Measurement
+from amulet.training.store import Stored
+from amulet.training.victim import DataSplits, Victim
+
+_KEPT = "evidence."
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """One risk of one victim: the numbers, how they came about, the evidence."""
+
+    measurement: Measurement
+    manifest: dict[str, Any] = field(default_factory=dict[str, Any])
+    arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+
+    def stored(self, victim: str) -> Stored | None:
+        """In the form that a store keeps; None where an array or an entry cannot be kept as it is."""
+        numbers = self.measurement
+        meta: dict[str, Any] = {
+            "victim": victim,
+            "metrics": numbers.metrics,
+            "baselines": numbers.baselines,
+            "intervals": {name: list(interval) for name, interval in numbers.intervals.items()},
+            "warnings": numbers.warnings,
+            "manifest": self.manifest,
+        }
+        try:
+            meta = json.loads(json.dumps(meta))
+            tensors = {f"{_KEPT}{name}": torch.from_numpy(np.array(array)) for name, array in self.arrays.items()}
+        except TypeError:  # texts, objects
+            return None
+        return Stored(tensors, meta)
+
+    @classmethod
+    def of(cls, stored: Stored, victim: str) -> "Measured":
+        """What `stored` made; warnings begin with the victim's name, and that may be another one's now."""
+        meta = stored.meta
+        before = f"{meta['victim']}: "
+        return cls(
+            measurement=Measurement(
+                metrics=dict(meta["metrics"]),
+                baselines=dict(meta["baselines"]),
+                intervals={name: (low, high) for name, (low, high) in meta["intervals"].items()},
+                warnings=[w.replace(before, f"{victim}: ", 1) if w.startswith(before) else w for w in meta["warnings"]],
+            ),
+            manifest=dict(meta["manifest"]),
+            arrays={name.removeprefix(_KEPT): tensor.numpy() for name, tensor in stored.tensors.items()},
+        )
+
+
+def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str:
+    """A hash of all that determines the measurement of one risk of one victim."""
+    data = splits.data
+    parts = {
+        "amulet": [amulet.__version__, code_of_amulet(), torch.__version__.split("+")[0]],
+        "device": splits.runtime.device.type,
+        "risk": risk,
+        "attack": attack.describe(),
+        "settings": attack.settings(),
+        "victim": [victim.trained.key, victim.records.digest, victim.stream.root, *victim.stream.path],
+        "recipe": victim.recipe.describe(),
+        "given": None if victim.pretrained is None else [victim.pretrained.digest, victim.pretrained.recipe_known],
+        "plain": splits.plain_recipe.describe(),
+        "defenses": [[d.describe(), d.settings()] for d in splits.defenses if d.risk == risk],
+        "data": [data.name, data.train.digest, data.test.digest, data.num_classes, data.feature_names, data.groups],
+        "split": [splits.victim_records.digest, splits.adversary_records.digest],
+        "stream": [splits.stream.root, *splits.stream.path],
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return f"measured-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@cache
+def code_of_amulet() -> str:
+    """SHA-256 over the library's whole source: a measurement is only as old as the code that made it."""
+    folder = Path(amulet.__file__).parent
+    sha = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        sha.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        sha.update(path.read_bytes())
+    return sha.hexdigest()

@@ -1,0 +1,45 @@
+"""Utility: what every run reports of its victims, whatever the risk."""
+
+from amulet.attribute_inference.metrics import balanced_accuracy
+from amulet.core.evidence import Measurement
+from amulet.training.victim import DataSplits, Victim
+
+
+def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
+    """Accuracy on the victim's training records and on the test split; the baseline is the majority class.
+
+    On the test split also the balanced accuracy, the mean over the classes of the share of their records that are
+    answered correctly: what accuracy hides where one class is rare. Its baseline is 1 / classes.
+
+    What a given model was trained on is unknown: it has no training accuracy.
+    """
+    measured = Measurement()
+    tables = {"train_accuracy": victim.records, "test_accuracy": splits.test_records}
+    if victim.pretrained is not None:
+        del tables["train_accuracy"]
+    for name, records in tables.items():
+        answers = victim.logits(records).argmax(dim=1)
+        measured.proportion(name, int((answers == records.y).sum()), len(records))
+        majority = records.y.bincount().max().item() / len(records)
+        measured.baselines[name] = majority
+    measured.intervals.pop("train_accuracy", None)  # not a sample of anything: these are all the records there are
+    accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
+    answers, labels = victim.logits(splits.test_records).argmax(dim=1), splits.test_records.y
+    measured.metrics["test_balanced_accuracy"] = balanced_accuracy(answers, labels)
+    measured.baselines["test_balanced_accuracy"] = 1 / len(labels.unique())
+    if len(answers.unique()) == 1:
+        measured.warnings.append(
+            f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "
+            "what is measured on it says nothing about the defence. Lower optimizer.lr or the defence's strength"
+        )
+    elif accuracy < 1 / splits.data.num_classes + 0.05:
+        measured.warnings.append(
+            f"{victim.name}: test accuracy {accuracy:.3f} is within 5 points of chance: the model has not learned the "
+            "task. Train longer (epochs) or weaken the defence"
+        )
+    elif accuracy < majority:
+        measured.warnings.append(
+            f"{victim.name}: test accuracy {accuracy:.3f} is below that of always answering the majority class "
+            f"({majority:.3f})"
+        )
+    return measured

@@ -1,0 +1,53 @@
+"""Files that should be a source's own bytes: what to say, and what to do, where they are not."""
+
+import hashlib
+from collections.abc import Mapping
+
+from amulet.core.errors import DataError
+from amulet.datasets.info import DatasetInfo
+from amulet.datasets.locations import Place
+
+_MOST_NAMED = 3
+_TELL = "say so beside these numbers, and do not compare them with those on the official files."
+
+
+def md5_of(content: bytes) -> str:
+    """A checksum as `DatasetInfo.files` has it; MD5 because that is what the sources publish.
+
+    >>> md5_of(b"")
+    'md5:d41d8cd98f00b204e9800998ecf8427e'
+    """
+    return f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
+
+
+def cure(info: DatasetInfo, place: Place) -> str:
+    """What to do about a file that cannot be used, by where it lies."""
+    if place.origin == "root":
+        return "put the official file there, or leave out `dataset.root` to use the cache or a download"
+    if place.origin == "system":
+        return "install the package it comes from again, or give a folder of your own as `dataset.root`"
+    return f"delete it, then `amulet data fetch {info.name}` gets it again"
+
+
+def check_file(info: DatasetInfo, place: Place, name: str, found: str) -> None:
+    """Raise `DataError` unless the file is the official one, or one of the user's own folder."""
+    if place.origin != "root" and found != info.files[name]:
+        raise DataError(
+            f"{place.file(name)}: damaged, or not the official file: {_short(found)}, expected "
+            f"{_short(info.files[name])}; {cure(info, place)}"
+        )
+
+
+def unofficial(info: DatasetInfo, found: Mapping[str, str]) -> tuple[str, ...]:
+    """What a reader of results must know of a user's own files: the names of those that are not the official bytes."""
+    other = [name.rpartition("/")[2] for name, checksum in found.items() if checksum != info.files[name]]
+    if not other:
+        return ()
+    more = f" and {len(other) - _MOST_NAMED} more" if len(other) > _MOST_NAMED else ""
+    which = "All files" if len(other) == len(info.files) else f"{', '.join(other[:_MOST_NAMED])}{more}"
+    return (f"{which} in `dataset.root` differ from the official bytes of {info.name}: {_TELL}",)
+
+
+def _short(checksum: str) -> str:
+    kind, _, value = checksum.partition(":")
+    return f"{kind.upper()} {value[:16]}..."

@@ -1,0 +1,1 @@
+"""Training many models at once: in processes on the CPU, stacked on CUDA, within a memory budget."""

@@ -1,0 +1,297 @@
+"""Runs over their seeds: which runs belong together, what they have in common, and what may be said about them."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from amulet_cli.base import format_numbers
+from amulet_cli.base.serialize import as_text, canonical_json, plain
+from amulet_cli.results.result import VICTIMS, Result, shaping
+
+if TYPE_CHECKING:
+    from amulet.assessment.verdict import Change, Summary, Verdict
+
+SETTING = ("dataset", "model", "defense", "attack")
+LARGE_ERROR = 0.03
+NEAR_CHANCE = 0.05
+_JUDGED_BY_CHANCE = ("test_accuracy", "stolen_test_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunGroup:
+    """Runs that differ in nothing but the seed."""
+
+    labels: Mapping[str, Any]
+    """Dataset, model, defence, attack, and what was swept, in the order of the table's columns."""
+    runs: Mapping[int, Result]
+    """By seed, in order."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration that they share."""
+        return next(iter(self.runs.values())).config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric of one cell over its seeds."""
+
+    cell: RunGroup
+    metric: str
+    values: Mapping[str, Mapping[int, float]]
+    """By victim and seed, what is finite."""
+    verdict: "Verdict | None" = None
+    flags: tuple[str, ...] = ()
+    """What must not be averaged away."""
+
+    @cached_property
+    def summaries(self) -> Mapping[str, "Summary"]:
+        """Mean, error and deviation by victim."""
+        from amulet.assessment.verdict import summarize
+
+        return {victim: summarize(list(self.values[victim].values())) for victim in VICTIMS}
+
+    @cached_property
+    def pairs(self) -> tuple[list[float], list[float]]:
+        """Undefended and defended of the seeds that have both."""
+        before, after = (self.values[victim] for victim in VICTIMS)
+        seeds = [seed for seed in before if seed in after]
+        return [before[seed] for seed in seeds], [after[seed] for seed in seeds]
+
+    @cached_property
+    def change(self) -> "Change":
+        """Defended minus undefended."""
+        from amulet.assessment.verdict import paired_change
+
+        return paired_change(*self.pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All rows, what all runs have in common, and what is missing."""
+
+    rows: Sequence[Row]
+    keys: Sequence[str]
+    """The labels that tell cells apart beyond the setting."""
+    common: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Overrides that all runs share."""
+    notes: Sequence[str] = ()
+    missing: Sequence[Result] = ()
+    """Runs that are not finished or cannot be read."""
+
+
+def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
+    """Group runs by all that shapes them but the seed, and compare the victims seed by seed.
+
+    Args:
+        results: any runs, finished or not.
+        metrics: only these; a name without its prefix (`auc`) takes them all.
+    """
+    from amulet.assessment.metric_info import order
+
+    cells, notes = _cells([result for result in results if result.state in ("done", "skipped")])
+    cells, keys, common = _labelled(cells)
+    rows: list[Row] = []
+    for cell in sorted(cells, key=lambda cell: [natural(value) for value in cell.labels.values()]):
+        names = dict.fromkeys(name for run in cell.runs.values() for row in run.metrics.values() for name in row)
+        wanted = [name for name in names if not metrics or name in metrics or name.rpartition(".")[2] in metrics]
+        rows += [_row(cell, name) for name in sorted(wanted, key=order)]
+    missing = [result for result in results if result.state not in ("done", "skipped")]
+    return Report(rows=_judged(rows), keys=keys, common=common, notes=notes, missing=missing)
+
+
+def natural(value: Any) -> tuple[int, float, str]:
+    """Sorts numbers as numbers, also those written as text, before words.
+
+    >>> sorted(["b", 0.1, "0.03", 2, None, "a"], key=natural)
+    [None, '0.03', 0.1, 2, 'a', 'b']
+    """
+    if value is None:
+        return 0, 0.0, ""
+    try:
+        return 1, float(value), ""
+    except (TypeError, ValueError):
+        return 2, 0.0, as_text(value)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys.
+
+    >>> flat({"attack": {"steps": 40}, "epochs": 30})
+    {'attack.steps': 40, 'epochs': 30}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _cells(results: Sequence[Result]) -> tuple[list[RunGroup], list[str]]:
+    groups: defaultdict[tuple[str, ...], dict[int, Result]] = defaultdict(dict)
+    notes: list[str] = []
+    for result in results:
+        runs = groups[(*result.setting, result.hash)]
+        first = runs.setdefault(result.seed, result)
+        if first is not result:
+            same = "the same run" if first.metrics == result.metrics else "the same command with other numbers"
+            notes.append(f"{result.folder} is {same} as {first.folder}; it is left out")
+    cells = [RunGroup(labels={}, runs=dict(sorted(runs.items()))) for runs in groups.values()]
+    return cells, notes
+
+
+def _labelled(cells: Sequence[RunGroup]) -> tuple[list[RunGroup], list[str], dict[str, Any]]:
+    """Give every cell its labels: the overrides that vary, and where these leave two alike, what differs in them."""
+    overrides = [dict(next(iter(cell.runs.values())).overrides) for cell in cells]
+    every = dict.fromkeys(key for asked in overrides for key in asked)
+    keys = [key for key in every if len({as_text(asked.get(key)) for asked in overrides}) > 1]
+    common = {key: overrides[0].get(key) for key in every if key not in keys}
+    configs = [flat(shaping(cell.config)) for cell in cells]
+    keys = _telling(cells, overrides, configs, keys)
+    labelled: list[RunGroup] = []
+    for cell, asked, config in zip(cells, overrides, configs, strict=True):
+        run = next(iter(cell.runs.values()))
+        labels: dict[str, Any] = dict(zip(SETTING, run.setting, strict=True))
+        labels |= {key: run.hash if key == "config" else asked.get(key, config.get(key)) for key in keys}
+        labelled.append(RunGroup(labels=labels, runs=cell.runs))
+    return labelled, keys, common
+
+
+def _telling(
+    cells: Sequence[RunGroup],
+    overrides: Sequence[Mapping[str, Any]],
+    configs: Sequence[Mapping[str, Any]],
+    keys: list[str],
+) -> list[str]:
+    """`keys`, and those of the configurations that tell apart the cells that `keys` leave alike."""
+    alike: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i, cell in enumerate(cells):
+        run = next(iter(cell.runs.values()))
+        shown = (as_text(overrides[i].get(key, configs[i].get(key))) for key in keys)
+        alike[(*run.setting, *shown)].append(i)
+    more: dict[str, None] = {}
+    for same in alike.values():
+        if len(same) < 2:
+            continue
+        names = dict.fromkeys(key for i in same for key in configs[i])
+        differ = [key for key in names if len({as_text(configs[i].get(key)) for i in same}) > 1]
+        more |= dict.fromkeys(differ or ["config"])
+    return [*keys, *(key for key in more if key not in keys)]
+
+
+def _row(cell: RunGroup, metric: str) -> Row:
+    values: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
+    near: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
+    chances: dict[str, float] = {}
+    for seed, run in cell.runs.items():
+        for victim in VICTIMS:
+            value = run.metrics.get(victim, {}).get(metric, math.nan)
+            if not math.isfinite(value):
+                continue
+            values[victim][seed] = value
+            # Of a stolen model the baseline is another: an independent model's accuracy.
+            chance = run.baselines.get(victim, {}).get("test_accuracy", math.nan)
+            if metric in _JUDGED_BY_CHANCE and value < chance + NEAR_CHANCE:
+                near[victim][seed], chances[victim] = value, chance
+    row = Row(cell=cell, metric=metric, values=values)
+    flags = [_near(victim, found, chances[victim]) for victim, found in near.items() if found]
+    flags += [
+        f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
+        for victim, summary in row.summaries.items()
+        if summary.error > LARGE_ERROR and _is_fraction(metric)
+    ]
+    return Row(cell=cell, metric=metric, values=values, flags=tuple(flags))
+
+
+def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
+    """Seeds whose accuracy is hardly above what needs no model.
+
+    >>> _near("defended", {0: 0.601, 3: 0.658}, 0.7595)
+    'defended, seeds 0, 3: 60.10% to 65.80%, where always answering the majority class gives 75.95%'
+    """
+    low, high = (format_numbers.number(pick(found.values())) for pick in (min, max))
+    values = low if low == high else f"{low} to {high}"
+    seeds = f"seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+    return (
+        f"{victim}, {seeds}: {values}, where always answering the majority class gives {format_numbers.number(chance)}"
+    )
+
+
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    """Verdicts for the rows that decide on their risk, corrected over all of them."""
+    from amulet.assessment.metric_info import metric_info
+    from amulet.assessment.verdict import Comparison, judge
+
+    grid: dict[str, Comparison] = {}
+    keys: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        info = metric_info(row.metric)
+        before, after = row.pairs
+        if info.primary and info.worse and before:
+            fixed = before == after and alters_nothing(row.cell.config)
+            keys[i] = _measurement(row)
+            grid[keys[i]] = Comparison(undefended=before, defended=after, worse=info.worse, by_construction=fixed)
+    verdicts = judge(grid)
+    return [
+        Row(
+            cell=row.cell,
+            metric=row.metric,
+            values=row.values,
+            verdict=verdicts[keys[i]] if i in keys else None,
+            flags=row.flags,
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _measurement(row: Row) -> str:
+    """What a comparison measures: a defence's own risk, which stands beside every attack alike, is one comparison."""
+    config = shaping(row.cell.config)
+    made = {key: value for key, value in config.items() if key not in ("attack", "metric")}
+    setting = [row.cell.labels[key] for key in ("dataset", "model", "defense")]
+    return canonical_json(plain([row.metric, setting, row.values, made], finite=False))
+
+
+def alters_nothing(config: Mapping[str, Any]) -> bool:
+    """Whether all defences of a configuration leave the training alone (stage `after`)."""
+    from amulet.core import Factory, SettingError
+
+    paths = [
+        node["_target_"]
+        for key in ("defense", "second_defense")
+        if isinstance(node := config.get(key), Mapping) and node.get("_target_")
+    ]
+    try:
+        return bool(paths) and all(getattr(Factory(str(path)).load(), "stage", "") == "after" for path in paths)
+    except SettingError:  # a class of somebody else's that is not here
+        return False
+
+
+def differing(report: Report) -> list[str]:
+    """The labels in which the report's rows differ."""
+    every = (*SETTING, *report.keys)
+    return [key for key in every if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]
+
+
+def attacked_risk(config: Mapping[str, Any]) -> str:
+    """The risk that a run's attack is about; empty without an attack."""
+    target = str(cast(Mapping[str, Any], config.get("attack") or {}).get("_target_") or "")
+    if target.startswith("amulet.") and target.count(".") > 1:
+        return target.split(".")[1]
+    from amulet.core import Factory, SettingError
+
+    try:
+        return str(getattr(Factory(target).load(), "risk", "")) if target else ""
+    except SettingError:  # a class of somebody else's that is not here
+        return ""
+
+
+def _is_fraction(metric: str) -> bool:
+    from amulet.assessment.metric_info import metric_info
+
+    return metric_info(metric).fraction

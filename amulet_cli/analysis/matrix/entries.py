@@ -1,0 +1,361 @@
+"""What defences do to risks, from any runs: a cell for every defence and risk, judged together."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from amulet.assessment.metric_info import metric_info, order
+from amulet.assessment.risks import RISKS, Risk
+from amulet_cli.analysis.groups import LARGE_ERROR, NEAR_CHANCE, Row, alters_nothing, flat, natural
+from amulet_cli.analysis.matrix.sources import differing, key_of, measured, pair_of, risk_of_node, row_of
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.serialize import as_text
+from amulet_cli.results.result import VICTIMS, Result, shaping
+
+if TYPE_CHECKING:
+    from amulet.assessment.literature import Expectation
+    from amulet.assessment.verdict import Change, Verdict
+
+Agreement = Literal["agrees", "contradicts", "not seen", "was unexplored", "undecided", ""]
+_DONE = ("done", "skipped")
+_CHOSEN = ("defense", "second_defense", "attack", "metric")
+_VERIFICATION = ("ownership_accuracy", "ownership_fpr", "ownership_fnr", "p_value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One deciding metric of one risk under one defence, over seeds."""
+
+    risk: Risk
+    metric: str
+    row: Row
+    verdict: "Verdict"
+    expected: "Expectation | None" = None
+    """What the literature says; None where its table has no such defence."""
+    setting: str = ""
+    """How it was measured, where the same was measured in several ways."""
+    flags: tuple[str, ...] = ()
+    """What must not be averaged away: warnings of its runs, a large error."""
+
+    @property
+    def attribute(self) -> str:
+        """The sensitive attribute of a risk that has one metric for each; else empty."""
+        return self.metric.rpartition(".")[0] if self.risk.by_attribute else ""
+
+    @property
+    def change(self) -> "Change":
+        """Defended minus undefended, paired by seed, with its interval."""
+        return self.verdict.change
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that would have been found 4 times in 5."""
+        return self.verdict.detectable
+
+    @property
+    def outcome(self) -> str:
+        """The verdict on the risk."""
+        return self.verdict.outcome
+
+    @property
+    def fraction(self) -> bool:
+        """Whether the metric is a share, whose differences are shown in points."""
+        return metric_info(self.metric).fraction
+
+    @property
+    def harm(self) -> float:
+        """The change in the direction that is worse for the victim: positive, the risk rises. NaN without a pair.
+
+        A share's difference as it is; of any other metric the difference relative to the undefended victim's mean.
+        """
+        sign = 1 if metric_info(self.metric).worse == "higher" else -1
+        if self.fraction:
+            return sign * self.change.mean
+        before = self.row.summaries["undefended"].mean
+        return sign * self.change.mean / abs(before) if before else math.nan
+
+    @property
+    def agreement(self) -> Agreement:
+        """How the verdict stands to the literature; empty where that says nothing of such a defence."""
+        if self.expected is None:
+            return ""
+        if self.expected.direction == "unexplored":
+            return "was unexplored"
+        if self.outcome in ("rises", "falls"):
+            return "agrees" if self.outcome == self.expected.direction else "contradicts"
+        return "not seen" if self.outcome == "no evidence" else "undecided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interactions:
+    """All defences and risks of runs that agree in data set, model and every other setting."""
+
+    setting: Mapping[str, Any]
+    """Data set and model, and whatever tells these runs from those of other matrices."""
+    defenses: tuple[str, ...]
+    """In the order of the rows; with its settings where one defence was used with several."""
+    risks: tuple[str, ...]
+    """Codes, in the paper's order."""
+    cells: Mapping[tuple[str, str], tuple[Entry, ...]]
+    """By defence and the risk's code: an entry for each deciding metric, and for each way it was measured."""
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """Pairs that make no sense, with the reason."""
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """By defence: what is doubtful about its victims, whatever the risk."""
+    verification: Mapping[str, tuple[Row, ...]] = field(default_factory=dict[str, tuple[Row, ...]])
+    """By defence that verifies ownership: how well that works. What it is for, where it alters no weight."""
+    notes: tuple[str, ...] = ()
+    missing: tuple[Result, ...] = ()
+    """Runs that failed or are not finished."""
+
+    @property
+    def title(self) -> str:
+        """The setting in one line: `census · linearnet`."""
+        words = [
+            as_text(value) if key in ("dataset", "model") else f"{key} {as_text(value)}"
+            for key, value in self.setting.items()
+        ]
+        return " · ".join(words)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, row by row."""
+        return tuple(
+            entry for name in self.defenses for code in self.risks for entry in self.cells.get((name, code), ())
+        )
+
+    @property
+    def compared(self) -> int:
+        """How many comparisons the verdicts are corrected for."""
+        return sum(not math.isnan(entry.verdict.p_value) for entry in self.entries)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed of which there is a pair."""
+        found = {seed for entry in self.entries for seed in entry.row.values["defended"]}
+        return tuple(sorted(found))
+
+
+def interactions(results: Sequence[Result]) -> Interactions:
+    """The matrix of runs that agree in everything but defence, attack, metrics and seed.
+
+    Raises:
+        UsageError: no finished run has a defence, or the runs are of several data sets, models or other settings.
+    """
+    found = matrices(results)
+    if len(found) != 1:
+        titles = "; ".join(one.title for one in found)
+        raise UsageError(f"These runs make {len(found)} matrices, not one: {titles}")
+    return found[0]
+
+
+def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
+    """A matrix for every data set, model and other setting among finished runs that have a defence.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    groups: defaultdict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if result.state in _DONE and "defended" in result.metrics:
+            groups[key_of([*result.setting[:2], _other(result)])].append(result)
+    if not groups:
+        raise UsageError(
+            "There is no finished run with a defence",
+            expected="runs as of `amulet matrix`, or of `amulet run` with defense=",
+        )
+    telling = differing([flat(_other(runs[0])) for runs in groups.values()])
+    made: list[Interactions] = []
+    for runs in groups.values():
+        config = flat(_other(runs[0]))
+        setting: dict[str, Any] = dict(zip(("dataset", "model"), runs[0].setting, strict=False))
+        alike = [other for other in groups.values() if other[0].setting[:2] == runs[0].setting[:2]]
+        if len(alike) > 1:
+            setting |= {key: config.get(key) for key in telling if not key.startswith(("dataset.", "model."))}
+        rest = [r for r in results if r.state not in _DONE and r.setting[:2] == runs[0].setting[:2]]
+        made.append(_matrix(runs, rest, setting))
+    return tuple(made)
+
+
+def _other(result: Result) -> dict[str, Any]:
+    """The settings that all runs of one matrix share."""
+    return {key: value for key, value in shaping(result.config).items() if key not in _CHOSEN}
+
+
+def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str, Any]) -> Interactions:
+    from amulet.assessment.verdict import Comparison, judge
+
+    names = _names(runs)
+    found = [part for name, its in names.items() for part in measured(name, its)]
+    notes = [note for _, _, _, _, lost in found for note in lost]
+    grid: dict[int, Comparison] = {}
+    for i, (_, metric, row, _, _) in enumerate(found):
+        before, after = row.pairs
+        worse = metric_info(metric).worse
+        fixed = before == after and alters_nothing(row.cell.config)
+        grid[i] = Comparison(undefended=before, defended=after, worse=worse or "higher", by_construction=fixed)
+    verdicts = judge(grid)
+    cells: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for i, (name, metric, row, how, _) in enumerate(found):
+        risk = RISKS[metric_info(metric).risk]
+        entry = Entry(
+            risk=risk,
+            metric=metric,
+            row=row,
+            verdict=verdicts[i],
+            expected=_expected(row.cell.config, risk.name),
+            setting=how,
+            flags=doubts(row, risk),
+        )
+        cells[name, risk.code].append(entry)
+    refused = _refused(names, rest)
+    codes = {code for _, code in (*cells, *refused)}
+    return Interactions(
+        setting=setting,
+        defenses=tuple(names),
+        risks=tuple(risk.code for risk in RISKS.values() if risk.code in codes),
+        cells={key: tuple(entries) for key, entries in cells.items()},
+        refused={key: reason for key, reason in refused.items() if key not in cells},
+        flags={name: flags for name, its in names.items() if (flags := tuple(_of_victims(its)))},
+        verification={name: rows for name, its in names.items() if (rows := tuple(_verification(name, its)))},
+        notes=tuple(dict.fromkeys(notes)),
+        missing=tuple(result for result in rest if result.state != "refused"),
+    )
+
+
+def _names(runs: Sequence[Result]) -> dict[str, list[Result]]:
+    """The runs of each defence, by its name; with the settings that differ where one has several."""
+    by_settings: dict[str, list[Result]] = {}
+    for run in runs:
+        by_settings.setdefault(key_of([run.setting[2], _defenses(run)]), []).append(run)
+    groups = sorted(by_settings.values(), key=lambda its: (_rank(its[0]), [natural(part) for part in _words(its[0])]))
+    named: dict[str, list[Result]] = {}
+    for its in groups:
+        name = its[0].setting[2]
+        alike = [flat(_defenses(others[0])) for others in groups if others[0].setting[2] == name]
+        mine = flat(_defenses(its[0]))
+        words = [f"{key.partition('.')[2]}={as_text(mine.get(key))}" for key in differing(alike)]
+        named[" ".join((name, *words))] = its
+    return named
+
+
+def _rank(run: Result) -> tuple[int, int]:
+    """One defence before two, in the literature's order, those of others last."""
+    from amulet.assessment.literature import FAMILIES
+
+    paths = [str(node.get("_target_")) for node in _defenses(run).values() if node.get("_target_")]
+    kind = paths[0].rpartition(".")[2] if paths else ""
+    return len(paths), list(FAMILIES).index(kind) if kind in FAMILIES else len(FAMILIES)
+
+
+def _words(run: Result) -> list[str]:
+    return [run.setting[2], *map(as_text, flat(_defenses(run)).values())]
+
+
+def _defenses(run: Result) -> dict[str, Any]:
+    return {key: run.config.get(key) for key in ("defense", "second_defense") if run.config.get(key)}
+
+
+def _expected(config: Mapping[str, Any], risk: str) -> "Expectation | None":
+    """The literature's word on a defence; it says nothing of two at once."""
+    from amulet.assessment.literature import expected
+    from amulet.core import Factory, SettingError
+
+    nodes = [cast(Mapping[str, Any], config.get(key) or {}) for key in ("defense", "second_defense")]
+    paths = [str(node["_target_"]) for node in nodes if node.get("_target_")]
+    try:
+        kinds = [Factory(path).load() for path in paths]
+    except SettingError:
+        return None
+    return expected(kinds[0], risk) if len(kinds) == 1 and isinstance(kinds[0], type) else None
+
+
+def doubts(row: Row, risk: Risk) -> tuple[str, ...]:
+    """A large error, and what the risk's measurement warned of, with the number of seeds it did so on."""
+    fraction = metric_info(row.metric).fraction
+    found = [
+        f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
+        for victim, summary in row.summaries.items()
+        if fraction and summary.error > LARGE_ERROR
+    ]
+    every_value = {value for values in row.values.values() for value in values.values()}
+    if fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
+        found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
+    runs = list(row.cell.runs.values())
+    return (*found, *_counted([[text for text in _warned(run, risk) if _concerns(text, row, risk)] for run in runs]))
+
+
+def _concerns(text: str, row: Row, risk: Risk) -> bool:
+    """Whether a warning is about the metric: not if it names other attributes alone."""
+    if not risk.by_attribute:
+        return True
+    metrics = {name for run in row.cell.runs.values() for name in run.metrics.get(VICTIMS[0], {})}
+    attributes = {name.rpartition(".")[0] for name in metrics if risk.is_primary(name)}
+    named = {name for name in attributes if re.search(rf"\b{re.escape(name)}\b", text)}
+    return not named or row.metric.rpartition(".")[0] in named
+
+
+def _warned(run: Result, risk: Risk) -> Iterator[str]:
+    """What the measurement of one risk warned of."""
+    kept = run.manifest.get(risk.name)
+    for victim in VICTIMS:
+        part = cast(Mapping[str, Any], kept).get(victim) if isinstance(kept, Mapping) else None
+        if isinstance(part, Mapping):
+            yield from cast(Mapping[str, Any], part).get("warnings", ())
+
+
+def _counted(warnings: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Texts that differ only in numbers once, with how many of the runs have them."""
+    seen: dict[str, tuple[str, int]] = {}
+    for of_run in warnings:
+        for pattern, text in {re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", text): text for text in of_run}.items():
+            first, count = seen.get(pattern, (text, 0))
+            seen[pattern] = first, count + 1
+    for text, count in seen.values():
+        yield text if len(warnings) == 1 else f"{text} ({count} of {len(warnings)} seeds)"
+
+
+def _of_victims(runs: Sequence[Result]) -> Iterator[str]:
+    """Victims that have hardly learned the task: by victim the seeds, and how near to the majority class they are."""
+    for victim in VICTIMS:
+        near: dict[int, float] = {}
+        for run in runs:
+            value = run.metrics.get(victim, {}).get("test_accuracy", math.nan)
+            chance = run.baselines.get(victim, {}).get("test_accuracy", math.nan)
+            if value < chance + NEAR_CHANCE:
+                near[run.seed] = value - chance
+        if near:
+            seeds = ", ".join(map(str, sorted(near)))
+            worst = min(near.values())
+            yield (
+                f"{victim}: test accuracy within 5 points of always answering the majority class on seed "
+                f"{seeds} (nearest {100 * worst:+.1f} points)"
+            )
+
+
+def _verification(name: str, runs: Sequence[Result]) -> Iterator[Row]:
+    """How a defence's verification of ownership works, in the runs where it was tried."""
+    metrics = {m for run in runs for m in run.metrics["defended"] if m.endswith(_VERIFICATION)}
+    for metric in sorted(metrics, key=lambda metric: (order(metric), metric)):
+        tried = {run.seed: run for run in reversed(runs) if pair_of(run, metric) is not None}
+        if tried:
+            yield row_of(tried, metric)
+
+
+def _refused(names: Mapping[str, Sequence[Result]], rest: Sequence[Result]) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for name, runs in names.items():
+        for run in runs:
+            reasons = run.manifest.get("refused")
+            for risk, reason in cast(Mapping[str, str], reasons or {}).items():
+                if risk in RISKS:
+                    found[name, RISKS[risk].code] = str(reason)
+    for run in rest:
+        attack = run.config.get("attack") or {}
+        risk = risk_of_node(cast(Mapping[str, Any], attack))
+        if run.state == "refused" and risk in RISKS and run.setting[2] in names:
+            found.setdefault((run.setting[2], RISKS[risk].code), run.reason)
+    return found

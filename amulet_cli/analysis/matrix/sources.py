@@ -1,0 +1,127 @@
+"""The ways in which a metric was measured: what several jobs measured alike counts once."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from amulet.assessment.metric_info import metric_info
+from amulet_cli.analysis.groups import SETTING, Row, RunGroup, flat
+from amulet_cli.base.serialize import as_text, canonical_json, plain
+from amulet_cli.config import risk_selection
+from amulet_cli.results.result import VICTIMS, Result
+
+Part = tuple[str, str, Row, str, list[str]]
+"""The defence, the metric, its row, how it was measured, and what was left out of it."""
+
+
+@dataclass
+class _Source:
+    """One way in which a metric was measured: its runs by seed."""
+
+    how: str
+    runs: dict[int, Result]
+
+    def agrees(self, other: "_Source", metric: str) -> bool:
+        """Whether both are the same measurement: equal numbers on every seed they share, or equal settings."""
+        shared = self.runs.keys() & other.runs.keys()
+        same = all(pair_of(self.runs[seed], metric) == pair_of(other.runs[seed], metric) for seed in shared)
+        return (same and bool(shared)) or self.how == other.how
+
+
+def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
+    """Every deciding metric of a defence's runs, once for each way in which it was measured."""
+    metrics = dict.fromkeys(name for run in runs for name in run.metrics["defended"] if metric_info(name).primary)
+    for metric in metrics:
+        risk = metric_info(metric).risk
+        sources: list[_Source] = []
+        lost: list[str] = []
+        for run in runs:
+            if pair_of(run, metric) is None:
+                continue
+            one = _Source(_how(run, risk), {run.seed: run})
+            home = next((source for source in sources if source.agrees(one, metric)), None)
+            if home is None:
+                sources.append(one)
+                continue
+            kept = home.runs.setdefault(run.seed, run)
+            if pair_of(kept, metric) != pair_of(run, metric):
+                lost.append(
+                    f"{run.folder} has another {metric} than {kept.folder} by the same settings; it is left out"
+                )
+        hows = _told_apart([source.how for source in sources])
+        for source, how in zip(sources, hows, strict=True):
+            yield name, metric, row_of(source.runs, metric), how, lost
+            lost = []
+
+
+def pair_of(run: Result, metric: str) -> tuple[float, float] | None:
+    """The metric on both victims, where both are finite."""
+    before, after = (run.metrics.get(victim, {}).get(metric, math.nan) for victim in VICTIMS)
+    return (before, after) if math.isfinite(before) and math.isfinite(after) else None
+
+
+def _how(run: Result, risk: str) -> str:
+    """The settings of the attack that measured a risk in this run."""
+    attack = run.config.get("attack")
+    if isinstance(attack, Mapping) and risk_of_node(cast(Mapping[str, Any], attack)) == risk:
+        return key_of(attack)
+    metrics = run.config.get("metric")
+    options = cast(Mapping[str, Any], metrics) if isinstance(metrics, Mapping) else {}
+    settings: dict[str, Any] = risk_selection.attack_settings(options).get(risk, {})
+    for node in options.values():
+        if isinstance(node, Mapping) and (own := cast(Mapping[str, Any], node)).get("risk") == risk:
+            settings |= own.get("attack") or {}
+    return key_of({"default": settings})
+
+
+def risk_of_node(node: Mapping[str, Any]) -> str:
+    """The risk of the attack that a configuration names; empty for none."""
+    from amulet.core import Factory, SettingError
+
+    try:
+        return str(getattr(Factory(str(node["_target_"])).load(), "risk", "")) if node.get("_target_") else ""
+    except SettingError:  # a class of somebody else's that is not here
+        return ""
+
+
+def _told_apart(hows: Sequence[str]) -> list[str]:
+    """What differs in the ways of measuring, as `steps=10`; nothing where there is one."""
+    if len(hows) == 1:
+        return [""]
+    configs = [flat(json.loads(how)) for how in hows]
+    told: list[str] = []
+    for config in configs:
+        if any(key.startswith("default") for key in config) or not config:
+            words = [f"{key.removeprefix('default.')}={as_text(value)}" for key, value in config.items() if value]
+            told.append(" ".join(words) or "default settings")
+        else:
+            others = [other for other in configs if other.get("_target_") == config.get("_target_")]
+            keys = differing(others) if len(others) > 1 else []
+            kind = str(config.get("_target_", "")).rpartition(".")[2]
+            told.append(" ".join((kind, *(f"{key}={as_text(config.get(key))}" for key in keys))))
+    return told
+
+
+def row_of(runs: Mapping[int, Result], metric: str) -> Row:
+    """A metric of both victims over the seeds of some runs."""
+    ordered = dict(sorted(runs.items()))
+    labels: dict[str, Any] = dict(zip(SETTING, next(iter(ordered.values())).setting, strict=True))
+    values = {
+        victim: {seed: run.metrics[victim][metric] for seed, run in ordered.items() if metric in run.metrics[victim]}
+        for victim in VICTIMS
+    }
+    finite = {v: {seed: x for seed, x in row.items() if math.isfinite(x)} for v, row in values.items()}
+    return Row(cell=RunGroup(labels=labels, runs=ordered), metric=metric, values=finite)
+
+
+def key_of(value: Any) -> str:
+    """Any configuration as a text that equal ones have in common."""
+    return canonical_json(plain(value, finite=False))
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all of some flat configurations."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [key for key in keys if len({as_text(config.get(key)) for config in configs}) > 1]

@@ -1,0 +1,1 @@
+"""What knows nothing of runs: errors, consoles, how numbers are written, files, help pages, flags."""

@@ -1,0 +1,115 @@
+"""A user's mistake, told in one panel: what, where, what was expected, what was probably meant."""
+
+import sys
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
+"""Exit codes: the command was wrong; something failed; Ctrl-C."""
+_CLOSE = 0.15  # of similarity: a guess worse than the best by more than this only distracts
+
+
+class UsageError(Exception):
+    """The command cannot be carried out, and its author can mend it.
+
+    Args:
+        what: one sentence, the argument in backticks.
+        where: the place the mistake came from: an override, an option, a file.
+        expected: what would have been right.
+        meant: what was probably meant, best guess first.
+        try_: a command that helps.
+        title: the panel's heading.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        meant: Iterable[str] = (),
+        try_: str | None = None,
+        title: str = "This cannot run",
+    ) -> None:
+        super().__init__(what)
+        self.what, self.where, self.expected = what, where, expected
+        self.meant, self.try_, self.title = list(meant), try_, title
+
+    def within(self, where: str) -> "UsageError":
+        """The same mistake, with its place if it has none yet."""
+        self.where = self.where or where
+        return self
+
+
+def alike(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known words that look like `word`, best first; none that looks much less like it than the best.
+
+    >>> alike("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
+    ['model_extraction']
+    """
+    near = get_close_matches(word, sorted(set(known)), n=most, cutoff=0.6)
+    ratios = [SequenceMatcher(None, other, word).ratio() for other in near]
+    return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - _CLOSE]
+
+
+def show(error: UsageError) -> None:
+    """Print the panel on standard error."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    from amulet_cli.base.console import err
+
+    rows: list[tuple[str, str]] = []
+    if error.meant:
+        rows.append(("did you mean", " or ".join(f"`{word}`" for word in error.meant) + "?"))
+    for label, text in (("where", error.where), ("expected", error.expected), ("try", error.try_)):
+        if text:
+            rows.append((label, text))
+    body = Table.grid(padding=(0, 2))
+    body.add_column(style="bold", no_wrap=True)
+    body.add_column(overflow="fold")
+    for label, text in rows:
+        body.add_row(label, _code(text))
+    panel = Table.grid()
+    panel.add_row(_code(error.what))
+    if rows:
+        panel.add_row(body)
+    title = Text(error.title, style="bold red")
+    err.print(Panel(panel, title=title, title_align="left", border_style="red", padding=(0, 1)))
+
+
+def as_usage_error(error: Exception) -> UsageError | None:
+    """One of the library's own errors as a panel; None for anything else."""
+    if isinstance(error, UsageError):
+        return error
+    # The library's errors come with torch: whoever has not imported them has not seen one either.
+    library = sys.modules.get("amulet.core.errors")
+    if library is None or not isinstance(error, library.AmuletError):
+        return None
+    titles = {
+        "IncompatibleError": "This combination makes no sense",
+        "DataError": "The data cannot be used",
+        "Diverged": "Training diverged",
+    }
+    return UsageError(str(error), title=titles.get(type(error).__name__, "This cannot run"))
+
+
+def exit_code(error: Exception) -> int:
+    """Two for what the user can mend before anything was computed, one for what broke on the way."""
+    mendable = as_usage_error(error) is not None and type(error).__name__ != "Diverged"
+    return MISTAKE if mendable else FAILURE
+
+
+def _code(text: str) -> "Text":
+    """Text whose `backticked` parts stand out."""
+    from rich.text import Text
+
+    line = Text(overflow="fold")  # a long path is no use when its end is missing
+    for index, part in enumerate(text.split("`")):
+        line.append(part if index % 2 == 0 else f"`{part}`", style="" if index % 2 == 0 else "cyan")
+    return line

@@ -1,0 +1,88 @@
+"""`amulet audit`: every attack against one defence or one model."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.help import Page
+
+if TYPE_CHECKING:
+    from amulet_cli.config.arguments import Arguments
+
+SUMMARY = "every attack against one defence, or one model of yours, as a table for each risk"
+HELP = Page(
+    usage="amulet audit [defense=...] [model=my_module:MyNet] [checkpoint=FILE] [key=value ...] [--config-dir DIR]",
+    about="A sweep over all attacks, those of your own folder included: the same runs, folders and exit code as\n"
+    "amulet run -m attack=... has. The victims are trained once. It ends in one table for each risk: what was\n"
+    "measured here, its baselines and warnings, and beside it what the literature expects.",
+    sections=(
+        (
+            "A model of your own",
+            (
+                ("model=my_module:MyNet", "a class or function in my_module.py; its settings: model.width=64"),
+                ("checkpoint=FILE", "its trained weights (a state dict): the undefended victim, attacked as it is"),
+                ("recipe=given", "the checkpoint was trained as this command says: what has to train anew may do so"),
+            ),
+        ),
+        (
+            "Also",
+            (
+                ("attack=lira,badnets", "these attacks only"),
+                ("seed=range(0,10)", "over seeds; from ten on with verdicts"),
+            ),
+        ),
+    ),
+    examples=(
+        ("amulet audit defense=adv_training dataset=census", "what does adversarial training do to every risk?"),
+        ("amulet audit model=my_nets:Wide model.width=64", "every attack on your own architecture"),
+        ("amulet audit model=my_nets:Wide checkpoint=wide.pt", "what can be done to a trained model as it is"),
+    ),
+    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Run the sweep, then show its results risk by risk."""
+    from amulet_cli.config.arguments import parse
+
+    arguments = _every_attack(parse(words))
+    from amulet_cli.config.composition import compose
+    from amulet_cli.execution.interrupt import prompt_end
+    from amulet_cli.execution.preflight import check_settings
+    from amulet_cli.execution.sweep import result_of, run_sweep
+
+    request = compose(arguments)
+    check_settings(request)
+    with prompt_end("what is finished is kept; the same command goes on from there"):
+        code = run_sweep(request, arguments)
+        from amulet_cli.base.console import out
+        from amulet_cli.views.audit_tables import audit_tables
+
+        out.print()
+        # A refused run has left no configuration: its attack is to be known all the same.
+        out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]))
+    return code
+
+
+def _every_attack(arguments: "Arguments") -> "Arguments":
+    """The sweep that an audit is."""
+    if arguments.asking:
+        flag = next(flag for flag in arguments.flags if flag in ("--cfg", "--info", "--hydra-help"))
+        raise UsageError(f"`{flag}` shows one run: ask `amulet run`", try_=f"amulet run {flag} ...")
+    overrides = arguments.overrides
+    if not any(word.startswith("attack=") for word in overrides):
+        _refuse_settings_of_one(overrides)
+        from amulet_cli.commands.list import find
+
+        names = [o.name for o in find(arguments.config_dir) if o.group == "attack" and o.name != "none"]
+        overrides = (f"attack={','.join(names)}", *overrides)
+    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
+
+
+def _refuse_settings_of_one(overrides: tuple[str, ...]) -> None:
+    for word in overrides:
+        if word.lstrip("+~").startswith("attack."):
+            raise UsageError(
+                f"`{word}` is a setting of one attack, and an audit runs them all",
+                expected="attack=NAME beside it; or an option of your own in --config-dir, with your settings",
+            )

@@ -1,0 +1,144 @@
+"""`amulet compare`: two runs side by side, and what differs."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.help import Page
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from amulet_cli.results.result import Result
+
+SUMMARY = "two runs: which settings and which metrics differ"
+HELP = Page(
+    usage="amulet compare RUN_A RUN_B",
+    about="Shows the settings in which two runs differ, and every metric that differs, for both victims, with the\n"
+    "intervals that the records leave. A run is its folder; a folder above it will do while it holds one run.",
+    examples=(
+        (
+            "amulet compare outputs/census/linearnet/none/none/4b5a6978/seed=0 more/census/linearnet/none/none",
+            "the same command on two machines; the second folder holds one run",
+        ),
+    ),
+    more="Over several seeds use amulet report: the difference of two runs may be the seed's.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Print what differs."""
+    from amulet_cli.base.console import out
+    from amulet_cli.base.flags import Options
+
+    options = Options("compare")
+    options.add_argument("runs", nargs="*")
+    runs: list[str] = options.parse_args(words).runs
+    if len(runs) != 2:
+        raise UsageError(f"`amulet compare` takes two runs, got {len(runs)}", try_="amulet compare --help")
+    out.print(*_comparison(_run(runs[0]), _run(runs[1])), sep="\n")
+    return 0
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys of two nested mappings whose values differ, with dots; what is absent is the string `-`.
+
+    >>> differing({"seed": 0, "attack": {"steps": 40}}, {"seed": 1, "attack": {"steps": 40}, "epochs": 3})
+    {'seed': (0, 1), 'epochs': ('-', 3)}
+    """
+    from amulet_cli.analysis.groups import flat
+
+    first, second = flat(a), flat(b)
+    pairs = {key: (first.get(key, "-"), second.get(key, "-")) for key in {**first, **second}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _run(path: str) -> "Result":
+    """The one run at or below a path."""
+    from amulet_cli.results.result import find_results, read_result
+
+    found = find_results([path])
+    if not found:
+        raise UsageError(f"There is no run in `{path}`", expected="a folder named seed=<n>, with metrics.json in it")
+    if len(found) > 1:
+        some = ", ".join(str(result.folder) for result in found[:3])
+        raise UsageError(f"There are {len(found)} runs in `{path}`; name one of them", expected=f"such as {some}")
+    return read_result(found[0].folder)
+
+
+def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
+    from rich.text import Text
+
+    from amulet_cli.base.console import here
+    from amulet_cli.results.result import shaping
+
+    yield Text.assemble(("A  ", "bold"), here(a.folder))
+    yield Text.assemble(("B  ", "bold"), here(b.folder))
+    settings = differing({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
+    yield from _pairs("Settings", settings, "the same settings")
+    metrics, same = _metrics(a, b)
+    yield Text()
+    yield Text("Metrics that differ" if metrics else "No metric differs", style="bold")
+    if metrics:
+        yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
+        yield Text("in per cent and points   ≈ the 95% intervals of the records overlap", style="dim")
+    if same:
+        yield Text(
+            f"{same} others are the same to the last bit" if metrics else f"all {same} are the same", style="dim"
+        )
+    machine = differing(a.environment, b.environment)
+    if machine:
+        yield from _pairs("Machine", machine, "")
+
+
+def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
+    from rich.text import Text
+
+    from amulet_cli.base.serialize import as_text
+
+    yield Text()
+    yield Text(title if pairs else none.capitalize(), style="bold")
+    if pairs:
+        yield _aligned(
+            [[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()]
+        )
+
+
+def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
+    """A row per victim and metric that differs, and how many do not."""
+    from rich.text import Text
+
+    from amulet.assessment.metric_info import metric_info, order
+    from amulet_cli.base import format_numbers
+    from amulet_cli.results.result import VICTIMS
+    from amulet_cli.views.run_table import intervals_overlap
+
+    rows: list[list[Text]] = []
+    same = 0
+    for victim in VICTIMS:
+        first, second = a.metrics.get(victim, {}), b.metrics.get(victim, {})
+        block: list[list[Text]] = []
+        for name in sorted({*first, *second}, key=lambda name: (order(name), name)):
+            values = (first.get(name, math.nan), second.get(name, math.nan))
+            if values[0] == values[1] or all(map(math.isnan, values)):
+                same += 1
+                continue
+            fraction = metric_info(name).fraction
+            spans = [run.intervals.get(victim, {}).get(name) for run in (a, b)]
+            cells = [
+                format_numbers.with_interval(v, span, fraction=fraction) for v, span in zip(values, spans, strict=True)
+            ]
+            change = f"{format_numbers.change(values[1] - values[0], fraction=fraction):>6}"
+            overlap = "≈" if intervals_overlap(*spans) else ""
+            block.append([Text(f"    {name}"), *map(Text, cells), Text(change), Text(overlap, style="dim")])
+        if block:
+            rows += [[Text(f"  {victim}", style="bold"), *[Text("")] * 4], *block]
+    return rows, same
+
+
+def _aligned(rows: "list[list[Text]]") -> "RenderableType":
+    from amulet_cli.base.console import aligned
+
+    return aligned(rows, [0] * len(rows[0]))

@@ -1,0 +1,269 @@
+"""`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, alike
+from amulet_cli.base.help import Page
+
+if TYPE_CHECKING:
+    from amulet.datasets import DatasetInfo
+    from amulet.datasets.fetching.integrity import State
+    from amulet.datasets.locations import Origin
+
+_ACTIONS = ("list", "verify", "path", "fetch", "show")
+_WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
+_WHERE: "dict[Origin, str]" = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
+_STYLES: "dict[State, str]" = {
+    "official": "green",
+    "unchecked": "yellow",
+    "unlike the official one": "bold red",
+    "unreadable": "bold red",
+}
+
+SUMMARY = "data sets: what is here, where, under which licence; check, fetch, look"
+HELP = Page(
+    usage="amulet data [list | verify | path | fetch | show] [NAME ...] [SETTING=VALUE ...]",
+    about="Without names: all data sets; fetch wants names. What has to be downloaded goes into the folder that\n"
+    "AMULET_DATA names, else into the platform's cache folder.",
+    sections=(
+        (
+            "What to do",
+            (
+                ("list", "every data set: is it here, how large, licence, source"),
+                ("verify", "read every file and compare its checksum; exit code 1 if one is not the official one"),
+                ("path", "the folders where the files are, or would go"),
+                ("fetch", "download what is not here; an interrupted download goes on where it stopped"),
+                ("show", "sizes, classes, sensitive attributes, and records: features, or a sheet of pictures"),
+            ),
+        ),
+        (
+            "With show",
+            (
+                ("SETTING=VALUE", "a setting of its loader, as on the command line of a run"),
+                ("--save FILE", "where the sheet of pictures goes; else NAME.png in the working directory"),
+            ),
+        ),
+    ),
+    examples=(
+        ("amulet data", "the list"),
+        ("amulet data fetch fmnist cifar10", "download two data sets before the first run needs them"),
+        ("amulet data show census", "what the census looks like to a model"),
+        ("amulet data show lfw target=gender --save lfw.png", "faces with their labels and attributes"),
+    ),
+    more="AMULET_MIRROR, the address of a server with <data set>/<path>, is asked before the official places.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Carry out one action on some or all data sets."""
+    from amulet_cli.base.flags import Options
+
+    options = Options("data")
+    options.add_argument("words", nargs="*")
+    options.add_argument("--save")
+    parsed = options.parse_args(words)
+    action, *rest = parsed.words or ["list"]
+    if action not in _ACTIONS:
+        raise UsageError(
+            f"`amulet data` must be followed by what to do, got {action}",
+            expected=", ".join(_ACTIONS),
+            meant=alike(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
+        )
+    if action == "fetch" and not rest:
+        raise UsageError(
+            "`amulet data fetch` must be followed by what to fetch: some data sets are large",
+            expected=f"names among {', '.join(_known())}",
+            try_="amulet data",
+        )
+    settings = [word for word in rest if "=" in word]
+    chosen = _chosen([word for word in rest if "=" not in word])
+    if action == "show":
+        return _show(chosen, settings, parsed.save)
+    if settings or parsed.save:
+        wrong = settings[0] if settings else "--save"
+        raise UsageError(
+            f"`{wrong}` is for `amulet data show`, not for `amulet data {action}`", try_="amulet data --help"
+        )
+    actions = {"list": _list, "verify": _verify, "path": _path, "fetch": _fetch}
+    return actions[action](chosen)
+
+
+def _known() -> "dict[str, DatasetInfo]":
+    from amulet.datasets import CATALOG
+
+    return CATALOG
+
+
+def _chosen(names: list[str]) -> "list[DatasetInfo]":
+    known = _known()
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no data set `{name}`",
+                expected=", ".join(known),
+                meant=alike(name, known),
+                try_="amulet data",
+            )
+    return [known[name] for name in names or known]
+
+
+def _list(chosen: "list[DatasetInfo]") -> int:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from amulet.datasets.locations import cache_folder
+    from amulet_cli.base.console import aligned, out
+
+    titles = [Text(title, style="bold") for title in ("data set", "where", "on disk", "download", "licence")]
+    out.print(aligned([titles], _WIDTHS))
+    for info in chosen:
+        where, style, size = _standing(info)
+        cells = [info.name, where, size, info.size, info.licence]
+        row = [Text(cell, style=style if cell is where else "") for cell in cells]
+        out.print(aligned([row], _WIDTHS))
+        for line, dim in ((info.title, ""), (info.source, "dim")):
+            out.print(Padding(Text(line, style=dim, overflow="fold"), (0, 0, 0, _WIDTHS[0] + 1)))
+    out.print()
+    out.print(f"downloads go to {cache_folder()}; amulet data fetch NAME", style="dim", soft_wrap=True)
+    return 0
+
+
+def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
+    """Where a data set is, the colour of that, and what it takes on this disk."""
+    from amulet.datasets.locations import cache_folder, locate, missing
+    from amulet_cli.base.format_numbers import size
+
+    place = locate(info)
+    cache = cache_folder() / info.name
+    used = _bytes_below(cache)
+    if place is None:
+        here = len(info.files) - len(missing(info, cache))
+        state = f"{here} of {len(info.files)} files" if here else "not here"
+        return state, "yellow", size(used) if used else ""
+    if place.origin == "system":
+        used += sum(_bytes_below(place.file(name)) for name in info.files)
+    elif place.origin == "package":
+        used = sum(_bytes_below(place.folder / f"{name}.xz") for name in info.files)
+    return _WHERE[place.origin], "green", size(used)
+
+
+def _bytes_below(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    if not path.is_dir():
+        return path.stat().st_size if path.exists() else 0
+    with os.scandir(path) as entries:  # knows folders from files without asking for each of 202,599
+        return sum(
+            _bytes_below(Path(entry.path)) if entry.is_dir() else entry.stat().st_size
+            for entry in entries
+            if entry.is_dir() or entry.is_file()
+        )
+
+
+def _verify(chosen: "list[DatasetInfo]") -> int:
+    from rich.text import Text
+
+    from amulet.datasets.fetching.integrity import check
+    from amulet.datasets.locations import locate
+    from amulet_cli.base.console import out
+
+    bad = 0
+    for info in chosen:
+        place = locate(info)
+        if place is None:
+            out.print(Text.assemble((info.name, "bold"), ("  not here: nothing to verify", "yellow")))
+            continue
+        out.print(Text.assemble((info.name, "bold"), f"  {place.folder}"), soft_wrap=True)
+        states = check(info, place)
+        for name, state in states.items():
+            said = "no official checksum" if state == "unchecked" else state
+            checksum = info.files[name].replace(":", " ")
+            line = Text.assemble("  ", (f"{said:25}", _STYLES[state]), name, (f"  {checksum}", "dim"))
+            out.print(line, soft_wrap=True)
+        if damaged := [name for name, state in states.items() if state not in ("official", "unchecked")]:
+            bad += 1
+            out.print(Text(f"  {_cure(info, place.origin, damaged)}", style="bold red"), soft_wrap=True)
+    return FAILURE if bad else 0
+
+
+def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
+    if origin == "package":
+        return "install amulet-cli again"
+    if origin == "system":
+        return "install the package that these files come from again"
+    these = "it" if len(damaged) == 1 else f"these {len(damaged)}"
+    return f"delete {these}, then amulet data fetch {info.name}"
+
+
+def _path(chosen: "list[DatasetInfo]") -> int:
+    from amulet.datasets.locations import cache_folder, locate
+    from amulet_cli.base.console import out
+
+    for info in chosen:
+        place = locate(info)
+        where = str(place.folder if place else cache_folder() / info.name)
+        out.print(where if len(chosen) == 1 else f"{info.name}  {where}", soft_wrap=True)
+    return 0
+
+
+def _fetch(chosen: "list[DatasetInfo]") -> int:
+    from amulet.core import DataError
+    from amulet.core.reporting import reporting_to
+    from amulet_cli.base.console import err
+    from amulet_cli.base.errors import as_usage_error, show
+    from amulet_cli.execution.interrupt import prompt_end
+    from amulet_cli.execution.progress import RichReporter
+
+    failed = 0
+    with prompt_end("what was fetched is kept; the same command goes on from there"), reporting_to(RichReporter(err)):
+        for info in chosen:
+            try:
+                _fetch_one(info)
+            except DataError as error:  # the others may still be had
+                failed += 1
+                show(as_usage_error(error) or UsageError(str(error)))
+    return MISTAKE if failed else 0
+
+
+def _fetch_one(info: "DatasetInfo") -> None:
+    from amulet.datasets.locations import find, locate
+    from amulet_cli.base.console import out
+
+    place = locate(info)
+    if place is None:
+        out.print(f"{info.name}: fetched into {find(info).folder}", soft_wrap=True)
+    elif place.origin == "package":
+        out.print(f"{info.name} comes with the package: nothing to fetch")
+    else:
+        out.print(f"{info.name}: already {_WHERE[place.origin]}, {place.folder}", soft_wrap=True)
+
+
+def _show(chosen: "list[DatasetInfo]", settings: Sequence[str] = (), save: str | None = None) -> int:
+    """Print what each data set looks like to a model; of pictures, write a sheet.
+
+    Args:
+        chosen: if they are several, those that are not on this machine are only named.
+        settings: of the loader, as on the command line of a run: `target=gender`, `root=/my/folder`.
+        save: where the sheet goes, if not to `<name>.png` in the working directory.
+    """
+    from amulet.core.reporting import reporting_to
+    from amulet.datasets.locations import locate
+    from amulet_cli.base.console import err, out
+    from amulet_cli.execution.interrupt import prompt_end
+    from amulet_cli.execution.progress import RichReporter
+    from amulet_cli.views.dataset_show import show_one
+
+    if len(chosen) > 1 and (settings or save):
+        what = f"`{settings[0]}`" if settings else "`--save`"
+        raise UsageError(f"{what} is for one data set, got {len(chosen)}", try_=f"amulet data show {chosen[-1].name}")
+    with prompt_end("nothing was written"), reporting_to(RichReporter(err)):
+        for i, info in enumerate(chosen):
+            if i:
+                out.print()
+            if len(chosen) > 1 and locate(info) is None:
+                out.print(f"{info.name}: not here; amulet data fetch {info.name}", soft_wrap=True)
+            else:
+                show_one(info, settings, save)
+    return 0

@@ -1,0 +1,250 @@
+"""`amulet matrix`: every defence x every risk, as a picture, a table and data."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.help import Page
+
+if TYPE_CHECKING:
+    from amulet_cli.analysis.matrix.entries import Interactions
+    from amulet_cli.config.arguments import Arguments
+    from amulet_cli.config.composition import RunRequest
+
+SUMMARY = "every defence x every risk: what rises, what falls, beside what the literature expects"
+HELP = Page(
+    usage="amulet matrix [dataset=census] [seeds=10] [defenses=...] [risks=...] [key=value ...] [--config-dir DIR]",
+    about="Measures all risks of every defence over seeds, and ends in the interaction matrix: a picture, a table and\n"
+    "data in the output folder. A sweep of +experiment=matrix: one run for each defence and seed. It goes on where it\n"
+    "was stopped: the same command again.",
+    sections=(
+        (
+            "What to choose",
+            (
+                ("seeds=10", "seeds 0 to 9; also seeds=range(3,8), seeds=0,4,7. Verdicts take ten"),
+                ("defenses=adv_training,dp_sgd", "these only (amulet list defense); all six if not given"),
+                ("risks=S1,P1", "these only, by code or name; all eight if not given"),
+                (
+                    "epochs=10 defense.epsilon=...",
+                    "any setting of amulet run; settings of one defence with defenses=it",
+                ),
+                ("metric.every.P1.n_shadow=32", "a setting of the attack that measures a risk"),
+            ),
+        ),
+        (
+            "How it runs",
+            (
+                ("hydra/launcher=basic", "one run after the other; on the CPU as many at once as there are cores"),
+                ("output_dir=outputs", "where results go, and matrix.svg, .png, .csv, .json"),
+            ),
+        ),
+    ),
+    examples=(
+        ("amulet matrix dataset=census seeds=10", "the whole matrix: 60 runs, each of all risks"),
+        ("amulet matrix defenses=adv_training risks=S1,S3,F seeds=3", "a corner of it, in minutes"),
+    ),
+    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
+)
+_EXPERIMENT = "matrix"
+_KEPT = "what is finished is kept; the same command goes on from there"
+_OWN = ("seeds", "defenses", "risks")
+
+
+def main(words: list[str]) -> int:
+    """Run the sweep, then show and draw the matrix."""
+    from amulet_cli.config.arguments import parse
+
+    arguments = _command(parse(_translated(words)))
+    from amulet_cli.config.composition import compose
+    from amulet_cli.execution.interrupt import prompt_end
+    from amulet_cli.execution.preflight import check_settings
+    from amulet_cli.execution.sweep import run_sweep
+
+    try:
+        request = compose(arguments)
+    except UsageError as error:
+        raise _in_its_words(error, words) from error
+    _check(request)
+    check_settings(request)
+    request, arguments = _launched(request, arguments)
+    with prompt_end(_KEPT):
+        code = run_sweep(request, arguments, table=False)
+        return max(code, _close(request, words))
+
+
+def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
+    """A mistake in `defenses=` told as such, not as the override it was translated to."""
+    if any(word.startswith("defenses=") for word in words):
+        error.where = error.where and error.where.replace("`defense=", "`defenses=")
+        error.meant = [word.replace("defense=", "defenses=") for word in error.meant]
+    return error
+
+
+def _translated(words: Sequence[str]) -> list[str]:
+    """`seeds=`, `defenses=` and `risks=` as the overrides of a sweep.
+
+    >>> _translated(["seeds=3", "defenses=dp_sgd,watermark", "risks=P1,S1"])
+    ['seed=range(0,3)', 'defense=dp_sgd,watermark', 'metric.every.among=[evasion,membership_inference]']
+    """
+    from amulet_cli.config.risk_selection import named
+
+    found: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals and not word.startswith("-") and key in _OWN:
+            raise UsageError(f"`{key}` must be followed by = and a value", expected=f"{key}=...")
+        if key in _OWN and not value.strip("[] "):
+            raise UsageError(f"`{key}` must not be empty", expected="leave it out for all of them")
+        if key == "seeds":
+            found.append(f"seed={_seeds(value)}")
+        elif key == "defenses":
+            found.append(f"defense={','.join(_listed(value))}")
+        elif key == "risks":
+            found.append(f"metric.every.among=[{','.join(named(_listed(value), 'risks'))}]")
+        else:
+            found.append(word)
+    return found
+
+
+def _seeds(value: str) -> str:
+    value = value.replace(" ", "")
+    if value.isdecimal():
+        if int(value) < 1:
+            raise UsageError(f"`seeds` must be at least 1, got {value}")
+        return f"range(0,{int(value)})"
+    if re.fullmatch(r"range\(\d+(,\d+){0,2}\)", value):
+        return value
+    if re.fullmatch(r"\[?\d+(,\d+)*,?\]?", value):
+        return ",".join(_listed(value))
+    raise UsageError(
+        f"`seeds` must say how many or which, got {value}", expected="seeds=10, seeds=range(3,8) or seeds=0,4,7"
+    )
+
+
+def _listed(value: str) -> list[str]:
+    return list(dict.fromkeys(word for part in value.strip("[] ").split(",") if (word := part.strip())))
+
+
+def _command(arguments: "Arguments") -> "Arguments":
+    """The same as a sweep of the experiment."""
+    if arguments.asking:
+        flag = next(flag for flag in arguments.flags if flag in ("--cfg", "--info", "--hydra-help"))
+        raise UsageError(f"`{flag}` shows one run: ask `amulet run`", try_=f"amulet run +experiment=matrix {flag} ...")
+    overrides = arguments.overrides
+    for word in overrides:
+        key = word.lstrip("+~").partition("=")[0]
+        if key == "attack" or key.startswith("attack."):
+            raise UsageError(
+                f"`{word}`: a matrix measures every risk by its default attack",
+                expected="risks=... to choose risks; metric.every.<risk>.<setting>=... for an attack's settings",
+            )
+        if key == "metric":
+            raise UsageError(f"`{word}`: a matrix measures risks", expected="risks=S1,P1 to choose among them")
+        if key in ("second_defense", "defense@second_defense"):
+            raise UsageError(
+                f"`{word}`: the rows of a matrix are single defences", try_="amulet run -m second_defense=..."
+            )
+        if "." not in key and "/" not in key and key not in _known() and (near := alike(key, _OWN)):
+            raise UsageError(f"`{key}` is not a setting", where=f"`{word}`", meant=[f"{one}=..." for one in near])
+    if not any(word.lstrip("+").startswith("experiment=") for word in overrides):
+        overrides = (f"+experiment={_EXPERIMENT}", *overrides)
+    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
+
+
+def _known() -> tuple[str, ...]:
+    from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
+
+    return (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
+
+
+def _check(request: "RunRequest") -> None:
+    for job in request.jobs:
+        if job.choices["defense"] == "none":
+            raise UsageError(
+                "`defenses` must not name none: each defence is compared with the undefended victim anyway",
+                where="`defenses=none`",
+            )
+        if job.config.get("checkpoint"):
+            raise UsageError(
+                "`checkpoint` is one model, and a matrix compares models over seeds", try_="amulet audit checkpoint=..."
+            )
+
+
+def _launched(request: "RunRequest", arguments: "Arguments") -> "tuple[RunRequest, Arguments]":
+    """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
+    from amulet_cli.base.console import err
+
+    chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
+    if chosen or len(request.jobs) < 2 or request.jobs[0].config["device"] not in ("auto", "cpu"):
+        return request, arguments
+    from amulet.training import resolve_device
+    from amulet.training.runtime import available_cores
+    from amulet_cli.execution.launchers import is_installed
+
+    cores = min(available_cores(), len(request.jobs))
+    if cores < 2 or resolve_device(request.jobs[0].config["device"]).type != "cpu":
+        return request, arguments
+    if not is_installed("hydra_plugins.hydra_joblib_launcher"):
+        err.print(f"[dim]one run after the other; with 'amulet-cli\\[parallel]' installed, {cores} at once[/]")
+        return request, arguments
+    # A batch of one: jobs that were done before are quick, and joblib would put many that are not into one batch.
+    words = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={cores}", "hydra.launcher.batch_size=1")
+    err.print(f"[dim]{cores} runs at once, one thread each (hydra/launcher=joblib)[/]")
+    overrides = (*arguments.overrides, *words)
+    return dataclasses.replace(request, launcher="joblib"), dataclasses.replace(arguments, overrides=overrides)
+
+
+def _close(request: "RunRequest", words: Sequence[str]) -> int:
+    from amulet_cli.analysis.matrix.entries import matrices
+    from amulet_cli.base.console import out
+    from amulet_cli.execution.sweep import result_of
+    from amulet_cli.results.result import VICTIMS
+    from amulet_cli.views.matrix_table import matrix_table
+
+    results = [result_of(job) for job in request.jobs]
+    if not any(VICTIMS[1] in result.metrics for result in results):
+        return 1
+    found = matrices(results)
+    folder = Path(request.jobs[0].config["output_dir"])
+    for one in found:
+        out.print()
+        out.print(matrix_table(one, out.width))
+    _save(found, folder)
+    _next(found, words, folder)
+    return 0
+
+
+def _save(found: "Sequence[Interactions]", folder: Path) -> None:
+    """The picture and the data of each matrix; of several, under names of their own."""
+    from amulet_cli.base.console import hanging, here, out
+    from amulet_cli.base.files import write_text
+    from amulet_cli.views.figures import style
+    from amulet_cli.views.figures.matrix import interaction_matrix
+    from amulet_cli.views.matrix_data import as_csv, as_json
+
+    out.print()
+    for i, one in enumerate(found):
+        name = "matrix" if len(found) == 1 else f"matrix_{i + 1}_{one.setting['dataset']}"
+        figure = interaction_matrix(one)
+        for suffix in (".svg", ".png"):
+            style.save(figure, folder / f"{name}{suffix}")
+        write_text(folder / f"{name}.csv", as_csv(one))
+        write_text(folder / f"{name}.json", as_json(one))
+        out.print(hanging("picture  ", f"{here(folder / name)}.svg .png"))
+        out.print(hanging("data     ", f"{here(folder / name)}.csv .json"))
+
+
+def _next(found: "Sequence[Interactions]", words: Sequence[str], folder: Path) -> None:
+    """Ten seeds where there are fewer; else the report."""
+    from amulet.assessment.verdict import MIN_SEEDS
+    from amulet_cli.base.console import Command, here, out
+
+    if min(len(one.seeds) for one in found) < MIN_SEEDS:
+        rest = [word for word in words if not word.startswith(("seeds=", "seed="))]
+        command = ["amulet", "matrix", *rest, f"seeds={MIN_SEEDS}"]
+    else:
+        command = ["amulet", "report", here(folder), "--html", "report.html"]
+    out.print(Command("next     ", command))

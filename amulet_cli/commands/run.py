@@ -1,0 +1,140 @@
+"""`amulet run`: one run, or a sweep of many."""
+
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import MISTAKE, UsageError
+from amulet_cli.base.help import Page
+
+if TYPE_CHECKING:
+    from amulet_cli.config.arguments import Arguments
+    from amulet_cli.config.composition import Job, RunRequest
+
+SUMMARY = "trains a model without and with a defence, attacks both, says what changed"
+HELP = Page(
+    usage="amulet run [-m] [group=option ...] [key=value ...] [--config-dir DIR]",
+    about="Trains a model without and with a defence on the same records, attacks both, and shows the metrics side\n"
+    "by side. Results are kept: the same command again does only what is missing.",
+    sections=(
+        (
+            "What to choose (amulet list shows the options)",
+            (
+                ("dataset=", "what is learned"),
+                ("model=", "the architecture"),
+                ("defense=", "what protects the model; second_defense= adds another one"),
+                ("attack=", "what the adversary does; metric=[utility,evasion] says what is measured"),
+                ("+experiment=", "whole settings by name"),
+            ),
+        ),
+        (
+            "What to set (an option's own settings: defense.epsilon=0.05, attack.steps=20, model.hidden=[64])",
+            (
+                ("seed=0", "every random choice derives from it"),
+                ("epochs=20 batch_size=256", "training; also optimizer.lr, schedule, early_stopping, precision"),
+                ("augmentation=flip_crop", "random changes of training images"),
+                ("device=auto", "auto, cpu, cuda, cuda:<n>, mps; num_threads and workers: auto or a number"),
+                ("output_dir=outputs", "where results go; store= for the trained models"),
+                ("force=true", "do it again although it is done"),
+            ),
+        ),
+        (
+            "Flags",
+            (
+                ("-m", "a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'"),
+                ("--config-dir DIR", "use the options in your own folder too"),
+                ("--cfg job [-p KEY]", "print the configuration instead of running it"),
+                ("--hydra-help", "the flags of Hydra, which composes the configuration"),
+            ),
+        ),
+    ),
+    examples=(
+        ("amulet run defense=adv_training attack=model_extraction dataset=census", "the main job, about a minute"),
+        ("amulet run +experiment=smoke", "a tiny run of a few seconds"),
+        (
+            "amulet run -m defense=adv_training defense.epsilon=0.01,0.03 'seed=range(0,3)' hydra/launcher=joblib",
+            "a sweep of six runs, in as many processes as there are cores",
+        ),
+        ("amulet run --config-dir my_conf attack=mine", "your own attack: my_conf/attack/mine.yaml names its class"),
+    ),
+    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Check everything, then let Hydra run what is not done yet."""
+    from amulet_cli.config.arguments import parse
+
+    arguments = parse(words)
+    if arguments.asking:
+        return _let_hydra_answer(arguments)
+    from amulet_cli.config.composition import compose
+    from amulet_cli.execution.interrupt import prompt_end
+    from amulet_cli.execution.preflight import check_settings
+
+    request = compose(arguments)
+    check_settings(request)
+    kept = "what is finished is kept; the same command goes on from there"
+    with prompt_end(kept):
+        if request.sweep:
+            from amulet_cli.execution.sweep import run_sweep
+
+            return run_sweep(request, arguments)
+        return _run_one(request, arguments)
+
+
+def _run_one(request: "RunRequest", arguments: "Arguments") -> int:
+    from amulet_cli.execution.hydra_run import hand_over
+    from amulet_cli.execution.job import Task, ended
+    from amulet_cli.execution.preflight import check_jobs, check_writable
+
+    job = request.jobs[0]
+    if job.done and not job.config["force"]:
+        _show_done(job, arguments)
+        _tell_trackers(job)
+        return 0
+    check_jobs(request, request.jobs)
+    check_writable(request.jobs)
+    hand_over(arguments, Task(config_dir=arguments.config_dir))
+    return ended.get(job.folder, MISTAKE)
+
+
+def _show_done(job: "Job", arguments: "Arguments") -> None:
+    from amulet_cli.base.console import err, out
+    from amulet_cli.results.result import read_result
+    from amulet_cli.views.run_table import result_table
+
+    out.print(result_table(read_result(job.folder), arguments.config_dir))
+    err.print("[dim]done before, nothing to do; force=true does it again[/]")
+
+
+def _tell_trackers(job: "Job") -> None:
+    """A result that was there before any tracker was asked for."""
+    from amulet_cli.base.console import err
+    from amulet_cli.execution.progress import RichReporter
+    from amulet_cli.execution.trackers import track_done
+    from amulet_cli.results.result import read_result
+
+    if job.config.get("logger"):
+        track_done(read_result(job.folder), job.config["logger"], RichReporter(err).warn)
+
+
+def _let_hydra_answer(arguments: "Arguments") -> int:
+    """`--cfg`, `--info` and `--hydra-help`: nothing is run."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from amulet_cli.config.hydra_errors import explained
+    from amulet_cli.config.hydra_setup import find_user_modules, opened
+    from amulet_cli.execution.hydra_run import hand_over
+    from amulet_cli.execution.job import Task
+
+    find_user_modules()
+    if "--hydra-help" not in arguments.flags:
+        with opened(arguments.config_dir) as hydra, explained(hydra, arguments.overrides, arguments.config_name):
+            from hydra.types import RunMode
+
+            hydra.compose_config(arguments.config_name, list(arguments.overrides), run_mode=RunMode.RUN)
+    try:
+        hand_over(arguments, Task())
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(f"Hydra cannot show this: {str(error).splitlines()[0]}") from error
+    return 0

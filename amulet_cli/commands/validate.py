@@ -1,0 +1,46 @@
+"""`amulet validate`: composes and checks a command without running it."""
+
+from amulet_cli.base.help import Page
+
+SUMMARY = "composes and checks a run or a sweep without running it"
+HELP = Page(
+    usage="amulet validate [-m] [key=value ...] [--config-dir DIR]",
+    about="Takes what `amulet run` takes, checks everything that a run checks before it trains, and shows which jobs\n"
+    "there would be, where their results would go, and which of them are done already.",
+    examples=(
+        ("amulet validate defense=adv_training attack=model_extraction", "one run"),
+        ("amulet validate -m defense=adv_training defense.epsilon=0.01,0.1 'seed=range(0,10)'", "a sweep of 20"),
+    ),
+    more="Exit code: 0 if it can run, 2 if not.",
+)
+
+
+def main(words: list[str]) -> int:
+    """Check, then print the jobs."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from amulet_cli.base.console import out
+    from amulet_cli.config.arguments import parse
+    from amulet_cli.config.composition import compose
+    from amulet_cli.execution.preflight import check_jobs, check_settings
+
+    request = compose(parse(words))
+    check_settings(request)
+    refused = check_jobs(request, request.jobs)
+    keys = request.swept if request.sweep else ("seed",)
+    states = ["refused" if job in refused else "done" if job.done else "to do" for job in request.jobs]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("state", *keys):
+        table.add_column(name)
+    table.add_column("results", overflow="fold")
+    for job, state in zip(request.jobs, states, strict=True):
+        table.add_row(*map(Text, (state, *job.differing(keys).values(), str(job.folder))))
+    out.print(table)
+    for reason in dict.fromkeys(refused.values()):
+        out.print(Text(f"refused: {reason}", style="yellow"))
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    many = f"{len(states)} jobs" if request.sweep else "1 run"
+    out.print(Text(f"Valid: {many}, {counts}.", style="green"))
+    return 0

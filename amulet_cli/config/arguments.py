@@ -1,0 +1,176 @@
+"""What stands on the command line after `run`, `validate` or `audit`: Hydra's flags and overrides."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.config.schema import SETTINGS
+
+_PLAIN = {"-m": "--multirun", "-r": "--run", "--resolve": "--resolve", "--hydra-help": "--hydra-help"}
+_VALUED = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-cn": "--config-name", "-i": "--info"}
+_FLAGS = (*_PLAIN.values(), *_VALUED.values())
+_CHOICES = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+_ASKING = ("--cfg", "--info", "--hydra-help")
+EXPERIMENT, QUICK = "+experiment=", "+paper_size=quick"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Flags by their long names, and overrides in the form that Hydra takes."""
+
+    flags: dict[str, str]
+    overrides: tuple[str, ...]
+
+    @property
+    def multirun(self) -> bool:
+        """Whether `-m` was given; an experiment can make a sweep without it."""
+        return "--multirun" in self.flags
+
+    @property
+    def asking(self) -> bool:
+        """Whether Hydra shall show something instead of running anything."""
+        return any(flag in self.flags for flag in _ASKING)
+
+    @property
+    def config_dir(self) -> Path | None:
+        """The user's folder of options."""
+        return Path(self.flags["--config-dir"]) if "--config-dir" in self.flags else None
+
+    @property
+    def config_name(self) -> str:
+        """The configuration to start from."""
+        return self.flags.get("--config-name", "config")
+
+    def for_hydra(self) -> list[str]:
+        """Flags first: Hydra's parser takes the overrides only in one piece."""
+        flags = [word for flag, value in self.flags.items() for word in ((flag, value) if value else (flag,))]
+        return [*flags, *self.overrides]
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Sort the words; raise `UsageError` on one that is neither a flag nor an override."""
+    flags: dict[str, str] = {}
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            overrides.append(_rewritten(word))
+            continue
+        flag, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        flag = _PLAIN.get(flag) or _VALUED.get(flag) or flag
+        if flag not in _FLAGS:
+            raise _unknown(word, flag)
+        flags[flag] = _value(flag, value, rest)
+    asking = [flag for flag in flags if flag in _ASKING]
+    if len(asking) > 1 or (asking and ("--multirun" in flags or "--run" in flags)):
+        others = [flag for flag in flags if flag in (*_ASKING, "--multirun", "--run") and flag != asking[0]]
+        raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
+    if "--config-dir" in flags:
+        flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
+    return Arguments(flags, tuple(_sized(_own_model(overrides))))
+
+
+def user_folder(name: str) -> Path:
+    """The folder that `--config-dir` names; `UsageError` if there is none."""
+    folder = Path(name).expanduser().resolve()
+    if name and folder.is_dir():
+        return folder
+    near = [p.name for p in folder.parent.glob("*/")] if name and folder.parent.is_dir() else []
+    state = "a file" if folder.is_file() else "not there"
+    raise UsageError(
+        f"`--config-dir` must be a folder, {name} is {state}"
+        if name
+        else "`--config-dir` must be followed by a folder",
+        where=str(folder) if name else None,
+        meant=[f"--config-dir {other}" for other in alike(folder.name, near)],
+    )
+
+
+def _value(flag: str, value: str, rest: Iterator[str]) -> str:
+    if flag in _PLAIN.values():
+        return ""
+    value = value or next(rest, "")
+    choices = _CHOICES.get(flag, ())
+    if choices and value not in choices:
+        near = [f"{flag} {choice}" for choice in alike(value, choices)]
+        raise UsageError(f"`{flag}` must be followed by what to show", expected=", ".join(choices), meant=near)
+    if not value or value.startswith("-"):
+        raise UsageError(f"`{flag}` must be followed by a value")
+    return value
+
+
+def _unknown(word: str, flag: str) -> UsageError:
+    name = flag.lstrip("-").replace("-", "_")
+    if name in SETTINGS:
+        return UsageError(
+            f"`{word}` is no flag: settings are given as key=value", meant=[f"{name}={word.partition('=')[2] or '...'}"]
+        )
+    return UsageError(f"`{word}` is no flag of this command", meant=alike(flag, _FLAGS), try_="amulet run --help")
+
+
+def _sized(words: Sequence[str]) -> list[str]:
+    """`+paper_size=quick` as the option that is meant: each experiment has its own, and it comes after the experiment.
+
+    >>> _sized(["+paper_size=quick", "+experiment=table7_census", "seed=0"])
+    ['+experiment=table7_census', 'seed=0', '+paper_size=quick/table7_census']
+    """
+    words = sorted(words, key=lambda word: word.startswith("+paper_size="))  # Hydra adds options in the order given
+    if QUICK not in words:
+        return words
+    names = [word.removeprefix(EXPERIMENT) for word in words if word.startswith(EXPERIMENT)]
+    if not names or "," in names[-1]:
+        raise UsageError(
+            f"`{QUICK}` cuts down one experiment of the paper", expected="+experiment=table7_census beside it"
+        )
+    return [f"{QUICK}/{names[-1]}" if word == QUICK else word for word in words]
+
+
+def _own_model(words: Sequence[str]) -> list[str]:
+    """`model=my_module:MyNet`, which Hydra rejects, as the option `custom`, to which settings of the class are added.
+
+    >>> _own_model(["model=my_nets:Wide", "model.width=64", "seed=1"])
+    ['model=custom', 'model._target_=my_nets.Wide', '++model.width=64', 'seed=1']
+    """
+    if not any(re.match(r"model=[^\[{(]*:", word) for word in words):
+        return list(words)
+    found: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "model":
+            paths = [_path_of(one.strip()) for one in value.split(",")]
+            found += ["model=custom", f"model._target_={','.join(paths)}"]
+        else:
+            found.append(re.sub(r"^model\.", "++model.", word))
+    return found
+
+
+def _path_of(name: str) -> str:
+    """`my_module:MyNet` as the path of a class."""
+    module, _, kind = name.partition(":")
+    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name) and not module.endswith(".py"):
+        return name.replace(":", ".")
+    path = module.removeprefix("./").removesuffix(".py").replace("/", ".")
+    raise UsageError(
+        f"`{name}` is not module:Class",
+        where=f"`model={name}`",
+        expected="model=my_module:MyNet, for a class or function in my_module.py where the command is given",
+        meant=[f"model={path}:{kind}"] if kind and f"{path}:{kind}" != name else [],
+    )
+
+
+def _rewritten(word: str) -> str:
+    """A few words that read better than what Hydra wants to hear.
+
+    >>> _rewritten("second_defense=watermark"), _rewritten("optimizer.momentum=0.9")
+    ('defense@second_defense=watermark', '++optimizer.momentum=0.9')
+    """
+    word = re.sub(r"^second_defense=", "defense@second_defense=", word)
+    word = re.sub(r"^metric\.every\.(?!among\b)", "++metric.every.", word)  # an attack's settings, by its risk
+    return re.sub(
+        r"^optimizer\.", "++optimizer.", word
+    )  # another optimizer has other settings: `components` checks them

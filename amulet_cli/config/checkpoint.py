@@ -1,0 +1,133 @@
+"""A trained model's weights from a file: nothing in the file is ever run."""
+
+import hashlib
+import io
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.config.instantiation import shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HOW = "weights alone: torch.save(model.state_dict(), FILE), or a safetensors file"
+_NESTED = ("state_dict", "model_state_dict")
+"""Where training scripts put the weights beside what else they keep."""
+_WRAPPERS = ("module.", "_module.", "_orig_mod.")
+"""What DataParallel, Opacus and torch.compile put before every name."""
+
+
+def stamped(value: Any) -> dict[str, str] | None:
+    """`checkpoint=FILE` with a digest: what the file holds shapes a result, where it lies does not.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"`checkpoint` must be a file or null, got {shown(value)}")
+    path = Path(value).expanduser()
+    try:
+        status = path.stat()
+        return {"file": value, "sha256": _digest(path, status.st_mtime_ns, status.st_size)}
+    except OSError as error:
+        beside = [str(Path(value).with_name(p.name)) for p in path.parent.glob("*") if p.is_file()]
+        raise UsageError(
+            f"`checkpoint` cannot be read: {error.strerror}",
+            where=str(path.absolute()),
+            expected=f"a file with {_HOW}",
+            meant=[f"checkpoint={name}" for name in alike(value, beside)],
+        ) from error
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, modified: int, size: int) -> str:
+    """Read once although every job of a sweep asks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1)
+def weights(file: str, sha256: str) -> "Mapping[str, Tensor]":
+    """The state dict in a file whose digest is known.
+
+    Raises:
+        UsageError: the file is another one now, holds more than weights, or cannot be read.
+    """
+    path = Path(file).expanduser()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"`checkpoint` cannot be read: {error.strerror}", where=str(path.absolute())) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UsageError("`checkpoint` has changed since the command was given", where=str(path.absolute()))
+    try:
+        return _checked(_safetensors(content) if content[8:9] == b"{" else _unpickled(content))
+    except UsageError as error:
+        raise error.within(str(path.absolute())) from error
+
+
+def _safetensors(content: bytes) -> "Mapping[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(content)
+        header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UsageError(f"`checkpoint` is a damaged safetensors file: {error}", expected=_HOW) from error
+    if "amulet-model-1" not in header.get("__metadata__", {}):
+        return tensors
+    # From our own store, where the weights have arrays of the training report beside them.
+    return {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+
+
+def _unpickled(content: bytes) -> Any:
+    """By PyTorch's reader of weights, which calls nothing that the file names."""
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that are refused anyway
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch's text goes on to say how to load it all the same: that is not for here.
+        name = re.search(r"(?:GLOBAL|global|class|function) ([\w.]*\.\w+)", str(error))
+        what = f"holds more than weights (`{name[1]}`)" if name else "is not weights alone"
+        raise UsageError(
+            f"`checkpoint` is refused: it {what}, and to load anything else could run any code",
+            expected=_HOW,
+        ) from error
+    except Exception as error:
+        raise UsageError("`checkpoint` is damaged, or no checkpoint of PyTorch", expected=_HOW) from error
+
+
+def _checked(found: Any) -> "Mapping[str, Tensor]":
+    """A state dict of finite tensors, out of what wraps it."""
+    import torch
+
+    for name in _NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
+            found = cast(Mapping[str, Any], found)[name]
+    if not isinstance(found, Mapping) or not found:
+        raise UsageError(f"`checkpoint` must hold a state dict, got {type(found).__name__}", expected=_HOW)
+    state = {str(name): value for name, value in cast(Mapping[Any, Any], found).items()}
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor) or value.is_meta:
+            raise UsageError(
+                f"`checkpoint` must hold tensors alone, got {type(value).__name__} in {name}", expected=_HOW
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise UsageError(f"`checkpoint` has values that are not finite in {name}")
+    for wrapper in _WRAPPERS:
+        if all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): value for name, value in state.items()}
+    return state

@@ -1,0 +1,249 @@
+"""From the command line to configurations: one for a run, many for a sweep, all of them before anything is run."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.config.arguments import Arguments
+from amulet_cli.config.hydra_setup import find_user_modules, opened
+from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+    from omegaconf import DictConfig
+
+_NOT_TOLD = {"seed", "device", "output_dir", "store", "num_threads", "workers", "force", "logger"}
+"""Overrides that do not shape the result, or that the result names anyway."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run, composed."""
+
+    config: dict[str, Any]
+    """The resolved configuration, without Hydra's part and without the `about` texts."""
+    choices: dict[str, str]
+    overrides: dict[str, Any]
+    """What was asked for beyond the options: ``{"defense.epsilon": 0.05}``."""
+    words: tuple[str, ...]
+    """The overrides as Hydra got them."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its result goes."""
+        from amulet_cli.results.result import result_folder
+
+        return result_folder(self.config, self.choices, Path(self.config["output_dir"]))
+
+    @property
+    def done(self) -> bool:
+        """Whether its whole result is there already."""
+        from amulet_cli.results.result import is_complete
+
+        return is_complete(self.folder, self.config)
+
+    def differing(self, keys: Iterable[str]) -> dict[str, str]:
+        """What tells this job from the others of its sweep: the value of each of `keys`, as it is typed."""
+        known = {**self.config, "second_defense": "none", **self.choices, **self.overrides}
+        return {key: as_typed(known.get(key, "")) for key in keys}
+
+    def label(self, keys: Iterable[str]) -> str:
+        """The same in one line."""
+        return " ".join(f"{key}={value}" for key, value in self.differing(keys).items())
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What one command asks for."""
+
+    jobs: tuple[Job, ...]
+    sweep: bool
+    launcher: str
+    swept: tuple[str, ...] = ()
+    """The keys that differ between the jobs."""
+    parts: "tuple[Arguments, ...]" = ()
+    """The commands that Hydra gets, one after the other; several for an experiment that is a series."""
+    sizes: tuple[int, ...] = ()
+    """How many of the jobs belong to each."""
+    launcher_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def as_typed(value: Any) -> str:
+    """A value as it stands on the command line.
+
+    >>> as_typed(0.05), as_typed("census"), as_typed(None)
+    ('0.05', 'census', 'null')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def compose(arguments: Arguments) -> RunRequest:
+    """Compose every job of a command; raise `UsageError` on the first that cannot be composed."""
+    from amulet_cli.config.series import parts
+
+    find_user_modules()
+    commands = parts(arguments)
+    composed = [_composed(command) for command in commands]
+    if len(composed) == 1:
+        return composed[0]
+    jobs = tuple(job for request in composed for job in request.jobs)
+    # Members of a series differ in options that none of them sweeps.
+    varying = [key for key in GROUPS if len({job.choices.get(key) for job in jobs}) > 1]
+    swept = dict.fromkeys((*varying, *(key for request in composed for key in request.swept)))
+    return RunRequest(
+        jobs,
+        sweep=True,
+        launcher=composed[0].launcher,
+        launcher_settings=composed[0].launcher_settings,
+        swept=tuple(swept),
+        parts=tuple(commands),
+        sizes=tuple(len(request.jobs) for request in composed),
+    )
+
+
+def _composed(arguments: Arguments) -> RunRequest:
+    from amulet_cli.config.hydra_errors import explained
+
+    with opened(arguments.config_dir) as hydra:
+        with explained(hydra, arguments.overrides, arguments.config_name):
+            jobs, swept, (launcher, settings) = _expanded(hydra, arguments)
+        composer = _Composer(hydra, arguments.config_name, swept or ())
+        composed: list[Job] = []
+        for words in jobs:
+            with explained(hydra, words, arguments.config_name):
+                composed.append(composer.job(words))
+        return RunRequest(
+            tuple(composed),
+            sweep=swept is not None,
+            launcher=launcher,
+            swept=swept or (),
+            launcher_settings=settings,
+        )
+
+
+def _expanded(
+    hydra: "Hydra", arguments: Arguments
+) -> tuple[list[list[str]], tuple[str, ...] | None, tuple[str, dict[str, Any]]]:
+    """The words of each job, the swept keys (None if it is a single run), the launcher and its settings."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    parsed = parser.parse_overrides(list(arguments.overrides))
+    # The mode and the launcher can come from an experiment: look at one job's configuration, any will do.
+    sample = [_first(override) for override in parsed]
+    probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
+    settings_of_it = cast(dict[str, Any], OmegaConf.to_container(probe.hydra.launcher))
+    launcher = str(probe.hydra.runtime.choices["hydra/launcher"]), settings_of_it
+    if not arguments.multirun and probe.hydra.mode != RunMode.MULTIRUN:
+        return [list(arguments.overrides)], None, launcher
+    sweeper = probe.hydra.runtime.choices["hydra/sweeper"]
+    if sweeper != "basic":
+        raise UsageError(f"`hydra/sweeper` must be basic, got {sweeper}", where=f"`hydra/sweeper={sweeper}`")
+    params = [f"{key}={value}" for key, value in (probe.hydra.sweeper.params or {}).items()]
+    sweeping = parser.parse_overrides(params) + [o for o in parsed if not o.is_hydra_override()]
+    settings = [o.input_line or "" for o in parsed if o.is_hydra_override()]
+    # A key given twice counts once, the last time: so does the sweeper.
+    latest = {o.get_key_element(): o for o in sweeping}
+    swept = tuple(k.lstrip("+").replace("defense@", "") for k, o in latest.items() if o.is_sweep_override())
+    batches = BasicSweeper.split_arguments(sweeping, max_batch_size=None)
+    return [[*settings, *job] for batch in batches for job in batch], swept, launcher
+
+
+def _first(override: Any) -> str:
+    if override.is_sweep_override() and override.is_discrete_sweep():
+        return f"{override.get_key_element()}={next(override.sweep_string_iterator(), '')}"
+    return override.input_line
+
+
+class _Composer:
+    """Composes jobs. Those that differ only in values, not in options, share the slow part of it."""
+
+    def __init__(self, hydra: "Hydra", config_name: str, swept: Sequence[str]) -> None:
+        self.hydra, self.config_name = hydra, config_name
+        self.values = {key for key in swept if "." in key or key in SETTINGS}
+        self.parsed: dict[str, Any] = {}
+        self.bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
+
+    def job(self, words: Sequence[str]) -> Job:
+        """The job that these overrides describe."""
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        overrides = [self._parse(word) for word in words]
+        values = [o for o in overrides if o.get_key_element() in self.values]
+        base, choices = self._base(tuple(w for w, o in zip(words, overrides, strict=True) if o not in values))
+        config = copy.deepcopy(base)
+        try:
+            for override in values:  # as Hydra does it
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:  # let Hydra itself object to it
+            config, choices = self._base(tuple(words))
+        return Job(resolved(config), choices, told(overrides), tuple(words))
+
+    def _base(self, words: tuple[str, ...]) -> "tuple[DictConfig, dict[str, str]]":
+        from hydra.types import RunMode
+        from omegaconf import open_dict
+
+        if words not in self.bases:
+            composed = self.hydra.compose_config(self.config_name, list(words), run_mode=RunMode.RUN)
+            choices = chosen(composed.hydra.runtime.choices)
+            with open_dict(composed):
+                del composed["hydra"]
+            self.bases[words] = composed, choices
+        return self.bases[words]
+
+    def _parse(self, word: str) -> Any:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        if word not in self.parsed:
+            parser = OverridesParser.create(config_loader=self.hydra.config_loader)
+            (self.parsed[word],) = parser.parse_overrides([word])
+        return self.parsed[word]
+
+
+def resolved(composed: "DictConfig") -> dict[str, Any]:
+    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed, written down."""
+    from omegaconf import OmegaConf
+
+    from amulet_cli.config.checkpoint import stamped
+    from amulet_cli.config.file_digest import with_digests
+
+    plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+    if "checkpoint" in plain:
+        plain["checkpoint"] = stamped(plain["checkpoint"])
+    if "dataset" in plain:
+        plain["dataset"] = with_digests(plain["dataset"])
+    return _without_about(plain)
+
+
+def chosen(choices: Mapping[str, Any]) -> dict[str, str]:
+    """The options that name a result, from Hydra's list of all."""
+    names = {group: str(choices[group]) for group in ("dataset", "model", "defense", "attack")}
+    second = str(choices.get("defense@second_defense", "none"))
+    return names if second == "none" else {**names, "second_defense": second}
+
+
+def told(parsed: Sequence[Any]) -> dict[str, Any]:
+    """Of Hydra's parsed overrides those that shape the result and are no choice of an option."""
+    told: dict[str, Any] = {}
+    for override in parsed:
+        key = str(override.key_or_group)
+        group = override.package is not None or (key in GROUPS and key != "metric")
+        if not (group or override.is_hydra_override() or key.split(".")[0] in _NOT_TOLD):
+            told[f"+{key}" if key in ADDED else key] = override.value()
+    return told
+
+
+def _without_about(node: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_about(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+        for key, value in node.items()
+        if key != "about"
+    }

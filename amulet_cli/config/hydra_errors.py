@@ -1,0 +1,167 @@
+"""What Hydra objects to, said so that one knows what to type instead."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from amulet_cli.base.errors import UsageError, alike
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+
+_READABLE = 16  # options that a message lists
+
+
+@contextmanager
+def explained(hydra: "Hydra", words: Sequence[str], config_name: str = "config") -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's exceptions in this block into a `UsageError` about the overrides `words`."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _Explanation(hydra, words, config_name).of(error) from error
+
+
+class _Explanation:
+    def __init__(self, hydra: "Hydra", words: Sequence[str], config_name: str) -> None:
+        self.hydra, self.words, self.config_name = hydra, list(words), config_name
+
+    def of(self, error: Exception) -> UsageError:
+        from hydra.errors import MissingConfigException, OverrideParseException
+        from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+
+        if isinstance(error, OverrideParseException):
+            return self._unreadable(error.override)
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            return self._no_such_option(error.missing_cfg_file, error.options)
+        if isinstance(error, MissingMandatoryValue):
+            return UsageError(f"`{error.full_key}` must be given: {error.full_key}=...")
+        if isinstance(error, InterpolationKeyError):
+            return UsageError(f"`{error.full_key}` refers to a key that does not exist: {_first_line(error)}")
+        text = str(error) or str(error.__cause__ or "")
+        for pattern, say in (
+            (r"Ambiguous value for argument '(.+?)'", self._sweep_without_m),
+            (r"Sweep parameters '(.+?)' requires", self._sweep_without_m),
+            (r"Could not override '(.+?)'", self._no_such_key),
+            (r"looks like a config group.*'(.+?)' does not", self._no_such_key),
+            (r"Could not append to config. An item is already at '(.+?)'", self._already_there),
+            (r"Could not delete.*?'(.+?)'", self._no_such_key),
+        ):
+            found = re.search(pattern, text, re.DOTALL)
+            if found:
+                return say(found[1])
+        cause = f": {_first_line(error.__cause__)}" if error.__cause__ and str(error) else ""
+        return UsageError(f"{_first_line(error)}{cause}", where=" ".join(self.words) or None)
+
+    def _unreadable(self, word: str) -> UsageError:
+        if "=" not in word and not word.startswith("~"):
+            options = list(self._options())
+            names = alike(word, [option for _, option in options])
+            near = [f"{group}={option}" for name in names for group, option in options if option == name][:3]
+            return UsageError(f"`{word}` is no override", expected="key=value", meant=near, try_="amulet list")
+        key, _, value = word.partition("=")
+        how = f"quotes around special characters: {key}='\"{value}\"'" if value else "key=value"
+        return UsageError(f"`{word}` cannot be read", where=f"the override `{word}`", expected=how)
+
+    def _no_such_option(self, path: str, options: Sequence[str] | None) -> UsageError:
+        group, _, name = path.rpartition("/")
+        if not group:
+            return UsageError(f"there is no configuration `{path}`", where="`--config-name`")
+        word = next((w for w in self.words if name in re.split(r"[=\[\],'\"]", w)[1:]), f"{group}={name}")
+        if group == "hydra/launcher" and name in ("joblib", "submitit_slurm", "submitit_local"):
+            extra = f"'amulet-cli[{'parallel' if name == 'joblib' else 'slurm'}]'"
+            what = f"the launcher `{name}` is not installed"
+            return UsageError(what, where=f"`{word}`", expected="an extra package", try_=f"pip install {extra}")
+        known = list(options or self.hydra.config_loader.get_group_options(group))
+        return UsageError(
+            f"there is no {group.replace('/', ' ')} `{name}`",
+            where=f"`{word}`",
+            expected=_one_of(known, group),
+            meant=[word.replace(name, other) for other in alike(name, known)],
+            try_=None if group.startswith("hydra/") else f"amulet list {group}",
+        )
+
+    def _sweep_without_m(self, word: str) -> UsageError:
+        key, _, value = word.partition("=")
+        as_list = f"; a list is written {key}=[{value}]" if re.fullmatch(r"[^()\[\]{}]+", value) else ""
+        return UsageError(
+            f"`{word}` asks for several runs, but this is a single one",
+            where=f"`{word}`",
+            expected=f"-m for a sweep{as_list}",
+            meant=[f"-m {word}"],
+        )
+
+    def _no_such_key(self, key: str) -> UsageError:
+        word = next((w for w in self.words if w.lstrip("+~").partition("=")[0].partition("@")[0] == key), key)
+        groups = self._groups()
+        if key in groups:  # a group that no default mentions
+            return UsageError(f"`{key}` is added to a run with a plus", where=f"`{word}`", meant=[f"+{word}"])
+        without = [other for other in self.words if other != word]
+        parent, _, last = key.rpartition(".")
+        value = word.partition("=")[2]
+        keys = self._keys(without)
+        near = [k for k in keys if k.rpartition(".")[0] == parent and alike(last, [k.rpartition(".")[2]])]
+        # A wrong name is most often near another one of its place; failing that, its last part is right elsewhere.
+        near = near or [k for k in keys if k.rpartition(".")[2] == last]
+        ranked = alike(key, near) or near[:3] or alike(key, [*keys, *groups])
+        beside = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
+        return UsageError(
+            f"there is no `{key}` in this configuration",
+            where=f"`{word}`",
+            expected=f"one of {', '.join(beside)}" if parent and beside else None,
+            meant=[f"{'+' if k == 'experiment' else ''}{k}={value}" if value else k for k in ranked],
+            try_="amulet list" if not parent else f"amulet list {parent.partition('.')[0]}",
+        )
+
+    def _already_there(self, key: str) -> UsageError:
+        word = next((w for w in self.words if w.startswith(f"+{key}=")), f"+{key}=")
+        return UsageError(f"`{key}` is there already: no plus", where=f"`{word}`", meant=[word.lstrip("+")])
+
+    def _keys(self, words: Sequence[str]) -> list[str]:
+        """Every key of the configuration without the override in question."""
+        from hydra.errors import HydraException
+        from hydra.types import RunMode
+        from omegaconf import OmegaConf
+
+        try:
+            composed = self.hydra.compose_config(
+                self.config_name, list(words), run_mode=RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+        except HydraException:
+            composed = self.hydra.compose_config(self.config_name, [], run_mode=RunMode.MULTIRUN)
+        plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
+        return list(_flat({key: value for key, value in plain.items() if key != "hydra"}))
+
+    def _groups(self) -> list[str]:
+        from hydra.core.object_type import ObjectType
+
+        groups = self.hydra.config_loader.get_group_options("", results_filter=ObjectType.GROUP)
+        return [group for group in groups if group != "hydra"]
+
+    def _options(self) -> Iterator[tuple[str, str]]:
+        for group in self._groups():
+            for option in self.hydra.config_loader.get_group_options(group):
+                yield ("+experiment" if group == "experiment" else group), option
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if key in ("about", "_target_"):
+            continue
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _one_of(known: Sequence[str], group: str) -> str:
+    """The options, unless they are too many to read: the panel says how to list them."""
+    if not known or len(known) > _READABLE:
+        return f"one of the {len(known)} options of `{group}`" if known else f"an option of `{group}`"
+    return f"one of {', '.join(known)}"

@@ -1,0 +1,190 @@
+"""From a `_target_` in a configuration to an object: one check, one way to build.
+
+A class's signature is its schema: the names, types and defaults of its keyword-only arguments.
+"""
+
+import importlib
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, cast, get_args, get_origin
+
+from amulet_cli.base.errors import UsageError, alike
+
+Node = Mapping[str, Any]
+
+
+def load(path: str, key: str) -> Callable[..., Any]:
+    """The class or function that `_target_` of the group `key` names."""
+    module, _, name = path.rpartition(".")
+    where = f"`{key}._target_`"
+    try:
+        found = importlib.import_module(module) if module else None
+    except ModuleNotFoundError as error:
+        absent = error.name or module
+        if module == absent or module.startswith(f"{absent}."):
+            hint = "a module beside the command's working directory, or an installed package"
+            raise UsageError(
+                f"there is no module `{absent}` to take `{path}` from", where=where, expected=hint
+            ) from error
+        raise UsageError(
+            f"`{path}` needs the package `{absent}`, which is not installed", where=where, try_=f"pip install {absent}"
+        ) from error
+    except Exception as error:  # the user's module: anything can go wrong in it
+        raise UsageError(f"`{module}` cannot be imported: {type(error).__name__}: {error}", where=where) from error
+    if not name or not hasattr(found, name):
+        near = [f"{module}.{other}" for other in alike(name, dir(found))] if found else []
+        what = f"`{module}` has no `{name}`" if module else f"`{path}` is not the path of a class or function"
+        raise UsageError(what, where=where, expected="package.module.Class", meant=near)
+    target = getattr(found, name)
+    if not callable(target):
+        raise UsageError(f"`{path}` must be a class or a function, got {type(target).__name__}", where=where)
+    return cast(Callable[..., Any], target)
+
+
+def settings_of(node: Node) -> dict[str, Any]:
+    """A node's arguments: all but `_target_`."""
+    return {name: value for name, value in node.items() if name != "_target_"}
+
+
+def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Sequence[str] = ()) -> None:
+    """Raise `UsageError` unless the node's arguments have names and types that its target takes.
+
+    Args:
+        node: ``{"_target_": path, **arguments}``.
+        key: where the node stands in the configuration, for the message.
+        keywords_only: what the target takes by position is what it works on, no setting of it.
+        given_later: arguments that whoever builds the object adds.
+    """
+    target = load(str(node["_target_"]), key)
+    parameters = _parameters(target)
+    if parameters is None:
+        return
+    hints, kinds = _hints(target), [inspect.Parameter.KEYWORD_ONLY]
+    if not keywords_only:
+        kinds.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    known = {name: p for name, p in parameters.items() if p.kind in kinds and name not in given_later}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name, value in settings_of(node).items():
+        if name not in known and not open_ended:
+            raise UsageError(
+                f"`{key}` has no setting `{name}`",
+                expected=f"{', '.join(known)} (the settings of {_short(target)})" if known else None,
+                meant=[f"{key}.{other}" for other in alike(name, known)],
+            )
+        if isinstance(value, Mapping) and "_target_" in value:
+            check(cast(Node, value), f"{key}.{name}")
+        elif name in hints and not fits(value, hints[name]):
+            raise UsageError(f"`{key}.{name}` must be {phrase(hints[name])}, got {shown(value)}")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in node:
+            raise UsageError(f"`{key}.{name}` must be given: {_short(target)} has no default for it")
+
+
+def build(node: Node, key: str, *args: Any, **more: Any) -> Any:
+    """The object a checked node describes; every `_target_` of a configuration is called here and nowhere else.
+
+    Raises:
+        UsageError: the target refused a value; the message names the full key.
+    """
+    target = load(str(node["_target_"]), key)
+    arguments = {name: _built(value, f"{key}.{name}") for name, value in settings_of(node).items()}
+    try:
+        return target(*args, **arguments, **more)
+    except (ValueError, TypeError) as error:
+        raise UsageError(full_key(str(error), key, arguments)) from error
+
+
+def full_key(message: str, key: str, arguments: Mapping[str, Any]) -> str:
+    """A message about `` `epsilon` `` as one about `` `defense.epsilon` ``.
+
+    >>> full_key("`epsilon` must satisfy 0 <= epsilon <= 1, got 8", "defense", {"epsilon": 8})
+    '`defense.epsilon` must satisfy 0 <= epsilon <= 1, got 8'
+    """
+    return re.sub(r"`(\w+)`", lambda m: f"`{key}.{m[1]}`" if m[1] in arguments else m[0], message, count=1)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a configuration is of the type a signature asks for; nothing is converted.
+
+    >>> fits(1, float), fits("ten", float), fits(True, int), fits([1, 2], tuple[int, int])
+    (True, False, False, True)
+    """
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    try:
+        # As JSON: a list can stand for a tuple, a whole number for a float, but nothing else for anything else.
+        TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    except (PydanticUserError, TypeError):  # a type that JSON cannot say: the target must judge the value itself
+        return True
+    return True
+
+
+def phrase(hint: Any) -> str:
+    """A type in words.
+
+    >>> phrase(float | None), phrase(Literal["lowest", "highest"])
+    ('a number or null', 'one of lowest, highest')
+    """
+    words: dict[Any, str] = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+        None: "null",
+    }
+    origin, args = get_origin(hint), list(get_args(hint))
+    if hint in words:
+        return words[hint]
+    if origin is typing.Annotated:
+        return phrase(args[0])
+    if origin is Literal:
+        return f"one of {', '.join(map(str, args))}" if args[1:] else str(args[0])
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(phrase(arg) for arg in args)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a mapping"
+    if isinstance(origin, type) and issubclass(origin, (Sequence, set, frozenset)):
+        return f"a list, each {phrase(args[0])}" if args else "a list"
+    return getattr(hint, "__name__", str(hint))
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in a configuration, texts in quotes."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def _built(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        inner = cast(Node, value)
+        return build(inner, key) if "_target_" in inner else {n: _built(v, f"{key}.{n}") for n, v in inner.items()}
+    return value
+
+
+def _short(target: Callable[..., Any]) -> str:
+    return getattr(target, "__name__", str(target))
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):  # built in
+        return None
+
+
+@cache
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # annotations that cannot be looked up: the target judges itself
+        return {}

@@ -1,0 +1,105 @@
+"""The top-level keys of a configuration: their types and ranges."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
+
+from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.config.instantiation import fits, phrase, shown
+
+GROUPS = ("dataset", "model", "defense", "second_defense", "attack", "metric")
+ADDED = ("experiment", "paper_size")
+"""Groups that no run has by default: a plus adds one of their options."""
+FACTORIES = ("optimizer", "schedule", "augmentation")
+AUGMENTATIONS = {"flip_crop": {"_target_": "amulet.training.augmentation.FlipCrop"}}
+"""By the short names that `augmentation` may have."""
+_MAY_BE_NONE = ("defense", "second_defense", "attack")
+
+
+class _Setting(NamedTuple):
+    type: Any
+    least: int | None = None
+    between: tuple[float, float] | None = None
+    """Limits that the value itself must not reach."""
+
+
+SETTINGS = {
+    "seed": _Setting(int, least=0),
+    "device": _Setting(str),
+    "num_threads": _Setting(Literal["auto"] | int, least=1),
+    "workers": _Setting(Literal["auto"] | int, least=1),
+    "output_dir": _Setting(str),
+    "store": _Setting(str | None),
+    "force": _Setting(bool),
+    "epochs": _Setting(int, least=1),
+    "batch_size": _Setting(int, least=1),
+    "early_stopping": _Setting(dict[str, Any] | None),
+    "precision": _Setting(Literal["auto", "float32", "amp"]),
+    "adversary_fraction": _Setting(float, between=(0, 1)),
+    "checkpoint": _Setting(dict[str, str] | None),
+    "recipe": _Setting(Literal["unknown", "given"]),
+    "logger": _Setting(dict[str, Any] | None),
+}
+"""By name; `logger` is a group too, but nothing that a run is made of."""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise `UsageError` unless every top-level key is known, of its type and in its range."""
+    known = (*SETTINGS, *GROUPS, *FACTORIES)
+    for key in config:
+        if key not in known:
+            raise UsageError(f"`{key}` is not a setting", meant=alike(key, known), try_="amulet run --help")
+    for key in known:
+        if key not in config and key not in ("metric", "logger"):
+            raise UsageError(f"`{key}` is missing from the configuration")
+    for key, setting in SETTINGS.items():
+        _check_value(key, config.get(key), setting)
+    for key in (*GROUPS, *FACTORIES):
+        _check_node(key, config.get(key))
+
+
+def _check_value(key: str, value: Any, setting: _Setting) -> None:
+    if not fits(value, setting.type):
+        raise UsageError(f"`{key}` must be {phrase(setting.type)}, got {shown(value)}")
+    if not isinstance(value, (int, float)):
+        return
+    if setting.least is not None and value < setting.least:
+        raise UsageError(f"`{key}` must satisfy {setting.least} <= {key}, got {value}")
+    if setting.between and not setting.between[0] < value < setting.between[1]:
+        low, high = setting.between
+        raise UsageError(f"`{key}` must satisfy {low:g} < {key} < {high:g}, got {value}")
+
+
+def _check_node(key: str, node: object) -> None:
+    if key == "metric":
+        if not isinstance(node, Mapping) or not node:
+            raise UsageError("`metric` must choose at least one option", try_="amulet list metric")
+        return
+    if key == "augmentation":
+        augmentations(node)
+        return
+    if node is None and key == "schedule":
+        return
+    browse = f"amulet list {key}" if key in GROUPS else None
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        kind = "a mapping" if key in FACTORIES else "an option"
+        raise UsageError(f"`{key}` must be {kind} with a `_target_`, got {shown(node)}", try_=browse)
+    target = cast(Mapping[str, Any], node)["_target_"]
+    if not (isinstance(target, str) or (target is None and key in _MAY_BE_NONE)):
+        raise UsageError(f"`{key}._target_` must be the path of a class, got {shown(target)}", try_=browse)
+
+
+def augmentations(setting: object) -> list[Mapping[str, Any]]:
+    """What `augmentation` asks for, one node after the other: null, a short name, a node, or a list of them."""
+    steps = cast(list[object], setting) if isinstance(setting, list) else [] if setting is None else [setting]
+    nodes: list[Mapping[str, Any]] = []
+    for step in steps:
+        node = AUGMENTATIONS.get(step) if isinstance(step, str) else step
+        if not isinstance(node, Mapping) or not isinstance(cast(Mapping[str, Any], node).get("_target_"), str):
+            names = ", ".join(AUGMENTATIONS)
+            raise UsageError(
+                f"`augmentation` must be null, one of {names}, a mapping with a `_target_`, or a list of them, "
+                f"got {shown(step)}",
+                meant=[f"augmentation={name}" for name in alike(step, AUGMENTATIONS)] if isinstance(step, str) else (),
+            )
+        nodes.append(cast(Mapping[str, Any], node))
+    return nodes

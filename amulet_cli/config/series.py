@@ -1,0 +1,60 @@
+"""Experiments that are a series of others: `+experiment=table7` is one sweep per data set, one after the other."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.config.arguments import EXPERIMENT, QUICK, Arguments
+from amulet_cli.config.hydra_setup import conf_dir
+
+
+def parts(arguments: Arguments) -> list[Arguments]:
+    """What a command consists of: itself, or each member of the series that it names, in order.
+
+    Raises:
+        UsageError: a series is to be swept over together with other experiments.
+    """
+    words = [word for word in arguments.overrides if word.startswith(EXPERIMENT)]
+    names = words[-1].removeprefix(EXPERIMENT).split(",") if words else []
+    members = {name: _members(name, arguments.config_dir) for name in names}
+    if not any(members.values()):
+        return [arguments]
+    if len(names) > 1:
+        raise UsageError(
+            f"`{words[-1]}` sweeps over a series, which is several sweeps itself",
+            expected=f"one of them, or the experiments in it: {', '.join(members[names[0]] or names)}",
+        )
+    return [_with(arguments, names[0], member) for member in members[names[0]]]
+
+
+def _members(name: str, config_dir: Path | None) -> list[str]:
+    """The experiments that a series lists; none if it is an experiment of its own, or no file."""
+    import yaml
+
+    for folder in (conf_dir(), *([config_dir] if config_dir else [])):
+        file = folder / "experiment" / f"{name}.yaml"
+        if not file.is_file():
+            continue
+        try:
+            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            return []  # Hydra says what is wrong with it
+        listed: Any = cast(dict[str, Any], content).get("series", []) if isinstance(content, dict) else []
+        if not isinstance(listed, list) or not all(isinstance(member, str) for member in cast(list[Any], listed)):
+            raise UsageError(f"`series` must list experiments, got {listed!r}", where=str(file))
+        return list(_flat(cast(list[str], listed), config_dir))
+    return []
+
+
+def _flat(listed: Sequence[str], config_dir: Path | None) -> Iterator[str]:
+    """A series may name another one."""
+    for member in listed:
+        yield from _members(member, config_dir) or [member]
+
+
+def _with(arguments: Arguments, series: str, member: str) -> Arguments:
+    changes = {f"{EXPERIMENT}{series}": f"{EXPERIMENT}{member}", f"{QUICK}/{series}": f"{QUICK}/{member}"}
+    words = (changes.get(word, word) for word in arguments.overrides)
+    return dataclasses.replace(arguments, overrides=tuple(words))

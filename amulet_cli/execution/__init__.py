@@ -1,0 +1,1 @@
+"""Carrying out runs: plan, preflight checks, one job, sweeps, launchers, progress, trackers."""

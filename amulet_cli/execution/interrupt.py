@@ -1,0 +1,99 @@
+"""Ctrl-C ends a run within two seconds, whatever it is doing, and leaves no process behind."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from amulet_cli.base.errors import INTERRUPTED
+
+_PATIENCE = 1.0  # seconds for what is running to stop by itself
+_KILL_AFTER = 0.3
+_before_leaving: list[Callable[[], object]] = []
+
+
+@contextmanager
+def before_leaving(action: Callable[[], object]) -> Iterator[None]:
+    """Within this block, Ctrl-C also does `action`, for what runs elsewhere; it must not take long."""
+    _before_leaving.append(action)
+    try:
+        yield
+    finally:
+        _before_leaving.remove(action)
+
+
+@contextmanager
+def prompt_end(message: str) -> Iterator[None]:
+    """Within this block, Ctrl-C ends the process with exit code 130.
+
+    Python delivers a signal only between two of its own instructions. A long computation in native code would
+    keep it, so a thread watches for the signal and ends the process if the main thread does not.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    over = threading.Event()
+    previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader, over, message), daemon=True).start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        over.set()
+        _leave(message)
+    finally:
+        over.set()
+        signal.set_wakeup_fd(previous)
+        writer.close()
+
+
+def _watch(reader: socket.socket, over: threading.Event, message: str) -> None:
+    while data := reader.recv(64):
+        if signal.SIGINT in data:
+            if not over.wait(_PATIENCE):
+                _leave(message)
+            break
+    reader.close()
+
+
+def _leave(message: str) -> NoReturn:
+    """End now: no handler at exit may wait for a worker that is gone."""
+    from amulet_cli.base.console import err
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN) if threading.current_thread() is threading.main_thread() else None
+    for action in _before_leaving:
+        action()
+    end_children()
+    err.show_cursor(True)
+    err.print(f"\n[yellow]interrupted[/]: {message}")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue
+    os._exit(INTERRUPTED)
+
+
+def end_children() -> None:
+    """End the worker processes of this one."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        try:
+            # The tracker of shared memory cleans up after the workers, and then ends by itself.
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                child.terminate()
+        except psutil.Error:
+            continue
+    for child in psutil.wait_procs(children, timeout=_KILL_AFTER)[1]:
+        try:
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                child.kill()
+        except psutil.Error:
+            continue

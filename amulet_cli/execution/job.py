@@ -1,0 +1,284 @@
+"""One run: from a composed configuration to the files in its folder. Never raises, so that no sweep is lost."""
+
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amulet_cli.base.errors import FAILURE, as_usage_error, exit_code, show
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from amulet.core.reporting import Reporter
+    from amulet_cli.config.composition import Job
+    from amulet_cli.execution.launchers import ParentProcess, Worker
+    from amulet_cli.execution.sweep_progress import SweepWatch
+    from amulet_cli.results.result import Result
+
+ended: dict[Path, int] = {}
+"""Exit codes of the jobs that ran in this process, by folder."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What Hydra calls for every job, in this process or in a launcher's worker."""
+
+    sweep: bool = False
+    total: int = 1
+    swept: tuple[str, ...] = ()
+    parallel: bool = False
+    """Whether other jobs run at the same time: then one thread, and no live display."""
+    config_dir: Path | None = None
+    """The user's own options, for the commands that a single run ends with."""
+    watch: "SweepWatch | None" = None
+    """What knows how far the sweep is, where its jobs run in this process."""
+    before: int = 0
+    """How many jobs of the same command Hydra got earlier, where it gets them in parts."""
+    worker: "Worker | None" = None
+    """What a launcher's process must know; only where `parallel`."""
+    tracked_as: str = ""
+    """The key of the sweep under which trackers file the job."""
+
+    def __call__(self, cfg: "DictConfig") -> int:
+        """Run the job; its exit code."""
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        from amulet_cli.config.composition import Job, chosen, resolved, told
+        from amulet_cli.config.hydra_setup import find_user_modules
+
+        if self.parallel:
+            _be_a_worker(self.worker)
+            find_user_modules()
+        hydra = HydraConfig.get()
+        words = list(hydra.overrides.task)
+        parsed = OverridesParser.create().parse_overrides(words)
+        job = Job(resolved(cfg), chosen(hydra.runtime.choices), told(parsed), tuple(words))
+        number = self.before + int(hydra.job.num) + 1 if self.sweep else 1
+        code = _Attempt(self, job, number).code()
+        ended[job.folder] = code
+        return code
+
+
+class _Attempt:
+    def __init__(self, task: Task, job: "Job", number: int) -> None:
+        from rich.console import Console
+
+        from amulet_cli.base.console import err
+        from amulet_cli.execution.progress import RichReporter
+        from amulet_cli.execution.trackers import Recorder
+
+        self.task, self.number, self.label = task, number, job.label(task.swept)
+        self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
+        whole = task.watch.standing if task.watch else None
+        self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
+        self.recorder = Recorder(self.reporter) if self.config.get("logger") else None
+        self.reporter = self.recorder or self.reporter
+
+    def code(self) -> int:
+        """Run unless it is done; whatever goes wrong ends in `status.json` and the log."""
+        from amulet_cli.results.result import is_complete
+
+        began = time.monotonic()
+        try:
+            with self._alone():
+                if not self.config["force"] and is_complete(self.folder, self.config):
+                    return 0 if self.task.sweep else self._say("skipped", "done before, by another process")
+                with _logged(self.folder / "run.log"):
+                    return self._run(began)
+        except Exception as error:  # noqa: BLE001 - the folder or its lock cannot be used
+            return self._failed(error)
+
+    def _run(self, began: float) -> int:
+        from amulet.core import IncompatibleError
+        from amulet_cli.results.result import write_status
+
+        if not self.task.sweep:
+            self._say("run", f"{' · '.join(self._setting())} · seed {self.config['seed']}")
+        elif not self.task.parallel:
+            self._say("run", "")
+        write_status(self.folder, "running", choices=dict(self.choices), overrides=dict(self.overrides))
+        try:
+            result = self._assess()
+        except IncompatibleError as error:
+            if not self.task.sweep:
+                return self._failed(error)
+            write_status(self.folder, "refused", reason=str(error), **self._names())
+            return self._say("refused", str(error))
+        except Exception as error:  # noqa: BLE001 - one failed job must not lose a sweep
+            return self._failed(error)
+        self._track(result)
+        if self.task.sweep:
+            return self._say("done", f"in {_seconds(time.monotonic() - began)}")
+        _print_result(result, self.task.config_dir)
+        return 0
+
+    def _assess(self) -> "Result":
+        import torch
+
+        from amulet.assessment import assess
+        from amulet.core.reporting import reporting_to
+        from amulet.training import Runtime, resolve_device
+        from amulet_cli.execution import environment
+        from amulet_cli.execution.plan import load_data, plan_of, store_folder
+        from amulet_cli.results.result import write_outcome
+        from amulet_cli.results.store import DiskStore
+
+        config = self.config
+        device = resolve_device(config["device"])
+        environment.be_deterministic(device)
+        with reporting_to(self.reporter):
+            data = load_data(config["dataset"])
+        cores = self.task.worker.cores if self.task.worker else 1 if self.task.parallel else None
+        store = DiskStore(store_folder(config), self.reporter)
+        runtime = Runtime(device, store, self.reporter, environment.workers(config["workers"], cores))
+        plan = plan_of(config, data=data, runtime=runtime)
+        model = plan.architecture.build(input_shape=data.shape, num_classes=data.num_classes)
+        one = data.train.inputs(slice(0, 1))
+        count = environment.threads(config["num_threads"], model, one, plan.batch_size)
+        torch.set_num_threads(min(count, cores or count))
+        outcome = assess(plan)
+        return write_outcome(
+            self.folder,
+            outcome,
+            choices=self.choices,
+            overrides=self.overrides,
+            config=config,
+            environment=environment.environment(device),
+        )
+
+    def _track(self, result: "Result") -> None:
+        """Results are written; whoever else wants them gets them now."""
+        from amulet_cli.execution.trackers import Run, track
+
+        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
+
+    def _failed(self, error: Exception) -> int:
+        from amulet_cli.results.result import write_status
+
+        known = as_usage_error(error)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        log = self.folder / "run.log"
+        logging.getLogger("amulet").error("%s\n%s", text, "".join(traceback.format_exception(error)))
+        try:
+            write_status(self.folder, "failed", error=text, log=str(log), **self._names())
+        except OSError as trouble:  # a full disk, a folder taken away: say it, the closing table will miss it
+            text = f"{text} ({self.folder}: {trouble.strerror})"
+        if self.task.sweep:
+            self._say("failed", text.splitlines()[0])
+            return FAILURE
+        from amulet_cli.base.errors import UsageError
+
+        show(known or UsageError(text, where=f"the whole story: {log}", title="This run failed"))
+        return exit_code(error)
+
+    def _names(self) -> dict[str, Any]:
+        return {"choices": dict(self.choices), "overrides": dict(self.overrides)}
+
+    def _setting(self) -> Sequence[str]:
+        second = self.choices.get("second_defense")
+        defense = self.choices["defense"] + (f"+{second}" if second else "")
+        return self.choices["dataset"], self.choices["model"], defense, self.choices["attack"]
+
+    def _say(self, state: str, text: str) -> int:
+        """One line on the console: which job, what became of it. Of jobs elsewhere the sweep's own process tells."""
+        from rich.text import Text
+
+        from amulet_cli.base.console import err
+
+        if self.task.parallel:
+            return 0
+        styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
+        line = Text.assemble((f"{state:8}", styles.get(state, "dim")))
+        if self.task.sweep:
+            line.append(f"{self.number:>{len(str(self.task.total))}}/{self.task.total}  {self.label}", "bold")
+            line.append("  " if text else "")
+        line.append(text)
+        if self.task.watch and state != "run":
+            self.task.watch.look()
+            left = self.task.watch.left()
+            line.append(f", {left}" if left else "", "dim")
+        err.print(line, soft_wrap=not err.is_terminal)
+        return 0
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes with the same run: the second waits, and then finds it done."""
+        from filelock import FileLock, Timeout
+
+        from amulet_cli.results.result import config_hash
+
+        locks = Path(self.config["output_dir"]) / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{config_hash(self.config)[:16]}-{self.config['seed']}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.reporter.note("another process is at this run; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _print_result(result: "Result", config_dir: Path | None) -> None:
+    from amulet_cli.base.console import out
+    from amulet_cli.views.run_table import result_table
+
+    out.print(result_table(result, config_dir))
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """What the run says also goes to a file of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    log = logging.getLogger("amulet")
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # the console has it already; opacus, once imported, prints all that reaches the root logger
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+        handler.close()
+
+
+def _seconds(seconds: float) -> str:
+    from amulet_cli.base.format_numbers import duration
+
+    return duration(seconds)
+
+
+def _be_a_worker(worker: "Worker | None") -> None:
+    """Leave Ctrl-C to the process that started this one, do not outlive it, and work where it works."""
+    if worker and worker.folder and Path.cwd() != worker.folder:
+        os.chdir(worker.folder)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not any(thread.name == _WATCH for thread in threading.enumerate()):
+        threading.Thread(
+            target=_watch, args=(os.getppid(), worker.parent if worker else None), name=_WATCH, daemon=True
+        ).start()
+
+
+_WATCH = "amulet-parent-watch"
+
+
+def _watch(parent_id: int, parent: "ParentProcess | None") -> None:
+    while os.getppid() == parent_id and (parent is None or parent.alive()):
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,168 @@
+"""Hydra's launchers as sweeps use them: what each needs, how many cores its jobs have, what it leaves to us."""
+
+import importlib.util
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from amulet_cli.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from amulet_cli.config.composition import RunRequest
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BATCH = "hydra.sweeper.max_batch_size"
+_NAME = "hydra.launcher.name"
+_QUEUED = ("slurm", "submitit_slurm")
+_AT_ONCE = ("slurm_local", "submitit_local")
+"""Submitit starts all that it gets at once; it gets as many as there are cores for."""
+_LARGEST_ARRAY = 1000  # Slurm's MaxArraySize is 1001 unless a site changes it
+
+
+@dataclass(frozen=True)
+class _Kind:
+    extra: str
+    module: str
+    cores: str = ""
+    """The launcher's setting that says how many cores a job has; one if there is none."""
+
+
+_KINDS = {
+    "joblib": _Kind("parallel", "hydra_plugins.hydra_joblib_launcher"),
+    **dict.fromkeys(
+        ("slurm", "slurm_local", "submitit_slurm", "submitit_local"),
+        _Kind("slurm", "hydra_plugins.hydra_submitit_launcher", "cpus_per_task"),
+    ),
+    "ray": _Kind("ray", "ray", "cpus_per_job"),
+}
+
+
+@dataclass(frozen=True)
+class ParentProcess:
+    """The process that a sweep belongs to; its jobs on the same machine end with it."""
+
+    pid: int
+    began: float
+
+    @classmethod
+    def this(cls) -> "ParentProcess":
+        """The process that asks."""
+        import psutil
+
+        return cls(os.getpid(), psutil.Process().create_time())
+
+    def alive(self) -> bool:
+        """Whether it still runs, and is no other process with the same number."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.began and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a job must know that runs in a launcher's process, perhaps on another machine."""
+
+    folder: Path | None = None
+    """The command's working directory: relative paths and the user's modules are found from there."""
+    cores: int = 1
+    parent: ParentProcess | None = None
+    """The command's process, where jobs run on the same machine."""
+
+
+def check_installed(request: "RunRequest") -> None:
+    """Raise `UsageError` where the launcher of a sweep, or what it runs on, is not installed."""
+    kind = _KINDS.get(request.launcher)
+    if kind is None or not request.sweep or is_installed(kind.module):
+        return
+    raise UsageError(
+        f"the launcher `{request.launcher}` is not installed",
+        where=f"`hydra/launcher={request.launcher}`",
+        expected="an extra package",
+        try_=f"pip install 'amulet-cli[{kind.extra}]'",
+    )
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def worker_of(request: "RunRequest") -> Worker | None:
+    """What each job is told; None where jobs run in this process, one after the other."""
+    if request.launcher == "basic":
+        return None
+    far = request.launcher in _QUEUED or request.launcher_settings.get("address") is not None
+    return Worker(Path.cwd(), _cores(request), None if far else ParentProcess.this())
+
+
+def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
+    """What Hydra is told beyond the command: how many jobs a launcher is handed at once, under which name."""
+    from amulet.training.runtime import available_cores
+
+    own: list[str] = []
+    # Hydra composes all jobs of a batch before the first: a large one would begin with a long silence.
+    batch = {
+        "basic": 16,
+        **dict.fromkeys(_AT_ONCE, max(1, available_cores() // _cores(request))),
+        **dict.fromkeys(_QUEUED, _LARGEST_ARRAY),
+    }.get(request.launcher)
+    if batch and not any(word.startswith(_BATCH) for word in words):
+        own.append(f"{_BATCH}={batch}")
+    if request.launcher in _QUEUED and not any(word.startswith(_NAME) for word in words):
+        own.append(f"{_NAME}=amulet-{uuid4().hex[:12]}")
+    return own
+
+
+@contextmanager
+def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
+    """Let workers begin with their number of threads; where they outlive Ctrl-C, have it end them."""
+    import psutil
+
+    from amulet_cli.execution.interrupt import before_leaving
+
+    if request.launcher == "basic":
+        yield
+        return
+    for name in _THREADS:
+        os.environ[name] = str(_cores(request))
+    # No complaint about what Ctrl-C leaves to be cleaned up.
+    ours = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
+    before = os.environ.get("PYTHONWARNINGS", "")
+    if ours not in before:
+        os.environ["PYTHONWARNINGS"] = f"{before},{ours}" if before else ours
+    # Nor when joblib replaces a process that has grown, which it does between jobs and loses nothing by.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    name = next((word.partition("=")[2] for word in words if word.startswith(f"{_NAME}=amulet-")), "")
+    try:
+        with before_leaving(lambda: _cancel(name)) if name else nullcontext():
+            yield
+    except Exception:
+        # One job that was killed breaks the launcher; those beside it are not done yet.
+        if request.launcher in _AT_ONCE:
+            psutil.wait_procs(psutil.Process().children())
+        raise
+
+
+def _cores(request: "RunRequest") -> int:
+    kind = _KINDS.get(request.launcher)
+    settings: Mapping[str, Any] = request.launcher_settings
+    return max(1, int(settings.get(kind.cores) or 1)) if kind and kind.cores else 1
+
+
+def _cancel(name: str) -> None:
+    """Take what is queued or running under a name off Slurm, without waiting for the answer."""
+    if scancel := shutil.which("scancel"):
+        os.posix_spawn(scancel, [scancel, "--name", name], os.environ, setpgroup=0)  # deaf to another Ctrl-C

@@ -1,0 +1,188 @@
+"""From a composed configuration to the library's `Plan`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from amulet.assessment import RISKS, Plan, risk_of
+from amulet.assessment.engine import ExtraMetric
+from amulet.assessment.risks import UTILITY
+from amulet.core import Attack, Factory, SettingError
+from amulet.core.vision import import_torchvision
+from amulet.datasets import AmuletDataset
+from amulet.training import Defense, EarlyStopping, Pretrained, Recipe, Runtime, resolve_device
+from amulet_cli.base.errors import UsageError
+from amulet_cli.config import instantiation, risk_selection
+from amulet_cli.config.checkpoint import weights
+from amulet_cli.config.schema import augmentations
+
+_GIVEN_LATER = {"model": ("input_shape", "num_classes"), "optimizer": ("params",), "schedule": ("optimizer",)}
+_loaded: dict[str, AmuletDataset] = {}
+
+
+def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, runtime: Runtime | None = None) -> Plan:
+    """The plan that a configuration describes, every component checked and built.
+
+    Args:
+        config: resolved, its top-level keys checked by `settings.check`.
+        data: None before any data is read.
+        runtime: where to work; one on the configured device that keeps nothing, if not given.
+
+    Raises:
+        UsageError: a component does not take what the configuration gives it; the message names the full key.
+    """
+    instantiation.check(config["dataset"], "dataset")
+    chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
+    return Plan(
+        data=data,
+        architecture=_factory(config, "model"),
+        optimizer=_factory(config, "optimizer"),
+        schedule=_factory(config, "schedule") if config["schedule"] else None,
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        early_stopping=_early_stopping(config["early_stopping"]),
+        precision=config["precision"],
+        augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
+        defenses=tuple(_component(config, key, Defense) for key in chosen),
+        attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
+        metrics=tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node)),
+        optional=tuple(risk_selection.among(config["metric"])),
+        attack_settings=_attack_settings(config["metric"]),
+        extra_metrics=_extra_metrics(config["metric"]),
+        adversary_fraction=config["adversary_fraction"],
+        pretrained=_given(config),
+        seed=config["seed"],
+        reuse=not config["force"],
+        runtime=runtime or Runtime(device=resolve_device(config["device"])),
+    )
+
+
+def load_data(node: Mapping[str, Any]) -> AmuletDataset:
+    """The data set that a configuration names. The last one is kept: the jobs of a sweep share it."""
+    key = json.dumps(node, sort_keys=True)
+    if key not in _loaded:
+        _loaded.clear()
+        try:
+            data = instantiation.build(node, "dataset")
+        except OSError as error:
+            raise UsageError(f"the data cannot be read: {error}", where="`dataset`") from error
+        if not isinstance(data, AmuletDataset):
+            raise UsageError(f"`dataset._target_` must make an AmuletDataset, got {type(data).__name__}")
+        _loaded[key] = data
+    return _loaded[key]
+
+
+def forget_data() -> None:
+    """Free the data set that `load_data` keeps."""
+    _loaded.clear()
+
+
+def try_out(plan: Plan) -> None:
+    """Build the model and its optimizer and send two records through, so that no misfit shows only after a while.
+
+    Raises:
+        UsageError: the model, the optimizer or the schedule refuses its settings.
+        SettingError: the model does not fit the data.
+    """
+    if plan.data is None:
+        raise ValueError("`plan.data` must be an AmuletDataset, got None")
+    architecture = plan.architecture
+    for defense in plan.defenses:
+        architecture = defense.adapt(architecture)
+    recipe = Recipe(
+        architecture=architecture,
+        num_classes=plan.data.num_classes,
+        optimizer=plan.optimizer,
+        augmentation=plan.augmentation,
+    )
+    recipe.try_out(plan.data.train)
+    if plan.pretrained is not None:
+        plan.pretrained.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
+    model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
+    optimizer = _tried("optimizer", plan.optimizer, model.parameters())
+    if plan.schedule is not None:
+        _tried("schedule", plan.schedule, optimizer)
+
+
+def store_folder(config: Mapping[str, Any]) -> Path:
+    """Where trained models are kept."""
+    return Path(config["store"]) if config["store"] else Path(config["output_dir"]) / "models"
+
+
+def _factory(config: Mapping[str, Any], key: str) -> Factory:
+    node = cast(Mapping[str, Any], config[key])
+    instantiation.check(node, key, given_later=_GIVEN_LATER[key])
+    return Factory.from_mapping(node)
+
+
+def _augmentation(node: Mapping[str, Any]) -> Factory:
+    if node["_target_"].startswith("torchvision."):
+        import_torchvision()
+    instantiation.check(node, "augmentation")
+    instantiation.build(node, "augmentation")  # refuses what it cannot take before any data is read
+    return Factory.from_mapping(node)
+
+
+def _tried(key: str, factory: Factory, over: object) -> Any:
+    try:
+        return factory.build(over)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
+
+
+def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    instantiation.check(config[key], key, keywords_only=True)
+    built = instantiation.build(config[key], key)
+    if not isinstance(built, kind):
+        raise UsageError(
+            f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {config[key]['_target_']}"
+        )
+    if built.risk not in RISKS:
+        raise UsageError(f"`{config[key]['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
+    return built
+
+
+def _given(config: Mapping[str, Any]) -> Pretrained | None:
+    if not config["checkpoint"]:
+        return None
+    found, known = weights(**config["checkpoint"]), config["recipe"] == "given"
+    return Pretrained(found, config["checkpoint"]["sha256"], recipe_known=known)
+
+
+def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:
+    if node is None:
+        return None
+    whole = {"_target_": f"{EarlyStopping.__module__}.{EarlyStopping.__qualname__}", **node}
+    instantiation.check(whole, "early_stopping")
+    return instantiation.build(whole, "early_stopping")
+
+
+def _metrics(name: str, node: object) -> list[str]:
+    """A metric option's risk, or its own name where it is about none; of `every` all its risks."""
+    if name == risk_selection.NAME:
+        return [UTILITY.name, *risk_selection.among({name: node})]
+    if not isinstance(node, Mapping) or "risk" not in node:
+        raise SettingError(f"`metric.{name}` must be an option with a `risk`; `amulet list metric` shows them")
+    return [cast(Mapping[str, str | None], node)["risk"] or name]
+
+
+def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `metric.<option>.attack` says of the attack that measures the option's risk."""
+    return risk_selection.attack_settings(metrics) | {
+        risk_of(node["risk"]).name: dict(node["attack"])
+        for node in metrics.values()
+        if node and node.get("risk") and node.get("attack")
+    }
+
+
+def _extra_metrics(metrics: Mapping[str, Any]) -> dict[str, list[ExtraMetric]]:
+    """The functions that `metric.<option>.function` names, by the risk whose evidence they take."""
+    found: dict[str, list[ExtraMetric]] = {}
+    for name, node in metrics.items():
+        if node and node.get("function"):
+            if not node.get("risk"):
+                raise UsageError(f"`metric.{name}.risk` must name the risk whose evidence the function takes")
+            function = instantiation.load(str(node["function"]), f"metric.{name}")
+            found.setdefault(risk_of(node["risk"]).name, []).append(function)
+    return found

@@ -1,0 +1,154 @@
+"""Everything that can be known to be wrong is found before the first model is trained."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import UsageError, as_usage_error
+from amulet_cli.config import schema
+from amulet_cli.config.composition import Job, RunRequest
+from amulet_cli.execution import launchers, trackers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amulet.core import Reporter
+
+
+def check_settings(request: RunRequest) -> None:
+    """The top-level keys of every job, the places of its files, what must be installed; imports nothing heavy."""
+    launchers.check_installed(request)
+    for job in request.jobs:
+        with placed(job, request):
+            schema.check(job.config)
+    with placed(request.jobs[0], request):
+        trackers.check(request.jobs[0].config)
+    for key in ("output_dir", "store"):
+        for folder in dict.fromkeys(job.config[key] for job in request.jobs if job.config[key] is not None):
+            _check_folder(key, folder)
+
+
+def check_writable(jobs: Iterable[Job]) -> None:
+    """Make the output folders and write a file there, as the run will."""
+    for folder in dict.fromkeys(Path(job.config["output_dir"]) for job in jobs):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".amulet-"):
+                pass
+        except OSError as error:
+            raise _unusable("output_dir", str(folder), error.strerror or str(error)) from error
+
+
+def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
+    """Check every component, every combination, the data, and whether the models fit it.
+
+    Jobs that differ in nothing but their seed are checked once.
+
+    Returns:
+        The jobs of a sweep that make no sense, each with the reason.
+
+    Raises:
+        UsageError: something is wrong with a job; in a single run also when it makes no sense.
+    """
+    if not jobs:
+        return {}
+    from amulet.core.reporting import reporting_to
+
+    with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
+        return _checked(request, jobs)
+
+
+def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
+    from amulet.assessment import check
+    from amulet.core import IncompatibleError
+    from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
+
+    refused: dict[Job, str] = {}
+    reasons: dict[str, str | None] = {}
+    # By data set, so that each is read once although only one is kept.
+    for job in sorted(jobs, key=lambda job: json.dumps(job.config["dataset"], sort_keys=True)):
+        kind = json.dumps({**job.config, "seed": None}, sort_keys=True)
+        if kind not in reasons:
+            try:
+                with placed(job, request):
+                    check(plan_of(job.config))
+                    plan = plan_of(job.config, data=load_data(job.config["dataset"]))
+                    check(plan)
+                    try_out(plan)
+                reasons[kind] = None
+            except IncompatibleError as error:
+                if not request.sweep:
+                    raise
+                reasons[kind] = str(error)
+        if (reason := reasons[kind]) is not None:
+            refused[job] = reason
+    if request.launcher != "basic":
+        forget_data()  # the workers read it themselves
+    return refused
+
+
+@contextmanager
+def placed(job: Job, request: RunRequest) -> "Iterator[None]":
+    """Say in a `UsageError` from this block which override, option and job it is about."""
+    try:
+        yield
+    except Exception as error:
+        known = as_usage_error(error)
+        if known is None or type(error).__name__ == "IncompatibleError":
+            raise
+        raise known.within(_place(known, job, request)) from error
+
+
+@contextmanager
+def _busy(text: str) -> "Iterator[Reporter]":
+    """Something to look at on a terminal: the first import of torch takes seconds.
+
+    A download, or another long stage, is shown in its place while it lasts.
+    """
+    from amulet_cli.base.console import err
+    from amulet_cli.execution.progress import RichReporter
+
+    if not err.is_terminal:
+        yield RichReporter(err)
+        return
+    with err.status(text) as status:
+        yield RichReporter(err, aside=status)
+
+
+def _place(error: UsageError, job: Job, request: RunRequest) -> str:
+    found = re.search(r"`(\w+)((?:\.\w+)*)`", error.what)
+    where = ""
+    if found:
+        group, key = found[1], found[1] + found[2]
+        words = {word.lstrip("+").partition("=")[0].replace("defense@", ""): word for word in job.words}
+        if key in words:
+            where = f"`{words[key]}`"
+        elif group in job.choices:
+            where = f"`{group}={job.choices[group]}`"
+    if not request.sweep:
+        return where
+    number = f"job {request.jobs.index(job) + 1} of {len(request.jobs)}"
+    return f"{where}, {number}" if where else f"{number}: {job.label(request.swept)}"
+
+
+def _check_folder(key: str, name: str) -> None:
+    """A folder that is there, or can be made below one that is."""
+    folder = Path(name).expanduser().absolute()
+    nearest = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+    if not nearest.is_dir():
+        raise _unusable(key, name, f"{nearest} is a file")
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        raise _unusable(key, name, f"{nearest} cannot be read and written by this user")
+
+
+def _unusable(key: str, folder: str, reason: str) -> UsageError:
+    return UsageError(
+        f"`{key}` must be a folder that can be read and written, got {folder}",
+        where=reason,
+        try_=f"amulet run {key}=... with another folder",
+    )

@@ -1,0 +1,211 @@
+"""What a run says while it works: a live line per stage on a terminal, a few plain lines elsewhere."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from amulet.core.reporting import Reporter, Stage
+from amulet_cli.base import format_numbers
+
+_LONG = 2.0  # seconds: shorter stages leave no line behind
+_EVERY = 20.0  # seconds between two plain lines of a stage
+_LIVE_PER_SECOND = 4
+
+log = logging.getLogger("amulet")
+log.addHandler(logging.NullHandler())  # what is logged goes to a run's file, never by itself to the console
+
+
+class RichReporter(Reporter):
+    """Shows stages, notes and warnings on a console, and logs them under `amulet`.
+
+    A stage costs nothing per step: it counts, and a thread of the console looks at the counts a few times a
+    second. Stages may be nested and may overlap; when the last one ends nothing of it stays behind.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        aside: Status | None = None,
+        whole: Callable[[], str] | None = None,
+    ) -> None:
+        self.console = console
+        self._whole = whole  # how far the sweep is that this run is a part of
+        self._aside = aside  # what is shown while there is no stage
+        self.clock = clock
+        self._open: list[_Stage] = []
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+        self._beat: _Beat | None = None
+
+    def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
+        """A stage that shows itself from `with` on until its end."""
+        return _Stage(self, name, total, unit)
+
+    def note(self, text: str) -> None:
+        """A line worth keeping."""
+        log.info(text)
+        self.console.print(Text(text, style="dim"), soft_wrap=not self.console.is_terminal)
+
+    def warn(self, text: str) -> None:
+        """A line that must be seen."""
+        log.warning(text)
+        self.console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=not self.console.is_terminal)
+
+    def begin(self, stage: "_Stage") -> None:
+        """Show a stage; the first one starts whatever draws."""
+        with self._lock:
+            self._open.append(stage)
+            if len(self._open) > 1:
+                return
+            if self._aside is not None:
+                self._aside.stop()
+            if self.console.is_terminal and not self.console.is_dumb_terminal:
+                self._live = Live(
+                    get_renderable=self._draw,
+                    console=self.console,
+                    refresh_per_second=_LIVE_PER_SECOND,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._live.start()
+            else:
+                self._beat = _Beat(self.tick)
+                self._beat.start()
+
+    def end(self, stage: "_Stage", *, failed: bool) -> None:
+        """Hide a stage; one that took a while leaves a line."""
+        with self._lock:
+            self._open.remove(stage)
+            live, beat = self._live, self._beat
+            if not self._open:
+                self._live = self._beat = None
+        if not self._open:
+            if live is not None:
+                live.stop()
+            if beat is not None:
+                beat.stop()
+            if self._aside is not None:
+                self._aside.start()
+        log.info("%s: %s", stage.name, stage.ending(failed=failed))
+        if stage.elapsed() >= _LONG:
+            mark, style = ("stopped", "yellow") if failed else ("done", "green")
+            self.console.print(Text.assemble((f"{mark:8}", style), f"{stage.name}: {stage.ending(failed=failed)}"))
+
+    def tick(self) -> None:
+        """Print a plain line for every stage that has been silent for long."""
+        with self._lock:
+            stages = list(self._open)
+        for stage in stages:
+            if stage.due():
+                self.console.print(f"{'':8}{stage.name}: {stage.standing()}", soft_wrap=True)
+
+    def _draw(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=34)
+        grid.add_column()
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        with self._lock:
+            stages = list(self._open)
+        for stage in stages:
+            bar = ProgressBar(total=stage.total or None, completed=stage.done, width=16, pulse=not stage.total)
+            grid.add_row(Text(stage.name), bar, Text(stage.standing()))
+        return grid if self._whole is None else Group(grid, Text(self._whole(), style="dim"))
+
+
+class _Stage(Stage):
+    """Counts; everything else is asked of it by whoever draws."""
+
+    def __init__(self, reporter: RichReporter, name: str, total: int | None, unit: str) -> None:
+        super().__init__(name, total, unit)
+        self.reporter = reporter
+        self.done = 0
+        self.figures: dict[str, float] = {}
+        self._started = self._ended = self._spoken = 0.0
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        """Count; nothing is drawn here."""
+        self.done += steps
+        if figures:
+            self.figures = figures
+
+    def __enter__(self) -> Stage:
+        self._started = self.reporter.clock()
+        self.reporter.begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = self.reporter.clock()
+        self.reporter.end(self, failed=kind is not None)
+
+    def elapsed(self) -> float:
+        """Seconds since the start, until the end."""
+        return (self._ended or self.reporter.clock()) - self._started
+
+    def due(self) -> bool:
+        """Whether it is time for a plain line: after two seconds, then now and then."""
+        now = self.elapsed()
+        if now - self._spoken < (_EVERY if self._spoken else _LONG):
+            return False
+        self._spoken = now
+        return True
+
+    def standing(self) -> str:
+        """What is done, the latest figures, the time left."""
+        elapsed = self.elapsed()
+        parts = [self._count(), *self._figures()]
+        if self.total and 0 < self.done < self.total and elapsed > 1:
+            parts.append(f"{format_numbers.duration(elapsed / self.done * (self.total - self.done))} left")
+        elif elapsed > 1:
+            parts.append(format_numbers.duration(elapsed))
+        return ", ".join(part for part in parts if part) or "started"
+
+    def ending(self, *, failed: bool) -> str:
+        """What was done, the last figures, how long it took."""
+        parts = [self._count() if failed or not self.total else self._amount(self.total), *self._figures()]
+        return ", ".join(part for part in (*parts, format_numbers.duration(self.elapsed())) if part)
+
+    def _count(self) -> str:
+        if self.total:
+            done = format_numbers.size(self.done) if self.unit == "B" else f"{self.done:,}"
+            return f"{done}/{self._amount(self.total)}"
+        return self._amount(self.done) if self.done else ""
+
+    def _amount(self, count: int) -> str:
+        if self.unit == "B":
+            return format_numbers.size(count)
+        unit = f" {self.unit}{'' if count == 1 else 's'}" if self.unit else ""
+        return f"{count:,}{unit}"
+
+    def _figures(self) -> list[str]:
+        return [f"{name} {value:.3g}" for name, value in list(self.figures.items())]
+
+
+class _Beat(threading.Thread):
+    """Calls `tick` twice a second until it is told to stop."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._tick = tick
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.5):
+            self._tick()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._over.set()

@@ -1,0 +1,124 @@
+"""A sweep: all jobs checked first, then run by Hydra's launcher, then one table made from their folders."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from amulet_cli.base.errors import FAILURE
+from amulet_cli.execution.job import Task
+from amulet_cli.execution.launchers import own_overrides, prepared, worker_of
+from amulet_cli.execution.preflight import check_jobs, check_writable
+
+if TYPE_CHECKING:
+    from amulet_cli.config.arguments import Arguments
+    from amulet_cli.config.composition import Job, RunRequest
+    from amulet_cli.results.result import Result
+
+_FINE = ("done", "skipped", "refused")
+
+
+def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
+    """Run what is not done; the exit code is 1 if a job failed. A refused combination is no failure.
+
+    Args:
+        request: the jobs.
+        arguments: the command that they are of.
+        table: whether to close with a row for every job, or only with those that did not go well.
+    """
+    from rich.text import Text
+
+    from amulet_cli.base.console import err
+    from amulet_cli.base.format_numbers import plural
+    from amulet_cli.execution.hydra_run import hand_over
+    from amulet_cli.execution.progress import RichReporter
+    from amulet_cli.execution.sweep_progress import SweepWatch
+    from amulet_cli.execution.trackers import Sweep, Tracking
+
+    done = {job for job in request.jobs if job.done and not job.config["force"]}
+    rest = [job for job in request.jobs if job not in done]
+    refused = check_jobs(request, rest)
+    counts = Counter("done before" if j in done else "refused" if j in refused else "to do" for j in request.jobs)
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    err.print(Text.assemble((f"sweep   {plural(len(request.jobs), 'run')}", "bold"), f": {summary}"))
+    broken = False
+    sweep = Sweep.of(request.jobs, request.swept)
+    tracking = Tracking(request.jobs[0].config, sweep, RichReporter(err).warn)
+    tracking.begin()
+    if not rest:
+        err.print("[dim]nothing to do; force=true does it again[/]")
+    else:
+        check_writable(rest)
+        for job in rest:  # what an earlier attempt left behind says nothing about this one
+            (job.folder / "status.json").unlink(missing_ok=True)
+        _record(refused)
+    if len(refused) < len(rest):
+        worker = worker_of(request)
+        parallel = worker is not None
+        todo = [job for job in rest if job not in refused]
+        watch = SweepWatch(todo, request.swept, len(request.jobs) - len(todo), err, aloud=parallel)
+        known = None if parallel else watch
+        try:
+            with watch:
+                for part, before in _parts(request, arguments):
+                    words = (*part.overrides, *own_overrides(request, part.overrides))
+                    task = Task(True, len(request.jobs), request.swept, parallel, watch=known, before=before)
+                    task = dataclasses.replace(task, worker=worker, tracked_as=sweep.key)
+                    with prepared(request, words):
+                        hand_over(dataclasses.replace(part, overrides=words), task)
+        except Exception as error:  # noqa: BLE001 - a launcher broke; what its jobs did is in their folders
+            broken = True
+            err.print(Text(f"the launcher {request.launcher} failed: {type(error).__name__}: {error}", "bold red"))
+    results = [result_of(job, before=job in done) for job in request.jobs]
+    tracking.end(results)
+    return _close(results, failed=broken, table=table)
+
+
+def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arguments, int]]":
+    """The commands for Hydra that have something to do, and how many jobs there are before each."""
+    before = 0
+    for part, size in zip(request.parts or (arguments,), request.sizes or (len(request.jobs),), strict=True):
+        jobs = request.jobs[before : before + size]
+        if any(not job.done or job.config["force"] for job in jobs):
+            yield part, before
+        before += size
+
+
+def _record(refused: "Mapping[Job, str]") -> None:
+    from amulet_cli.results.result import write_status
+
+    for job, reason in refused.items():
+        write_status(job.folder, "refused", reason=reason, choices=job.choices, overrides=job.overrides)
+
+
+def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
+    from amulet_cli.base.console import out
+    from amulet_cli.views.sweep_table import sweep_table
+
+    shown = results if table else [result for result in results if result.state not in ("done", "skipped")]
+    if shown:
+        out.print()
+        out.print(sweep_table(shown))
+    return FAILURE if failed or any(result.state not in _FINE for result in results) else 0
+
+
+def result_of(job: "Job", *, before: bool = False) -> "Result":
+    """What a job's folder says, or that there is none."""
+    from amulet_cli.results.result import Result, find_results, read_result
+
+    if job.done:
+        result = read_result(job.folder)
+        return dataclasses.replace(result, state="skipped") if before else result
+    found = find_results([job.folder]) if job.folder.is_dir() else []
+    if not found:
+        return Result(
+            folder=job.folder,
+            state="not run",
+            seed=job.config["seed"],
+            choices=job.choices,
+            overrides=job.overrides,
+            config=job.config,
+        )
+    if found[0].state == "running":
+        return dataclasses.replace(found[0], state="failed", reason="it ended without a word: killed, or out of memory")
+    return found[0]

@@ -1,0 +1,189 @@
+"""How far a whole sweep is, read off the folders of its runs: the same for every launcher and every machine."""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from amulet_cli.base import format_numbers
+
+if TYPE_CHECKING:
+    from amulet_cli.config.composition import Job
+
+_ENDED = {"done": "green", "failed": "bold red", "refused": "yellow"}
+_EVERY = 60.0  # seconds after which a plain line says that the sweep is still alive
+_POLL = 0.5
+_FILES_PER_SECOND = 1000  # that may be looked for: the folders can lie on a network
+_SHOWN = 4  # running jobs on a terminal
+
+
+class SweepWatch:
+    """Counts the runs that have ended, and says how long the others will take.
+
+    Args:
+        jobs: what is to be done; none of them has a `status.json` yet.
+        swept: the keys that tell the jobs apart.
+        before: how many more jobs the sweep has, which were done or refused before it began.
+        console: where to say it.
+        aloud: whether to announce each run and to draw, because the jobs run in other processes and are silent.
+    """
+
+    def __init__(
+        self,
+        jobs: "Sequence[Job]",
+        swept: Sequence[str],
+        before: int,
+        console: Console,
+        *,
+        aloud: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pending: dict[Path, str] = {job.folder: job.label(swept) for job in jobs}
+        alike = [key for key in swept if key != "seed"]
+        self._kinds: dict[Path, str] = {job.folder: job.label(alike) for job in jobs}
+        self.total, self.finished = before + len(jobs), before
+        self._console, self._aloud, self._clock = console, aloud, clock
+        self._running: dict[Path, float] = {}
+        self._durations: defaultdict[str, list[float]] = defaultdict(list)
+        self._most = 1
+        self._began = self._latest = self._spoken = clock()
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        self._began = self._latest = self._spoken = self._clock()
+        if self._aloud and self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live = Live(
+                get_renderable=self._draw,
+                console=self._console,
+                refresh_per_second=2,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.look()
+        if self._live is not None:
+            self._live.stop()
+
+    def look(self) -> None:
+        """See which runs have begun and which have ended since the last look."""
+        with self._lock:
+            now = self._clock()
+            for folder, label in list(self._pending.items()):
+                status = _status(folder)
+                state = status.get("state")
+                if state == "running":
+                    self._running.setdefault(folder, now)
+                elif state in _ENDED:
+                    self._end(folder, label, status, now)
+            self._most = max(self._most, len(self._running))
+            if self._aloud and self._live is None and now - self._spoken >= _EVERY:
+                self._spoken = now
+                self._console.print(f"{'':8}{self.standing()}", soft_wrap=True)
+
+    def standing(self) -> str:
+        """How far the sweep is: `12/60 runs, 31 min left`."""
+        with self._lock:
+            left = self.left()
+            return f"{self.finished}/{self.total} runs" + (f", {left}" if left else "")
+
+    def left(self) -> str:
+        """The time that the rest will take at the pace so far; empty before the first run has ended, and at the end.
+
+        A run takes as long as those that differ from it in nothing but the seed; where none of them has ended, as long
+        as all runs so far.
+        """
+        with self._lock:
+            if not self._durations or not self._pending:
+                return ""
+            now = self._clock()
+            every = _mean([took for its in self._durations.values() for took in its])
+            means = {kind: _mean(its) for kind, its in self._durations.items()}
+            rest = 0.0
+            for folder in self._pending:
+                elapsed = now - self._running.get(folder, now)
+                rest += max(means.get(self._kinds[folder], every) - elapsed, 0.0)
+            return f"{_roughly(rest / min(self._most, len(self._pending)))} left"
+
+    def _end(self, folder: Path, label: str, status: dict[str, Any], now: float) -> None:
+        took = now - self._running.pop(folder, self._latest)
+        del self._pending[folder]
+        self.finished += 1
+        self._durations[self._kinds[folder]].append(took)
+        self._latest = now
+        if not self._aloud:
+            return
+        state = str(status["state"])
+        line = Text.assemble((f"{state:8}", _ENDED[state]))
+        line.append(f"{self.finished:>{len(str(self.total))}}/{self.total}  {label}  ", "bold")
+        reason = str(status.get("error") or status.get("reason") or "").strip()
+        line.append(reason.splitlines()[0] if reason else f"in {format_numbers.duration(took)}")
+        left = self.left()
+        line.append(f", {left}" if left and self._live is None else "", "dim")
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
+        self._spoken = now
+
+    def _follow(self) -> None:
+        while not self._over.wait(max(_POLL, len(self._pending) / _FILES_PER_SECOND)):
+            self.look()
+
+    def _draw(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=60)
+        grid.add_column(no_wrap=True)
+        with self._lock:
+            now = self._clock()
+            running = [(self._pending[folder], now - since) for folder, since in self._running.items()]
+            for label, age in running[:_SHOWN]:
+                grid.add_row(Text(f"  {label}", style="dim"), Text(format_numbers.duration(age), style="dim"))
+            if len(running) > _SHOWN:
+                grid.add_row(Text(f"  and {len(running) - _SHOWN} more", style="dim"), Text())
+            bar = ProgressBar(total=self.total, completed=self.finished, width=30)
+            grid.add_row(bar, Text(self.standing(), style="bold"))
+        return grid
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _roughly(seconds: float) -> str:
+    """A guess, in whole minutes where it is more than two.
+
+    >>> _roughly(31.4 * 60), _roughly(90), _roughly(7000)
+    ('31 min', '1 min 30 s', '1 h 57 min')
+    """
+    if 120 <= seconds < 3570:
+        return f"{round(seconds / 60)} min"
+    return format_numbers.duration(max(seconds, 1.0))
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

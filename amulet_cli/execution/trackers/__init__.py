@@ -1,0 +1,10 @@
+"""Trackers: results are sent to them once they are written. What a tracker does wrong costs a warning, never a result.
+
+A tracker is a class that a `_target_` of the group `logger` names: its keyword-only arguments are its settings.
+"""
+
+from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
+from amulet_cli.execution.trackers.curves import Recorder
+from amulet_cli.execution.trackers.tracking import Tracking, check, track, track_done
+
+__all__ = ["Recorder", "Run", "Sweep", "Tracker", "Tracking", "check", "track", "track_done"]

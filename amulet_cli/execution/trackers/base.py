@@ -1,0 +1,140 @@
+"""What trackers are handed, and what a tracker is."""
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from amulet_cli.results.result import CHOICES, Result
+
+if TYPE_CHECKING:
+    from amulet_cli.config.composition import Job
+
+Curves = Mapping[str, Mapping[str, Sequence[float]]]
+"""Per stage of training and figure one number per epoch: ``{"train undefended": {"loss": [0.7, 0.5]}}``."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the jobs of one command have in common. The same command again is the same sweep."""
+
+    key: str
+    title: str
+    jobs: int
+
+    @classmethod
+    def of(cls, jobs: "Sequence[Job]", swept: Sequence[str]) -> "Sweep":
+        """The sweep that these jobs make."""
+        from amulet_cli.results.result import config_hash
+
+        parts = sorted(f"{config_hash(job.config)} {job.config['seed']}" for job in jobs)
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        over = f" over {', '.join(swept)}" if swept else ""
+        return cls(key, f"{len(jobs)} runs{over}", len(jobs))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, as trackers take it."""
+
+    result: Result
+    curves: Curves = field(default_factory=dict[str, Mapping[str, Sequence[float]]])
+    sweep: str = ""
+    """The key of the sweep it belongs to; empty for a run of its own."""
+
+    @property
+    def name(self) -> str:
+        """Short, for lists: ``adv_training evasion_pgd seed=0``."""
+        *_, defense, attack = self.result.setting
+        return f"{defense} {attack} seed={self.result.seed}"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every finite number: ``undefended/test_accuracy``, and ``undefended/test_accuracy.baseline``."""
+        found: dict[str, float] = {}
+        for ending, numbers in (("", self.result.metrics), (".baseline", self.result.baselines)):
+            for victim, row in numbers.items():
+                found |= {f"{victim}/{name}{ending}": value for name, value in row.items() if math.isfinite(value)}
+        return found
+
+    @property
+    def parameters(self) -> dict[str, str | float | int | bool]:
+        """The configuration, flat: ``{"defense.epsilon": 0.05}``; what is not a single value as JSON."""
+        config = {key: value for key, value in self.result.config.items() if key != "logger"}
+        return dict(_flat(config, ""))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What was chosen, where it lies, what made it."""
+        chosen = {name: str(self.result.choices[name]) for name in CHOICES if name in self.result.choices}
+        about = self.result.environment
+        made = {name: str(about[name]) for name in ("amulet", "torch", "device", "hardware") if name in about}
+        return {
+            **chosen,
+            "seed": str(self.result.seed),
+            "hash": self.result.hash,
+            "folder": str(self.result.folder.absolute()),
+            "code": _code(),
+            **made,
+        }
+
+    @property
+    def files(self) -> list[Path]:
+        """What is kept beside the numbers."""
+        names = ("metrics.json", "metrics.csv", "config.yaml")
+        return [path for name in names if (path := self.result.folder / name).is_file()]
+
+
+class Tracker(ABC):
+    """Where runs are sent. Settings are keyword-only arguments; nothing heavy is imported before it is used.
+
+    Args:
+        output_dir: where results go; a tracker that keeps files keeps them there.
+    """
+
+    extra: ClassVar[str] = ""
+    """The extra of this package that brings what the tracker needs."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The modules that must be installed."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir.absolute()
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where runs go; the same place is not sent the same result twice."""
+
+    def begin(self, sweep: Sweep) -> None:  # noqa: B027 - there is nothing to do for it in most
+        """A sweep begins; called in the command's own process, before its jobs."""
+
+    @abstractmethod
+    def log(self, run: Run) -> str:
+        """Send a run; in whatever process it was computed, perhaps while others send theirs. Its name there."""
+
+    def end(self, sweep: Sweep, states: Mapping[str, int]) -> None:  # noqa: B027
+        """A sweep is over: how many of its jobs ended in which state."""
+
+
+def _flat(node: Mapping[str, Any], prefix: str) -> "list[tuple[str, str | float | int | bool]]":
+    found: list[tuple[str, str | float | int | bool]] = []
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            found += _flat(cast(Mapping[str, Any], value), f"{name}.")
+        elif isinstance(value, (str, float, int, bool)):
+            found.append((name, value))
+        else:
+            found.append((name, json.dumps(value, default=str)))
+    return found
+
+
+def _code() -> str:
+    """The library's source, as measurements are kept under it."""
+    from amulet.assessment.measured import code_of_amulet
+
+    return code_of_amulet()[:12]

@@ -1,0 +1,122 @@
+"""From `logger=` to trackers: built, checked, told of runs and sweeps; nothing here ever raises over a result."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import write_text
+from amulet_cli.base.serialize import canonical_json
+from amulet_cli.config import instantiation
+from amulet_cli.execution.launchers import is_installed
+from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
+from amulet_cli.results.result import Result
+
+Warn = Callable[[str], object]
+_SENT = "trackers.json"
+"""Beside a result: the trackers that have it."""
+_broken: set[str] = set()
+"""Trackers that failed in this process: the jobs to come are not kept waiting for another failure."""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where a tracker of a configuration cannot be built or lacks its package."""
+    for key, node in _nodes(config):
+        made = instantiation.load(str(node["_target_"]), key)
+        if not (isinstance(made, type) and issubclass(made, Tracker)):
+            raise UsageError(f"`{key}._target_` must be a subclass of amulet's Tracker, got {node['_target_']}")
+        instantiation.check(node, key, keywords_only=True)
+        missing = [name for name in made.needs if not is_installed(name)]
+        if missing:
+            raise UsageError(
+                f"`logger={key.partition('.')[2]}` needs the package `{missing[0]}`, which is not installed",
+                try_=f"pip install 'amulet-cli[{made.extra}]'" if made.extra else f"pip install {missing[0]}",
+            )
+        instantiation.build(node, key, Path(config["output_dir"]))
+
+
+def track(run: Run, warn: Warn) -> None:
+    """Send a run to the trackers of its configuration; a failure is a warning."""
+    for key, tracker in _trackers(run.result.config):
+        if key not in _broken:
+            _send(key, tracker, run, warn)
+
+
+def track_done(result: Result, logger: Mapping[str, Any], warn: Warn) -> None:
+    """Send a result that was written earlier to the trackers that have not got it."""
+    run = Run(replace(result, config={**result.config, "logger": logger}))
+    for key, tracker in _trackers(run.result.config):
+        _send(key, tracker, run, warn, again=False)
+
+
+class Tracking:
+    """The trackers of a sweep, told of its beginning, of what they have not got yet, and of its end."""
+
+    def __init__(self, config: Mapping[str, Any], sweep: Sweep, warn: Warn) -> None:
+        self.sweep, self.warn = sweep, warn
+        self._config = config
+        self._trackers = list(_trackers(config))
+
+    def begin(self) -> None:
+        """Before the first job."""
+        _broken.clear()
+        for key, tracker in self._trackers:
+            with_warning(key, self.warn, lambda tracker=tracker: tracker.begin(self.sweep))
+
+    def end(self, results: Sequence[Result]) -> None:
+        """After the last one: runs that were done before, or whose process could not send them, are sent now."""
+        states = Counter(result.state for result in results)
+        for key, tracker in self._trackers:
+            for result in results:
+                if result.state in ("done", "skipped") and key not in _broken:
+                    run = Run(replace(result, config={**result.config, "logger": self._config["logger"]}))
+                    _send(key, tracker, replace(run, sweep=self.sweep.key), self.warn, again=False)
+            if key not in _broken:
+                with_warning(key, self.warn, lambda tracker=tracker: tracker.end(self.sweep, states))
+
+
+def with_warning(key: str, warn: Warn, action: Callable[[], object]) -> None:
+    """Do it; what goes wrong is said, and that tracker is left alone from then on."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - somebody else's service: anything, and no result may be lost for it
+        _broken.add(key)
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warn(f"`{key}` failed, results are complete without it: {type(error).__name__}: {text}")
+
+
+def _send(key: str, tracker: Tracker, run: Run, warn: Warn, *, again: bool = True) -> None:
+    def send() -> None:
+        file = run.result.folder / _SENT
+        sent = _read(file)
+        stamp = (run.result.folder / "metrics.json").stat().st_mtime_ns
+        entry = {"place": tracker.place, "written": stamp, **({"sweep": run.sweep} if run.sweep else {})}
+        if not again and entry.items() <= sent.get(key, {}).items():
+            return
+        sent[key] = {**entry, "run": tracker.log(run)}
+        write_text(file, canonical_json(sent))
+
+    with_warning(key, warn, send)
+
+
+def _trackers(config: Mapping[str, Any]) -> Iterator[tuple[str, Tracker]]:
+    for key, node in _nodes(config):
+        yield key, instantiation.build(node, key, Path(config["output_dir"]))
+
+
+def _nodes(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, node in (config.get("logger") or {}).items():
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            raise UsageError(f"`logger.{name}` must be an option with a `_target_`", try_="amulet list logger")
+        yield f"logger.{name}", cast(Mapping[str, Any], node)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], content) if isinstance(content, dict) else {}

@@ -1,0 +1,45 @@
+"""How the paper's tables and figures come into reports and plots: as a plug-in of Amulet's own."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from amulet_cli.paper.layouts import FIGURES, LAYOUTS
+from amulet_cli.views.registry import HtmlSection, Shown, View, register_view
+
+if TYPE_CHECKING:
+    from amulet_cli.analysis.groups import Report
+    from amulet_cli.results.result import Result
+    from amulet_cli.views.figures.drawing import Drawing
+
+_OF_TABLE_8 = "runs of the paper's Table 8, such as +experiment=table8_census"
+
+
+def _shown(name: str, results: "Sequence[Result]") -> Shown:
+    from amulet_cli.paper.report import shown
+
+    return shown(name, results)
+
+
+def _drawings(report: "Report", results: "Sequence[Result]") -> "Iterable[Drawing]":
+    from amulet_cli.paper.report import drawings
+
+    return drawings(report, results)
+
+
+def _section(results: "Sequence[Result]") -> HtmlSection | None:
+    from amulet_cli.paper.page import section
+
+    return section(results)
+
+
+register_view(
+    View(
+        name="paper",
+        names=tuple(sorted((*LAYOUTS, "table5", *FIGURES))),
+        about="table4 to table8, figure3, figure4, in_text: ours beside the paper's, cell by cell",
+        shown=_shown,
+        kinds=dict.fromkeys(FIGURES, _OF_TABLE_8),
+        drawings=_drawings,
+        section=_section,
+    )
+)

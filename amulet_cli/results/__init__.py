@@ -1,0 +1,1 @@
+"""One run on disk: reading, writing, finding; its evidence; the model store."""

@@ -1,0 +1,128 @@
+"""Evidence arrays of finished runs, as figures want them: read from the folder alone, and no more than is needed."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amulet_cli.results.result import VICTIMS, Result
+
+_SCORES = "membership_inference.scores."
+_GROUPS = "discriminatory_behavior."
+RATES = ("predicted positive", "true positive rate", "false positive rate")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Who was a member, and how much an attack took each record for one."""
+
+    members: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """What each group of one sensitive attribute is answered, for one favourable class."""
+
+    attribute: str
+    groups: tuple[str, ...]
+    records: tuple[int, ...]
+    favourable: int
+    rates: Mapping[str, NDArray[np.float64]]
+    """By victim: (3, groups), rows as in `RATES`; NaN where a group has nobody of that label."""
+
+
+def arrays(result: Result, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """The arrays whose names hold one of the wanted words, or all; none where there is no readable file."""
+    try:
+        with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
+            names = [name for name in file.files if not wanted or any(word in name for word in wanted)]
+            return {name: file[name] for name in names}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return {}
+
+
+def names(result: Result) -> list[str]:
+    """What arrays there are."""
+    try:
+        with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
+            return list(file.files)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return []
+
+
+def rankings(result: Result, score: str = "lira_online") -> dict[str, Ranking]:
+    """By victim, what a membership score says of each record."""
+    found = arrays(result, ["membership_inference.members", f"{_SCORES}{score}"])
+    rankings: dict[str, Ranking] = {}
+    for victim in VICTIMS:
+        members = found.get(f"{victim}.membership_inference.members")
+        scores = found.get(f"{victim}.{_SCORES}{score}")
+        if members is not None and scores is not None and 0 < members.sum() < len(members):
+            rankings[victim] = Ranking(members.astype(bool), scores.astype(np.float64))
+    return rankings
+
+
+def group_rates(result: Result) -> list[GroupRates]:
+    """For each sensitive attribute the rates of its groups under both victims; several classes: the widest gap."""
+    found = arrays(result, [_GROUPS])
+    known = [victim for victim in VICTIMS if f"{victim}.{_GROUPS}groups" in found]
+    if not known:
+        return []
+    first = f"{known[0]}.{_GROUPS}"
+    groups, labels = found[f"{first}groups"], found[f"{first}labels"]
+    told = cast(Mapping[str, Any], result.manifest.get("discriminatory_behavior", {}).get(known[0], {}))
+    classes = [int(c) for c in told.get("favourable", [1])]
+    made: list[GroupRates] = []
+    for column, attribute in enumerate(_names(result, groups, told)):
+        values, group = np.unique(groups[:, column], return_inverse=True)
+        answers = {victim: found[f"{victim}.{_GROUPS}answers"] for victim in known}
+        by_class = [
+            {victim: _rates(answers[victim] == c, labels == c, group, len(values)) for victim in known} for c in classes
+        ]
+        widest = max(range(len(classes)), key=lambda i: _width(by_class[i][known[0]]))
+        words = result.manifest.get("dataset", {}).get("values", {}).get(attribute, ())
+        made.append(
+            GroupRates(
+                attribute=attribute,
+                groups=tuple(str(words[v]) if 0 <= v < len(words) else f"{attribute} {v}" for v in map(int, values)),
+                records=tuple(int(n) for n in np.bincount(group, minlength=len(values))),
+                favourable=classes[widest],
+                rates=by_class[widest],
+            )
+        )
+    return made
+
+
+def _rates(answers: NDArray[np.bool_], labels: NDArray[np.bool_], group: NDArray[Any], k: int) -> NDArray[np.float64]:
+    rows: list[NDArray[np.float64]] = []
+    for among in (np.ones_like(labels), labels, ~labels):
+        whole = np.bincount(group[among], minlength=k)
+        part = np.bincount(group[among & answers], minlength=k)
+        rows.append(np.divide(part, whole, out=np.full(k, np.nan), where=whole > 0))
+    return np.stack(rows)
+
+
+def _width(rates: NDArray[np.float64]) -> float:
+    shown = rates[0][np.isfinite(rates[0])]
+    return float(shown.max() - shown.min()) if len(shown) else 0.0
+
+
+def _names(result: Result, groups: NDArray[Any], told: Mapping[str, Any]) -> list[str]:
+    """The attribute of each column: by its groups' records, which the manifest counts; else as configured."""
+    counts = {
+        str(name): sorted(int(n) for n in sizes.values())
+        for name, sizes in cast(Mapping[str, Mapping[str, Any]], told.get("groups", {})).items()
+    }
+    names: list[str] = []
+    configured = cast(Mapping[str, Any], result.config.get("dataset") or {}).get("sensitive") or []
+    for column in range(groups.shape[1]):
+        sizes = sorted(np.unique(groups[:, column], return_counts=True)[1].tolist())
+        fitting = [name for name, known in counts.items() if known == sizes and name not in names]
+        asked = str(configured[column]) if isinstance(configured, list) and column < len(configured) else ""
+        names.append(asked if asked in fitting or not fitting else fitting[0])
+        names[-1] = names[-1] or f"attribute {column}"
+    return names

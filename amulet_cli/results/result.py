@@ -1,0 +1,345 @@
+"""Results on disk: where a run's files go, how they are written whole, how they are found and read again."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import write_atomically, write_text
+from amulet_cli.base.serialize import canonical_json, plain, tidy_csv
+
+SCHEMA = 1
+LOST = "is not a finite number, kept as null"
+VICTIMS = ("undefended", "defended")
+_WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
+_NEEDED = ("seed", "choices", "overrides", "metrics")
+_AGAIN = "the same command again: it does what is missing"
+CHOICES = ("dataset", "model", "defense", "second_defense", "attack")
+
+Numbers = Mapping[str, Mapping[str, float]]
+
+
+class OutcomeLike(Protocol):
+    """What an assessment hands over; `amulet.assessment.Outcome` is one."""
+
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, float]]: ...
+    @property
+    def baselines(self) -> Mapping[str, Mapping[str, float]]: ...
+    @property
+    def intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def timings(self) -> Mapping[str, float]: ...
+    @property
+    def arrays(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run as its folder tells it. Numbers that were null are NaN."""
+
+    folder: Path
+    state: str
+    """`done`, `failed`, `refused`, `running` (or killed meanwhile), `unreadable`; a sweep adds `skipped`."""
+    seed: int = 0
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metrics: Numbers = field(default_factory=dict[str, Mapping[str, float]])
+    baselines: Numbers = field(default_factory=dict[str, Mapping[str, float]])
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(
+        default_factory=dict[str, Mapping[str, tuple[float, float]]]
+    )
+    manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    warnings: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict[str, float])
+    environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+    """Why it failed, was refused or cannot be read."""
+
+    @property
+    def log(self) -> Path:
+        """Where the run wrote its log."""
+        return self.folder / "run.log"
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 8 hex digits of `config_hash`; of the choices and overrides where no config is left."""
+        return config_hash(self.config or {"choices": self.choices, "overrides": self.overrides})[:8]
+
+    @property
+    def setting(self) -> tuple[str, ...]:
+        """Dataset, model, defence (`a+b` for two) and attack."""
+        names = {**dict.fromkeys(CHOICES, ""), **self.choices}
+        return names["dataset"], names["model"], _defense(names), names["attack"]
+
+
+def config_hash(cfg: Mapping[str, Any]) -> str:
+    """SHA-256 of what shapes a result: all but the seed, the machine, the places of files and `about` texts.
+
+    >>> config_hash({"epochs": 1, "seed": 0}) == config_hash({"seed": 7, "epochs": 1, "device": "cuda"})
+    True
+    """
+    return hashlib.sha256(json.dumps(shaping(cfg), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that shapes a result, the seed aside; of a checkpoint what is in it."""
+    kept = {key: value for key, value in cfg.items() if key not in _WITHOUT_EFFECT}
+    if kept.get("checkpoint"):
+        kept["checkpoint"] = kept["checkpoint"]["sha256"]
+    else:  # then nothing is given, and its recipe says nothing
+        kept = {key: value for key, value in kept.items() if key not in ("checkpoint", "recipe")}
+    return _without_about(kept)
+
+
+def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir: str | Path) -> Path:
+    """``<output_dir>/<dataset>/<model>/<defense>[+<second>]/<attack>/<hash8>/seed=<n>``."""
+    names = (choices["dataset"], choices["model"], _defense(choices), choices["attack"])
+    parts = [re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "_" for name in names]
+    return Path(output_dir).joinpath(*parts, config_hash(cfg)[:8], f"seed={cfg['seed']}")
+
+
+def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds the whole result of this configuration, and its last attempt did not fail."""
+    try:
+        result = read_result(folder)
+    except UsageError:
+        return False
+    return result.seed == cfg["seed"] and config_hash(result.config) == config_hash(cfg)
+
+
+def write_status(folder: Path, state: str, **details: Any) -> None:
+    """Write `status.json`: ``{"state": state, **details}``."""
+    write_text(folder / "status.json", canonical_json({"state": state, **details}))
+
+
+def write_outcome(
+    folder: Path,
+    outcome: OutcomeLike,
+    *,
+    choices: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+) -> Result:
+    """Write a run's files, `metrics.json` last and each of them in one step, and return what they say.
+
+    Numbers that are not finite become null, and a warning names them.
+    """
+    import numpy as np
+    import yaml
+
+    from amulet_cli.results.evidence_images import png, rows_by_file
+
+    lost: list[str] = []
+    content = {
+        "schema": SCHEMA,
+        "seed": config["seed"],
+        "choices": dict(choices),
+        "overrides": plain(overrides),
+        "metrics": plain(outcome.metrics, "metrics", lost),
+        "baselines": plain(outcome.baselines, "baselines", lost),
+        "intervals": plain(outcome.intervals, "intervals", lost),
+        "manifest": plain(outcome.manifest, "manifest", lost),
+        "timings": plain(outcome.timings),
+        "environment": plain(environment),
+    }
+    content["warnings"] = [
+        *outcome.warnings,
+        *(f"`{name}` {LOST}" for name in lost),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)  # until the end its files may not belong together
+    write_text(folder / "config.yaml", yaml.safe_dump(plain(config, finite=False), sort_keys=False))
+    written = _result(folder, content, config)
+    write_text(folder / "metrics.csv", tidy_csv(_table(written)))
+    arrays = {name: np.asarray(value) for name, value in outcome.arrays.items()}
+    save: Callable[..., None] = np.savez_compressed
+    write_atomically(folder / "evidence.npz", lambda file: save(file, **arrays))
+    for name, rows in rows_by_file(arrays).items():
+        drawn = png(rows)
+        write_atomically(folder / f"{name}.png", lambda file, drawn=drawn: file.write(drawn))
+    write_text(folder / "metrics.json", canonical_json(content))
+    write_status(folder, "done")
+    return written
+
+
+def read_result(folder: Path) -> Result:
+    """The finished result in `folder`; `UsageError` if there is none, or not one that can be read."""
+    path = folder / "metrics.json"
+    status = _status(folder)
+    if status.get("state") in ("failed", "refused"):
+        raise UsageError(
+            f"This run {'was refused' if status['state'] == 'refused' else 'failed'}: {_reason(status)}",
+            where=str(folder),
+            try_=_AGAIN,
+        )
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            "No finished result here: `metrics.json` is missing",
+            where=str(folder),
+            expected="the folder of one run, named seed=<n>",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"This result cannot be read: {error}", where=str(path), try_=_AGAIN) from error
+    if not isinstance(content, dict) or "schema" not in content:
+        raise UsageError("Not a result of Amulet: `schema` is missing", where=str(path))
+    content = cast(dict[str, Any], content)
+    if content["schema"] != SCHEMA:
+        raise UsageError(
+            f"This result was written by another version of Amulet: `schema` {content['schema']!r}",
+            where=str(path),
+            expected=f"`schema` {SCHEMA}",
+            try_=_AGAIN,
+        )
+    missing = [key for key in _NEEDED if key not in content]
+    if missing:
+        raise UsageError(f"This result is damaged: {_ticked(missing)} missing", where=str(path), try_=_AGAIN)
+    return _result(folder, content, _config(folder))
+
+
+def find_results(paths: Iterable[str | Path]) -> list[Result]:
+    """Every run at or below `paths`, in the order of the folders; the unfinished and the unreadable as such.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    folders: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UsageError(
+                f"There is no folder `{path}`",
+                expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
+            )
+        start = path.parent if path.is_file() else path
+        for file in sorted(start.rglob("*.json")):
+            # What a tracker keeps in a folder of artifacts is a copy.
+            if file.name in ("metrics.json", "status.json") and "artifacts" not in file.relative_to(start).parts:
+                folders[file.parent.resolve()] = None
+    return [_found(folder) for folder in sorted(folders, key=_natural)]
+
+
+def _table(result: Result) -> list[dict[str, Any]]:
+    """One row per victim and metric."""
+    swept = {key: value for key, value in result.overrides.items() if key not in (*CHOICES, "seed")}
+    names = {name: result.choices[name] for name in CHOICES if name in result.choices}
+    rows: list[dict[str, Any]] = []
+    for victim, metrics in result.metrics.items():
+        for name, value in metrics.items():
+            low, high = result.intervals.get(victim, {}).get(name, (math.nan, math.nan))
+            baseline = result.baselines.get(victim, {}).get(name, math.nan)
+            numbers = {"value": value, "baseline": baseline, "low": low, "high": high}
+            rows.append(names | swept | {"seed": result.seed, "victim": victim, "metric": name} | numbers)
+    return rows
+
+
+def _defense(choices: Mapping[str, str]) -> str:
+    second = choices.get("second_defense") or "none"
+    return choices["defense"] if second == "none" else f"{choices['defense']}+{second}"
+
+
+def _without_about(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        items = cast(Mapping[Any, Any], value).items()
+        return {str(key): _without_about(item) for key, item in items if key != "about"}
+    if isinstance(value, (list, tuple)):
+        return [_without_about(item) for item in cast(Sequence[Any], value)]
+    return value
+
+
+def _numbers(value: Mapping[str, Mapping[str, float | None]]) -> Numbers:
+    return {
+        victim: {name: math.nan if number is None else float(number) for name, number in row.items()}
+        for victim, row in value.items()
+    }
+
+
+def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> Result:
+    intervals = {
+        victim: {
+            name: cast(tuple[float, float], tuple(math.nan if end is None else float(end) for end in pair))
+            for name, pair in row.items()
+        }
+        for victim, row in content.get("intervals", {}).items()
+    }
+    return Result(
+        folder=folder,
+        state="done",
+        seed=content["seed"],
+        choices=content["choices"],
+        overrides=content["overrides"],
+        config=config,
+        metrics=_numbers(content["metrics"]),
+        baselines=_numbers(content.get("baselines", {})),
+        intervals=intervals,
+        manifest=content.get("manifest", {}),
+        warnings=tuple(content.get("warnings", ())),
+        timings=content.get("timings", {}),
+        environment=content.get("environment", {}),
+    )
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    try:
+        status: Any = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], status) if isinstance(status, dict) else {}
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    return str(status.get("error") or status.get("reason") or "")
+
+
+def _ticked(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        config: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return cast(dict[str, Any], config) if isinstance(config, dict) else {}
+
+
+def _found(folder: Path) -> Result:
+    status = _status(folder)
+    state, reason = str(status.get("state", "unreadable")), _reason(status)
+    if state not in ("failed", "refused"):
+        try:
+            return read_result(folder)
+        except UsageError as error:
+            if (folder / "metrics.json").exists() or state in ("done", "unreadable"):
+                state, reason = "unreadable", str(error)
+    names = dict(zip(("dataset", "model", "defense", "attack"), folder.parts[-6:-2], strict=False))
+    seed = folder.name.removeprefix("seed=")
+    return Result(
+        folder=folder,
+        state=state,
+        seed=int(seed) if seed.isdigit() else 0,
+        choices=status.get("choices", names if folder.name.startswith("seed=") else {}),
+        overrides=status.get("overrides", {}),
+        config=_config(folder),
+        reason=reason,
+    )
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    pieces = re.split(r"(\d+)", str(path))
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]

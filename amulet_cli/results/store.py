@@ -1,0 +1,140 @@
+"""Trained models on disk: one file per key, never loaded unless it is exactly what was saved."""
+
+import hashlib
+import json
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amulet.core.reporting import Reporter
+from amulet.training.store import Stored
+from amulet_cli.base.files import write_atomically
+
+_SUFFIX = ".safetensors"
+_FORMAT = "amulet-model-1"
+
+
+class _NotOurs(Exception):
+    """Why a file cannot be trusted."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A trained model on disk."""
+
+    key: str
+    path: Path
+    size: int
+    """Bytes."""
+    modified: float
+    """Seconds since the epoch."""
+
+
+class DiskStore:
+    """Trained models in a folder, one safetensors file per key, shared by all processes that use the folder.
+
+    A SHA-256 over the key, the tensors and the training report is checked on load. What is damaged, foreign
+    or under another key is reported, set aside as `<file>.bad`, and counts as absent. Can be pickled; the
+    copy is silent, because a reporter belongs to its process.
+    """
+
+    shared = True
+
+    def __init__(self, folder: str | Path, reporter: Reporter | None = None) -> None:
+        self.folder = Path(folder)
+        self.reporter = reporter or Reporter()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "reporter": Reporter()}
+
+    def __repr__(self) -> str:
+        return f"DiskStore({str(self.folder)!r})"
+
+    def load(self, key: str) -> Stored | None:
+        """What is kept under `key`, verified; None if there is nothing that can be trusted."""
+        path = self._path(key)
+        try:
+            return _read(path, key)
+        except FileNotFoundError:
+            return None
+        except _NotOurs as reason:
+            aside = path.with_name(path.name + ".bad")
+            self.reporter.warn(f"{path}: {reason}; set aside as {aside.name}, the model is trained again")
+            try:
+                path.replace(aside)
+            except FileNotFoundError:  # another process was faster
+                return None
+            return None
+
+    def save(self, key: str, stored: Stored) -> None:
+        """Keep it, all or nothing."""
+        from safetensors.torch import save
+
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in stored.tensors.items()}
+        header = {"key": key, "meta": dict(stored.meta), "sha256": _digest(key, tensors, stored.meta)}
+        content = save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)})
+        write_atomically(self._path(key), lambda file: file.write(content))
+
+    @contextmanager
+    def lock(self, key: str) -> Generator[None]:
+        """Held by whoever trains the model of `key`, in any process; whoever waits for it says so."""
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path(key).with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.reporter.note("waiting for another process training the same model")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def list(self) -> list[StoredFile]:
+        """What is kept, by key."""
+        found = [(path, path.stat()) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))]
+        return [StoredFile(path.stem, path, stat.st_size, stat.st_mtime) for path, stat in found]
+
+    def _path(self, key: str) -> Path:
+        if not re.fullmatch(r"\w[\w.-]*", key):
+            raise ValueError(f"`key` must be letters, digits, `_`, `.` and `-`, got {key!r}")
+        return self.folder / f"{key}{_SUFFIX}"
+
+
+def _read(path: Path, key: str) -> Stored:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():  # what safetensors raises for it differs from version to version
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            if _FORMAT not in metadata:
+                raise _NotOurs("not a model that Amulet has stored")
+            header: dict[str, Any] = json.loads(metadata[_FORMAT])
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["key"] != key:
+            raise _NotOurs("holds another model than its name says")
+        if header["sha256"] != _digest(key, tensors, header["meta"]):
+            raise _NotOurs("damaged (its content does not match its checksum)")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _NotOurs(f"damaged ({error})") from error
+    return Stored(tensors, header["meta"])
+
+
+def _digest(key: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
+    report = json.dumps(dict(meta), sort_keys=True)
+    sha = hashlib.sha256(f"{_FORMAT}\n{key}\n{report}\n".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()

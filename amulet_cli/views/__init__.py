@@ -1,0 +1,1 @@
+"""From an analysis to what people read: console, Markdown, CSV, Parquet, LaTeX, HTML, figures."""

@@ -1,0 +1,251 @@
+"""The end of an audit: a table for each risk, what was measured apart from what the literature expects."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet_cli.analysis.groups import SETTING, Report, Row, aggregate
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import aligned, hanging
+from amulet_cli.base.serialize import as_text, canonical_json, plain
+from amulet_cli.results.result import LOST, VICTIMS, Result
+from amulet_cli.views.report_tables import metric_name
+from amulet_cli.views.run_table import intervals_overlap
+
+if TYPE_CHECKING:
+    from amulet.assessment.verdict import Verdict
+
+_DONE = ("done", "skipped")
+_LEGEND = (
+    "In per cent. One seed: with the interval of its records; more: mean ± standard error. Change in points: defended "
+    "- undefended. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+)
+
+
+def audit_tables(results: Sequence[Result]) -> RenderableType:
+    """One table for each risk that was attacked, utility first; refusals and failures in their places.
+
+    Args:
+        results: every run of the audit, finished or not.
+    """
+    from amulet.assessment.metric_info import title
+    from amulet.assessment.risks import RISKS, UTILITY
+
+    attacked = [(result, _risk_of(result)) for result in results]
+    report = aggregate(list(_trimmed(attacked)))
+    told = [_told(result) for result in results if result.state in _DONE]
+    everywhere = _in_all(told)
+    parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
+    for risk in (UTILITY.name, *RISKS, ""):
+        mine = [result for result, its in attacked if its == risk]
+        rows = [row for row in report.rows if _place(row) == risk]
+        if not (mine or rows):
+            continue
+        parts += [Text(), Text(title(risk), style="bold underline")]
+        parts += [*_table(rows, report), *_said(mine, rows, risk, report), *_notes(mine, everywhere)]
+    if everywhere:
+        parts += [Text(), Text("Of every run", style="bold underline")]
+        parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
+    return Group(*parts, *_legend(report))
+
+
+def _risk_of(result: Result) -> str:
+    """The risk of the run's attack; empty for none."""
+    return str(getattr(_class_of(result.config, "attack"), "risk", ""))
+
+
+def _class_of(config: Mapping[str, Any], key: str) -> Any:
+    from amulet.core import Factory, SettingError
+
+    node = config.get(key)
+    try:
+        return Factory(str(node["_target_"])).load() if node and node.get("_target_") else None
+    except SettingError:  # a class that is not here
+        return None
+
+
+def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
+    """Results with what their attack measures alone: in an audit a defence's own risk has an attack of its own.
+
+    The utility stays in one of those that differ in the attack alone, whose victims are the same.
+    """
+    homes: dict[str, set[str]] = {}
+    for result, risk in attacked:
+        for name in _names(result):
+            homes.setdefault(name, set()).add(risk)
+    seen: set[str] = set()
+    for result, risk in attacked:
+        config = {key: value for key, value in result.config.items() if key != "attack"}
+        victims = canonical_json(plain([result.setting[:3], result.seed, config], finite=False))
+        own = {str(getattr(_class_of(result.config, key), "risk", "")) for key in ("defense", "second_defense")}
+        kept = {
+            name
+            for name in _names(result)
+            if (of := _risk_of_metric(name)) == risk
+            or (of == "utility" and victims not in seen)
+            # A metric that no risk claims is the attack's, or where every run has it, the defence's.
+            or (of == "" and (homes[name] == {risk} or risk in own))
+        }
+        if result.state in _DONE:
+            seen.add(victims)
+        metrics = {v: {n: value for n, value in row.items() if n in kept} for v, row in result.metrics.items()}
+        yield dataclasses.replace(result, metrics=metrics)
+
+
+def _names(result: Result) -> list[str]:
+    return list(dict.fromkeys(name for row in result.metrics.values() for name in row))
+
+
+def _risk_of_metric(name: str) -> str:
+    from amulet.assessment.metric_info import metric_info
+
+    return metric_info(name).risk
+
+
+def _place(row: Row) -> str:
+    """The table that a row is in: the attack's, unless it is about utility."""
+    if _risk_of_metric(row.metric) == "utility":
+        return "utility"
+    return _risk_of(next(iter(row.cell.runs.values())))
+
+
+def _told(result: Result) -> list[str]:
+    """A run's warnings; numbers that are missing show as such in the table."""
+    return [text for text in result.warnings if not text.endswith(LOST)]
+
+
+def _in_all(warnings: Sequence[Sequence[str]]) -> list[str]:
+    """What every one of several runs warns of."""
+    if len(warnings) < 2:
+        return []
+    return [text for text in dict.fromkeys(warnings[0]) if all(text in others for others in warnings[1:])]
+
+
+def _name(row: Row, report: Report, *, attack: bool) -> str:
+    """What a row's runs are among the others: `lira, defense.epsilon 1`."""
+    differ = ("defense", *report.keys) if len({r.cell.labels["defense"] for r in report.rows}) > 1 else report.keys
+    words = [f"{key} {as_text(row.cell.labels[key])}" for key in differ if row.cell.labels.get(key) is not None]
+    return ", ".join([str(row.cell.labels[SETTING[3]])] * attack + words)
+
+
+def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
+    if not rows:
+        return
+    defended = any(row.values["defended"] for row in rows)
+    victims = VICTIMS if defended else VICTIMS[:1]
+    head = [Text(word, style="bold") for word in ("", *victims, *(("change",) if defended else ()), "baseline")]
+    lines: dict[str, list[list[Text]]] = {}
+    for row in rows:
+        attack = _place(row) != "utility"
+        lines.setdefault(_name(row, report, attack=attack), []).append(_line(row, victims))
+    widths = [max(len(line[i]) for some in ([head], *lines.values()) for line in some) for i in range(len(head))]
+    yield aligned([head], widths)
+    for name, some in lines.items():
+        if name:
+            yield Text(f"  {name}", style="dim")
+        yield aligned(some, widths)
+
+
+def _line(row: Row, victims: Sequence[str]) -> list[Text]:
+    from amulet.assessment.metric_info import metric_info
+
+    fraction = metric_info(row.metric).fraction
+    cells = [metric_name(row.metric)]
+    for victim in victims:
+        summary, span = row.summaries[victim], _span(row, victim)
+        if summary.n == 0:
+            cells.append("-")
+        elif summary.n == 1:
+            cells.append(format_numbers.with_interval(summary.mean, span, fraction=fraction))
+        else:
+            cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction))
+    if len(victims) > 1:
+        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6}")
+    bases = [format_numbers.number(_baseline(row, victim), fraction=fraction, unit=False) for victim in victims]
+    cells.append(bases[0] if len(set(bases)) == 1 else " → ".join(bases))
+    return [Text(cell) for cell in cells]
+
+
+def _span(row: Row, victim: str) -> tuple[float, float] | None:
+    """The interval of the only seed's records."""
+    run = next(iter(row.cell.runs.values()))
+    return run.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
+
+
+def _baseline(row: Row, victim: str) -> float:
+    found = [run.baselines.get(victim, {}).get(row.metric, math.nan) for run in row.cell.runs.values()]
+    kept = [value for value in found if math.isfinite(value)]
+    return sum(kept) / len(kept) if kept else math.nan
+
+
+def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
+    """By defence: what the literature expects, and then what was measured."""
+    from amulet.assessment.literature import expected
+
+    told: dict[str, None] = {}
+    for defense in (_class_of(result.config, key) for result in results for key in ("defense", "second_defense")):
+        if isinstance(defense, type):
+            found = expected(defense, risk)
+            note = f"; {found.note}" if found and found.note else ""
+            text = f"{found.direction} under {found.family}{note}" if found else f"says nothing of {defense.__name__}"
+            told[text] = None
+    if told and risk:
+        yield hanging("  expected by the literature  ", "\n".join(told), "cyan")
+    several = len({row.cell.labels["attack"] for row in rows}) > 1
+    seen: list[str] = []
+    for row in rows:
+        if row.verdict is not None and row.values["defended"]:
+            name = _name(row, report, attack=several)
+            seen.append(f"{row.metric}{f' ({name})' if name else ''}: {_measured(row, row.verdict)}")
+    if seen:
+        yield hanging("  measured here               ", "\n".join(seen), "bold")
+
+
+def _measured(row: Row, verdict: "Verdict") -> str:
+    """The verdict; below the seeds that one takes, only what was seen."""
+    from amulet.assessment.metric_info import metric_info
+
+    if verdict.outcome != "too few seeds":
+        return f"the risk {verdict.outcome}" if verdict.outcome in _MOVES else verdict.outcome
+    change, info = row.change, metric_info(row.metric)
+    amount = format_numbers.change(change.mean, fraction=info.fraction)
+    if intervals_overlap(*(_span(row, victim) for victim in VICTIMS)):
+        return f"{amount}, the intervals of the records overlap"
+    if change.low <= 0 <= change.high:
+        return f"{amount}, 0 is in its 95% interval over {format_numbers.plural(change.n, 'seed')}"
+    if not change.mean:
+        return "no change"
+    return f"{amount}, {'worse' if (change.mean > 0) == (info.worse == 'higher') else 'better'} for the victim"
+
+
+_MOVES = ("rises", "falls")
+
+
+def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[RenderableType]:
+    """Warnings of the risk's runs, and why some of them have no numbers; each once."""
+    for text in dict.fromkeys(text for result in results for text in _told(result) if text not in everywhere):
+        yield hanging("  warning  ", text, "yellow")
+    reasons = dict.fromkeys(
+        (result.choices.get("attack", ""), result.state, result.reason.strip())
+        for result in results
+        if result.state not in _DONE
+    )
+    for attack, state, reason in reasons:
+        yield hanging(f"  {state}  ", f"{attack}: {reason}" if reason else attack, "yellow")
+
+
+def _legend(report: Report) -> Iterator[RenderableType]:
+    from amulet.assessment.literature import SOURCE
+    from amulet.assessment.verdict import MIN_SEEDS
+
+    yield Text()
+    if report.rows:
+        yield Text(_LEGEND, style="dim")
+    if any(row.verdict is not None and row.verdict.outcome == "too few seeds" for row in report.rows):
+        yield Text(f"No verdicts: they take {MIN_SEEDS} seeds.", style="dim")
+    if any(row.values["defended"] for row in report.rows):
+        yield Text(f"Expected, where the defence is effective: {SOURCE}.", style="dim")

@@ -1,0 +1,250 @@
+"""Which figures there can be of some runs, each ready to be drawn. What `amulet plot` and the HTML report show."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from amulet_cli.analysis.groups import SETTING, Report, Row, attacked_risk
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import here
+from amulet_cli.base.serialize import as_text
+from amulet_cli.results.result import VICTIMS, Result
+from amulet_cli.views.figures.drawing import Drawing, common_folder
+from amulet_cli.views.registry import views
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from amulet_cli.analysis.matrix.entries import Interactions
+
+KINDS: Mapping[str, str] = {
+    "matrix": "runs of several defences or risks",
+    "sweep": "runs in which a number was swept, such as defense.epsilon=0.01,0.1",
+    "robustness": "runs in which the budget of evasion was swept, such as attack.epsilon=0.01,0.1",
+    "roc": "runs of membership inference (attack=lira), with their evidence.npz",
+    "groups": "runs of attack=discriminatory_behavior, with their evidence.npz",
+    "reconstruction": "runs of attack=model_inversion on pictures, with their evidence.npz",
+}
+"""Kinds of figures, and the runs they are drawn from."""
+_PARTS = 3  # defences times risks from which a matrix is what one wants to see
+
+
+def kinds() -> dict[str, str]:
+    """Kinds of figures, those of plug-ins too, and the runs they are drawn from."""
+    return {**KINDS, **{kind: runs for view in views() for kind, runs in view.kinds.items()}}
+
+
+def drawings(report: Report, results: Sequence[Result]) -> list[Drawing]:
+    """Every figure that these runs allow, the obvious ones first."""
+    found = [*_matrices(results), *_sweeps(report), *_of_evidence(report)]
+    found += [one for view in views() if view.drawings for one in view.drawings(report, results)]
+    return sorted(found, key=lambda drawing: (drawing.rank, list(kinds()).index(drawing.kind)))
+
+
+def setting_name(labels: Mapping[str, Any], *, without: str = "") -> str:
+    """A setting in words: `census · linearnet · adv_training · lira, defense.epsilon 0.1`."""
+    more = [
+        f"{key} {as_text(value)}" for key, value in labels.items() if key not in (*SETTING, without) and as_text(value)
+    ]
+    return ", ".join((" · ".join(as_text(labels[key]) for key in SETTING), *more))
+
+
+def _rank(row: Row) -> int:
+    from amulet.assessment.metric_info import metric_info
+
+    info = metric_info(row.metric)
+    if not info.primary:
+        return 8 if info.risk != "utility" else 7
+    return 2 if info.risk == attacked_risk(row.cell.config) else 4
+
+
+def _matrices(results: Sequence[Result]) -> Iterator[Drawing]:
+    from amulet_cli.analysis.matrix.entries import matrices
+    from amulet_cli.base.errors import UsageError
+
+    try:
+        found = matrices(results)
+    except UsageError:  # no defence
+        return
+    for one in found:
+        yield _matrix(one)
+
+
+def _matrix(one: "Interactions") -> Drawing:
+    from amulet_cli.views.figures.matrix import description, interaction_matrix
+
+    names = len({name.split(" ")[0] for name in one.defenses})  # without the settings that tell apart a sweep's rows
+    return Drawing(
+        kind="matrix",
+        title="What each defence does to each risk",
+        setting=one.title,
+        description=description(one),
+        cells=tuple({id(entry.row.cell): entry.row.cell for entry in one.entries}.values()),
+        draw=lambda: interaction_matrix(one),
+        rank=1 if names > 1 and names * len(one.risks) >= _PARTS else 6,
+    )
+
+
+def _sweeps(report: Report) -> Iterator[Drawing]:
+    from amulet_cli.views.figures.sweep import number
+
+    for key in report.keys:
+        series: dict[tuple[str, ...], list[Row]] = {}
+        for row in report.rows:
+            if math.isfinite(number(row.cell.labels.get(key))):
+                others = (f"{k}={as_text(v)}" for k, v in row.cell.labels.items() if k != key)
+                series.setdefault((row.metric, *others), []).append(row)
+        for name, rows in series.items():
+            if len({number(row.cell.labels[key]) for row in rows}) < 2:
+                continue
+            budget = rows[0].metric == "robust_accuracy" and key.rpartition(".")[2] == "epsilon"
+            yield _sweep(rows, key, rank=7 if budget else _rank(rows[0]))  # the other figure says the same and more
+            if budget:
+                yield _robustness(rows, series.get(("test_accuracy", *name[1:]), []), key)
+
+
+def _sweep(rows: Sequence[Row], key: str, rank: int) -> Drawing:
+    from amulet_cli.views.figures.sweep import sweep_curve
+
+    return Drawing(
+        kind="sweep",
+        title=f"{rows[0].metric} over {key}",
+        setting=setting_name(rows[0].cell.labels, without=key),
+        description=_in_words(rows, key),
+        cells=tuple(row.cell for row in rows),
+        draw=lambda: sweep_curve(rows, key),
+        metric=rows[0].metric,
+        key=key,
+        rank=rank,
+    )
+
+
+def _robustness(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Drawing:
+    from amulet_cli.views.figures.robustness import robustness_curve
+
+    return Drawing(
+        kind="robustness",
+        title=f"Accuracy under attack and without one over {key}",
+        setting=setting_name(robust[0].cell.labels, without=key),
+        description=_in_words(robust, key),
+        cells=tuple(row.cell for row in robust),
+        draw=lambda: robustness_curve(robust, clean, key),
+        metric="robust_accuracy",
+        key=key,
+        rank=1 if _rank(robust[0]) == 2 else 5,
+    )
+
+
+def _in_words(rows: Sequence[Row], key: str) -> str:
+    from amulet.assessment.metric_info import metric_info
+
+    fraction = metric_info(rows[0].metric).fraction
+    told: list[str] = []
+    for row in rows:
+        means = [
+            f"{victim} {format_numbers.number(summary.mean, fraction=fraction)}"
+            for victim, summary in row.summaries.items()
+            if summary.n
+        ]
+        told.append(f"at {as_text(row.cell.labels[key])} {' and '.join(means)}")
+    return f"Mean {rows[0].metric} by {key}: {'; '.join(told)}."
+
+
+def _of_evidence(report: Report) -> Iterator[Drawing]:
+    """What is drawn from arrays: a measurement that stands in several cells once, where its attack was asked for."""
+    seen: set[tuple[Any, ...]] = set()
+    for row in sorted(report.rows, key=_rank):
+        values = tuple(tuple(sorted(row.values[victim].items())) for victim in VICTIMS)
+        same = (*(row.cell.labels[key] for key in ("dataset", "model", "defense")), row.metric, values)
+        if same in seen or not any(values):
+            continue
+        seen.add(same)
+        base = row.metric.rpartition(".")
+        if base[2] == "auc" and _is_of(row, "membership_inference") and "retained" not in base[0]:
+            yield _roc(row, base[0])
+        elif base[2] == "equalized_odds":
+            yield _groups(row, base[0])
+        elif row.metric == "mse" and _has_pictures(row):
+            yield _reconstruction(row)
+
+
+def _is_of(row: Row, risk: str) -> bool:
+    from amulet.assessment.metric_info import metric_info
+
+    return metric_info(row.metric).risk == risk
+
+
+def _roc(row: Row, score: str) -> Drawing:
+    def draw() -> "Figure":
+        from amulet_cli.results.evidence import Ranking, rankings
+        from amulet_cli.views.figures.roc import roc_curves
+
+        found: dict[str, list[Ranking]] = {}
+        for run in row.cell.runs.values():
+            for victim, ranking in rankings(run, score).items():
+                found.setdefault(victim, []).append(ranking)
+        if not found:
+            raise LookupError(f"`evidence.npz` in {here(common_folder([row.cell]))} has no scores of {score}")
+        return roc_curves(found)
+
+    return _of_row(row, "roc", f"ROC of membership inference by {score}", draw)
+
+
+def _groups(row: Row, attribute: str) -> Drawing:
+    def draw() -> "Figure":
+        from amulet_cli.results import evidence
+        from amulet_cli.views.figures.groups import group_rates
+
+        every = [evidence.group_rates(run) for run in row.cell.runs.values()]
+        found = [rates for of_run in every for rates in of_run if rates.attribute == attribute]
+        if not found:
+            raise LookupError(f"`evidence.npz` in {here(common_folder([row.cell]))} has no groups by {attribute}")
+        alike = [
+            rates for rates in found if rates.groups == found[0].groups and rates.favourable == found[0].favourable
+        ]
+        return group_rates(alike)
+
+    return _of_row(row, "groups", f"How groups by {attribute} are answered", draw)
+
+
+def _reconstruction(row: Row) -> Drawing:
+    seed, run = next(iter(row.cell.runs.items()))
+
+    def draw() -> "Figure":
+        from amulet_cli.results.evidence import arrays
+        from amulet_cli.results.evidence_images import rows_by_file
+        from amulet_cli.views.figures.reconstruction import reconstruction_grid
+
+        rows = rows_by_file(arrays(run, [".picture.reconstructions."]))["reconstructions"]
+        return reconstruction_grid(rows, run.manifest.get("dataset", {}).get("labels", ()))
+
+    return _of_row(row, "reconstruction", f"Class means and what was reconstructed (seed {seed})", draw)
+
+
+def _has_pictures(row: Row) -> bool:
+    from amulet_cli.results.evidence import names
+
+    run = next(iter(row.cell.runs.values()))
+    return any(".picture.reconstructions." in name for name in names(run))
+
+
+def _of_row(row: Row, kind: str, title: str, draw: Callable[[], "Figure"]) -> Drawing:
+    from amulet.assessment.metric_info import metric_info
+
+    fraction = metric_info(row.metric).fraction
+    means = ", ".join(
+        f"{victim} {format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction)}"
+        for victim, summary in row.summaries.items()
+        if summary.n
+    )
+    unit = " (in per cent)" if fraction else ""
+    return Drawing(
+        kind=kind,
+        title=title,
+        setting=setting_name(row.cell.labels),
+        description=f"{title}: {row.metric}{unit}: {means}.",
+        cells=(row.cell,),
+        draw=draw,
+        metric=row.metric,
+        rank=_rank(row) + (0 if _rank(row) == 2 else 1),
+    )

@@ -1,0 +1,199 @@
+"""The interaction matrix as a picture: what each defence does to each risk."""
+
+import math
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from amulet.assessment.risks import RISKS
+from amulet_cli.analysis.matrix.entries import Entry, Interactions
+from amulet_cli.base import format_numbers
+from amulet_cli.views.figures import style
+
+SYMBOLS = {"rises": "▲", "falls": "▼", "no evidence": "·", "unchanged by construction": "=", "too few seeds": ""}
+"""Of the verdicts, in a cell."""
+_FULL = 0.2  # a change of the risk that has the strongest colour
+# Told apart by people who see red and green alike, equally dark in grey, and bright enough for dark text.
+_WORST, _BEST = "#e08a4f", "#66acd6"
+_MAP = LinearSegmentedColormap.from_list("risk", [_BEST, "#ffffff", _WORST])
+_GREY, _DIM = "#808080", "#595959"
+_INK = "#1b1b1c"  # on a cell's own colour, also on a dark page: not the ink that follows the page
+_SIZE = 7.6
+_CELL, _LINE = 1.03, 0.155  # inches
+
+
+def interaction_matrix(interactions: Interactions) -> Figure:
+    """A row for each defence, a column for each risk.
+
+    The colour of a cell says where the risk moves and how far, its text by how much with the 95% interval, its symbol
+    the verdict, and the open triangle in its corner what the literature expects.
+    """
+    rows, columns = interactions.defenses, interactions.risks
+    heights = [_height(interactions, name) for name in rows]
+    left, top, bottom = 1.45, 0.92, 0.98 + 0.16 * any(entry.setting for entry in interactions.entries)
+    width, height = left + _CELL * max(len(columns), 6) + 0.08, top + sum(heights) + bottom
+    figure = style.new(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for j, code in enumerate(columns):
+        risk = next(risk for risk in RISKS.values() if risk.code == code)
+        _words(axes, left + (j + 0.5) * _CELL, 0.13, code, weight="bold", size=_SIZE + 2)
+        for k, line in enumerate(textwrap.wrap(risk.title, 15)[:2]):
+            _words(axes, left + (j + 0.5) * _CELL, 0.31 + 0.14 * k, line)
+        for k, line in enumerate(textwrap.wrap(re.sub(r"[._]", " ", risk.primary), 15)[:2]):
+            _words(axes, left + (j + 0.5) * _CELL, 0.62 + 0.13 * k, line, size=_SIZE - 0.6, style="italic", color=_DIM)
+    y = top
+    for name, tall in zip(rows, heights, strict=True):
+        lines = textwrap.wrap(name.replace("_", " "), 17)
+        for k, line in enumerate(lines):
+            _words(axes, left - 0.1, y + tall / 2 + 0.15 * (k - (len(lines) - 1) / 2), line, ha="right", size=_SIZE + 1)
+        for j, code in enumerate(columns):
+            _cell(axes, (left + j * _CELL, y, _CELL, tall), interactions, (name, code))
+        y += tall
+    _legend(axes, interactions, y + 0.12, width)
+    return figure
+
+
+def description(interactions: Interactions) -> str:
+    """The picture in words, for who cannot see it."""
+    told = [
+        f"{name}, {code}: {_said(entry)}" for (name, code), entries in interactions.cells.items() for entry in entries
+    ]
+    return f"Change of each risk under each defence, {interactions.title}. " + "; ".join(told)
+
+
+def _said(entry: Entry) -> str:
+    change = format_numbers.change(entry.change.mean, fraction=entry.fraction)
+    expected = f", expected {entry.expected.direction}" if entry.expected else ""
+    return f"{entry.metric} {change}, {entry.outcome}{expected}"
+
+
+def _height(interactions: Interactions, name: str) -> float:
+    most = max([len(interactions.cells.get((name, code), ())) for code in interactions.risks], default=1)
+    return max(2 * _LINE * most + 0.16, 0.62)
+
+
+def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Interactions, key: tuple[str, str]) -> None:
+    x, y, width, height = box
+    entries = interactions.cells.get(key, ())
+    ways = list(dict.fromkeys(entry.setting for entry in entries))
+    for k, entry in enumerate(entries):
+        part = height / len(entries)
+        way = "abcdefghij"[ways.index(entry.setting) % 10] if len(ways) > 1 else ""
+        label = " ".join(filter(None, (entry.attribute, way))) if len(entries) > 1 else ""
+        _draw(axes, (x, y + k * part, width, part), entry, label)
+    if not entries:
+        axes.add_patch(Rectangle((x, y), width, height, facecolor="#ffffff", edgecolor=_GREY, linewidth=0))
+        word = "refused" if key in interactions.refused else "not measured"
+        _words(axes, x + width / 2, y + height / 2, word, color=_DIM)
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=_GREY, linewidth=0.8))
+    if entries and entries[0].expected:
+        _expected(axes, x + width - 0.085, y + 0.095, entries[0].expected.direction)
+    if any(entry.flags for entry in entries) and not all(_fixed(entry) for entry in entries):
+        _words(axes, x + 0.07, y + 0.1, "!", color=_INK, weight="bold")
+
+
+def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, label: str) -> None:
+    x, y, width, height = box
+    fixed = _fixed(entry)
+    colour = "#f2f2f2" if fixed else _colour(entry)
+    axes.add_patch(
+        Rectangle(
+            (x, y), width, height, facecolor=colour, edgecolor="#b0b0b0", linewidth=0, hatch="////" if fixed else None
+        )
+    )
+    middle = x + width / 2 - (0.05 if label else 0)
+    if fixed:
+        axes.add_patch(Rectangle((middle - 0.28, y + height / 2 - 0.08), 0.56, 0.16, facecolor="#f2f2f2", linewidth=0))
+        _words(axes, middle, y + height / 2, f"{label} =".strip(), color=_INK)
+        return
+    fraction = entry.fraction
+    first = f"{label} {format_numbers.change(entry.change.mean, fraction=fraction)} {SYMBOLS[entry.outcome]}".strip()
+    span = format_numbers.interval(entry.change.low, entry.change.high, fraction=fraction, signed=True)
+    if span and not fraction:
+        span = f"[{entry.change.low:+.2g}, {entry.change.high:+.2g}]"
+    lines = [first, span] if span else [first]
+    for k, line in enumerate(lines):
+        strong = "bold" if k == 0 and entry.outcome in ("rises", "falls") else "normal"
+        place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
+        small = 0.6 if k else 0.0
+        _words(axes, middle, place, line, color=_INK, weight=strong, size=_SIZE - small)
+
+
+def _fixed(entry: Entry) -> bool:
+    return entry.outcome == "unchanged by construction"
+
+
+def _colour(entry: Entry) -> Any:
+    """White where there is no verdict; pale where an interval leaves out zero, but seeds are too few for one."""
+    harm, change = entry.harm, entry.change
+    sure = entry.outcome in ("rises", "falls")
+    hint = entry.outcome == "too few seeds" and (change.low > 0 or change.high < 0)
+    if not (sure or hint) or not math.isfinite(harm):
+        return "#ffffff"
+    strength = math.sqrt(min(abs(harm) / _FULL, 1)) * (1 if sure else 0.35)
+    return _MAP(0.5 + math.copysign(0.08 + 0.42 * strength, harm))
+
+
+def _expected(axes: Axes, x: float, y: float, direction: str) -> None:
+    marker = {"rises": "^", "falls": "v", "unexplored": "o"}[direction]
+    size = 3.2 if direction == "unexplored" else 5
+    axes.plot([x], [y], marker, markersize=size, markerfacecolor="#ffffff", markeredgecolor=_INK, markeredgewidth=0.8)
+
+
+def _words(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    settings: dict[str, Any] = {"size": _SIZE, "ha": "center", "va": "center", "color": style.INK, **options}
+    axes.text(x, y, style.literal(text), **settings)
+
+
+def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> None:
+    def patch(colour: Any, label: str, hatch: str | None = None) -> Patch:
+        return Patch(facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, label=label)
+
+    def expects(marker: str, size: float, label: str) -> Line2D:
+        look: dict[str, Any] = {"markerfacecolor": "#ffffff", "markeredgecolor": _INK, "linestyle": "none"}
+        return Line2D([], [], marker=marker, markersize=size, label=label, **look)
+
+    handles: Sequence[Any] = (
+        patch(_MAP(0.85), "▲ the risk rises"),
+        patch(_MAP(0.15), "▼ the risk falls"),
+        patch("#ffffff", "· no evidence"),
+        patch("#f2f2f2", "= unchanged by construction", "////"),
+        expects("^", 5, "the literature expects a rise"),
+        expects("v", 5, "a fall"),
+        expects("o", 3.2, "unexplored"),
+        Line2D([], [], linestyle="none", marker="$!$", markersize=4, color=style.INK, label="read its warnings"),
+    )
+    if not interactions.compared:
+        handles = (patch(_MAP(0.6), "too few seeds for verdicts"), *handles[3:])
+    axes.legend(
+        handles=list(handles),
+        loc="upper center",
+        bbox_to_anchor=(width / 2, y),
+        bbox_transform=axes.transData,
+        ncols=4,
+        frameon=False,
+        fontsize=_SIZE,
+        labelcolor=style.INK,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
+    seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
+    told = [
+        f"{interactions.title}: defended - undefended of the metric, in points (mse in its own unit); {seeds}.",
+        "Symbol and colour are about the risk: it falls where robust accuracy or the mse of reconstructions rises.",
+    ]
+    if any(entry.setting for entry in interactions.entries):
+        told.append("a, b: measured in several ways, in the order of the table.")
+    for k, line in enumerate(told):
+        _words(axes, width / 2, y + 0.56 + 0.16 * k, line)

@@ -1,0 +1,89 @@
+"""A metric over what was swept, for both victims, with the interval over seeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from amulet_cli.analysis.groups import Row
+from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.figures import style
+
+WIDTH, HEIGHT = 4.8, 3.2
+_FAR = 20  # times larger: then a logarithmic axis
+_BAND = 0.18
+
+
+def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
+    """One metric over the numbers of `key`: means over seeds, their 95 % t intervals as bands.
+
+    Args:
+        rows: of one metric, alike in all labels but `key`, which is a number in each.
+        key: what was swept.
+    """
+    from amulet.assessment.metric_info import metric_info
+
+    figure = style.new(WIDTH, HEIGHT)
+    axes = style.panel(figure)
+    info = metric_info(rows[0].metric)
+    for victim in VICTIMS:
+        draw_line(axes, rows, key, victim, label=victim)
+    finish(axes, [number(row.cell.labels[key]) for row in rows], key)
+    arrow = {"higher": " (higher is worse)", "lower": " (lower is worse)"}.get(info.worse, "")
+    axes.set_ylabel(style.literal(f"{rows[0].metric}{arrow}"))
+    if info.fraction:
+        axes.yaxis.set_major_formatter(style.per_cent)
+    style.legend(axes)
+    return figure
+
+
+def draw_line(axes: Axes, rows: Sequence[Row], key: str, victim: str, **looks: Any) -> None:
+    """The means of one victim with their band; nothing where it has no numbers."""
+    points: list[tuple[float, float, float, float]] = []
+    for row in rows:
+        summary = row.summaries[victim]
+        if summary.n:
+            half = half_width(summary.error, summary.n)
+            points.append((number(row.cell.labels[key]), summary.mean, summary.mean - half, summary.mean + half))
+    if not points:
+        return
+    x, mean, low, high = np.array(sorted(points)).T
+    options: Mapping[str, Any] = {"markersize": 4.5, "linewidth": 1.6, **style.VICTIMS[victim], **looks}
+    axes.plot(x, mean, **options)
+    axes.fill_between(x, low, high, color=options["color"], alpha=_BAND, linewidth=0)
+
+
+def half_width(error: float, n: int) -> float:
+    """Half of the 95 % t interval of a mean; 0 where one seed leaves none."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975)) * error if n > 1 and math.isfinite(error) else 0.0
+
+
+def finish(axes: Axes, values: Sequence[float], key: str) -> None:
+    """The axis of what was swept: a tick at each value, logarithmic where these are far apart."""
+    from matplotlib.ticker import NullLocator
+
+    ticks = sorted(set(values))
+    if ticks[0] > 0 and ticks[-1] / ticks[0] > _FAR:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xlabel(style.literal(key))
+
+
+def number(value: Any) -> float:
+    """A label as a number; NaN if it is none.
+
+    >>> number("0.03"), number(4), number("adam"), number(True)
+    (0.03, 4.0, nan, nan)
+    """
+    if isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,96 @@
+"""Putting the page together: everything is computed here, the template only says where it stands."""
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from amulet_cli.analysis import findings
+from amulet_cli.analysis.groups import Report
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import here
+from amulet_cli.results.result import Result
+from amulet_cli.views.html import figures, provenance
+from amulet_cli.views.html.tables import Section, sections_of
+from amulet_cli.views.registry import views
+
+_MOST_ROWS = 4000
+"""Beyond these the page keeps to the metrics that decide; the CSV has them all."""
+_MOST_FINDINGS, _FEW_FINDINGS = 60, 12  # in the open, of those that say that a risk moves, and of the others
+
+
+def html_report(report: Report, results: Sequence[Result], *, command: str = "") -> str:
+    """The whole page as text: one file that needs no other and asks nothing of any network.
+
+    Args:
+        report: from `aggregate`.
+        results: the runs it was made from, for figures and the paper's tables.
+        command: what makes this page again.
+    """
+    from amulet import __version__
+    from amulet.assessment.literature import SOURCE
+    from amulet.assessment.verdict import MIN_SEEDS
+    from amulet_cli.views.figures.catalogue import drawings
+
+    every_metric = len(report.rows) <= _MOST_ROWS
+    found = findings.findings(report)
+    script = _asset("report.js")
+    sections = sections_of(report, every_metric=every_metric)
+    config, others = provenance.configurations(report)
+    return _template().render(
+        version=__version__,
+        question=findings.question(report),
+        set_up=provenance.set_up(report),
+        tally=findings.tally(found),
+        findings=list(findings.sentences(found)),
+        most_findings=_MOST_FINDINGS,
+        few_findings=_FEW_FINDINGS,
+        tested=len({id(v) for row in report.rows if (v := row.verdict) and not math.isnan(v.p_value)}),
+        min_seeds=MIN_SEEDS,
+        literature=findings.literature(report),
+        literature_source=SOURCE,
+        more=[section for view in views() if view.section and (section := view.section(results))],
+        sections=sections,
+        models=_grouped(sections),
+        every_metric=every_metric,
+        shown=figures.drawn(drawings(report, results)),
+        notes=report.notes,
+        missing=[(_state(run.state), here(run.folder), run.reason) for run in report.missing],
+        commands=provenance.commands(report),
+        command=command,
+        versions=provenance.versions(report),
+        config=config,
+        others=others,
+        first=provenance.cell_name(provenance.cells_of(report)[0]),
+        plural=format_numbers.plural,
+        style=_asset("report.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _template() -> Any:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html")
+
+
+def _asset(name: str) -> str:
+    return (files("amulet_cli.views.html") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:
+    """By data set and model."""
+    found: dict[str, list[Section]] = {}
+    for section in sections:
+        found.setdefault(" · ".join(section.title.split(" · ")[:2]), []).append(section)
+    return found
+
+
+def _state(state: str) -> str:
+    return "unfinished" if state == "running" else state

@@ -1,0 +1,196 @@
+"""The page's tables: per setting what decides, all metrics, every seed's value, and what was warned of."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from amulet_cli.analysis.groups import Report, Row, RunGroup
+from amulet_cli.analysis.outcomes import symbol
+from amulet_cli.base import format_numbers
+from amulet_cli.base.serialize import as_text
+from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.report_tables import label_keys, sections
+
+if TYPE_CHECKING:
+    from amulet.assessment.verdict import Verdict
+
+_COMMON_WORDS = ("loss", "class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One metric of one cell, as it is shown."""
+
+    metric: str
+    primary: bool
+    worse: str
+    labels: tuple[str, ...]
+    victims: tuple[str, ...]
+    baseline: str
+    change: str
+    interval: str
+    n: int
+    verdict: str
+    mark: str
+    detail: str
+    """p-value and what could have been seen."""
+    flags: tuple[str, ...]
+    notes: tuple[int, ...]
+    """Numbers of the section's warnings that name this metric."""
+    seeds: Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """One warning, however many runs gave it."""
+
+    number: int
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One setting."""
+
+    name: str
+    title: str
+    fixed: str
+    """What was set alike in all of it, where other settings have it otherwise."""
+    keys: tuple[str, ...]
+    deciding: tuple[Line, ...]
+    others: tuple[Line, ...]
+    seeds: tuple[int, ...]
+    warnings: tuple[Warned, ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All of them."""
+        return (*self.deciding, *self.others)
+
+
+def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
+    """The report cut by setting.
+
+    Args:
+        report: what is shown.
+        every_metric: also those that do not decide on a risk.
+    """
+    found: list[Section] = []
+    keys = label_keys(report, "metric")
+    for index, (title, blocks) in enumerate(sections(report, "metric"), start=1):
+        rows = [row for block in blocks.values() for row in block]
+        values = {key: {as_text(row.cell.labels.get(key)) for row in rows} for key in keys}
+        used = tuple(key for key in keys if len(values[key]) > 1)
+        fixed = [f"{key} {value}" for key in keys if len(values[key]) == 1 and (value := values[key].copy().pop())]
+        cells = list({id(row.cell): row.cell for row in rows}.values())
+        warnings = list(_warnings(cells, used))
+        lines = [_line(row, used, warnings) for row in rows]
+        deciding = [line for line in lines if _decides(line)] or lines
+        found.append(
+            Section(
+                name=f"setting-{index}",
+                title=title,
+                fixed=", ".join(word for word in fixed if "_target_" not in word),
+                keys=used,
+                deciding=tuple(deciding),
+                others=tuple(line for line in lines if not _decides(line))
+                if every_metric and deciding != lines
+                else (),
+                seeds=tuple(sorted({seed for cell in cells for seed in cell.runs})),
+                warnings=tuple(warnings),
+            )
+        )
+    return found
+
+
+def _decides(line: Line) -> bool:
+    return line.primary or line.metric == "test_accuracy"
+
+
+def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
+    """The p-value, and what could have been seen."""
+    if verdict.outcome == "unchanged by construction":
+        return "the defence alters no weight"
+    parts = [] if math.isnan(verdict.p_value) else [f"p {verdict.p_value:.2g}"]
+    if math.isfinite(verdict.detectable):
+        parts.append(f"sees {format_numbers.number(verdict.detectable, fraction=fraction, unit=False)} or more")
+    return ", ".join(parts)
+
+
+def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
+    from amulet.assessment.metric_info import metric_info
+
+    info, change, verdict = metric_info(row.metric), row.change, row.verdict
+    fraction = info.fraction
+    summaries = [row.summaries[victim] for victim in VICTIMS]
+    seeds = {
+        victim: {
+            seed: format_numbers.number(value, fraction=fraction, unit=False)
+            for seed, value in row.values[victim].items()
+        }
+        for victim in VICTIMS
+        if row.values[victim]
+    }
+    return Line(
+        metric=row.metric,
+        primary=info.primary,
+        worse=info.worse,
+        labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),
+        victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) if s.n else "-" for s in summaries),
+        baseline=_baseline(row, fraction=fraction),
+        change=format_numbers.change(change.mean, fraction=fraction),
+        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
+        n=change.n or max(s.n for s in summaries),
+        verdict=verdict.outcome if verdict else "",
+        mark=symbol(verdict.outcome) if verdict else "",
+        detail=verdict_detail(verdict, fraction=fraction) if verdict else "",
+        flags=row.flags,
+        notes=tuple(warned.number for warned in warnings if _names(warned.text, row.metric)),
+        seeds=seeds,
+    )
+
+
+def _baseline(row: Row, *, fraction: bool) -> str:
+    """What the metric would be without the attack or the model: the mean over seeds, of both victims if they differ."""
+    from amulet.assessment.verdict import summarize
+
+    shown: list[str] = []
+    for victim in VICTIMS:
+        values = [run.baselines.get(victim, {}).get(row.metric, math.nan) for run in row.cell.runs.values()]
+        mean = summarize(values).mean
+        if math.isfinite(mean):
+            shown.append(format_numbers.number(mean, fraction=fraction, unit=False))
+    return " / ".join(dict.fromkeys(shown))
+
+
+def _names(text: str, metric: str) -> bool:
+    """Whether a warning speaks of a metric: by its name, or by the attribute or score before it."""
+    prefix, _, base = metric.rpartition(".")
+    words = set(re.findall(r"[\w.]*\w", text))
+    return bool({metric, base} & words) or (bool(prefix) and prefix not in _COMMON_WORDS and prefix in words)
+
+
+def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> Iterator[Warned]:
+    """Every warning once, in the words of the first run that gave it: texts that differ in numbers alone are one."""
+    found: dict[str, tuple[str, list[tuple[RunGroup, int]]]] = {}
+    for cell in cells:
+        for seed, run in cell.runs.items():
+            patterns = {re.sub(r"\d+(?:\.\d+)?(?:e-?\d+)?", "#", text): text for text in reversed(run.warnings)}
+            for pattern in reversed(patterns):
+                found.setdefault(pattern, (patterns[pattern], []))[1].append((cell, seed))
+    total = sum(len(cell.runs) for cell in cells)
+    for index, (text, places) in enumerate(found.values(), start=1):
+        yield Warned(number=index, text=text, where=_where(places, total, keys))
+
+
+def _where(places: Sequence[tuple[RunGroup, int]], total: int, keys: Sequence[str]) -> str:
+    if total == 1:
+        return ""
+    if len(places) == total:
+        return f"in all {total} runs; the numbers are the first's" if total > 1 else ""
+    cell, seed = places[0]
+    labels = [f"{key} {as_text(cell.labels.get(key))}" for key in keys if as_text(cell.labels.get(key))]
+    return f"in {len(places)} of {total} runs, first in {', '.join((*labels, f'seed {seed}'))}"

@@ -1,0 +1,94 @@
+"""The interaction matrix as data: tidy CSV, and JSON with everything."""
+
+from typing import Any
+
+from amulet.assessment.metric_info import metric_info
+from amulet_cli.analysis.matrix.entries import Entry, Interactions
+from amulet_cli.base.serialize import as_text, canonical_json, plain, tidy_csv
+from amulet_cli.results.result import VICTIMS
+
+SCHEMA = 1
+
+
+def as_csv(interactions: Interactions) -> str:
+    """One row for each entry: statistics as fractions, the verdict, the literature's expectation, every seed."""
+    return tidy_csv([_record(name, entry) for name, entry in _all(interactions)])
+
+
+def as_json(interactions: Interactions) -> str:
+    """The same with refused pairs, warnings, verification and the folders of the runs."""
+    content = {
+        "schema": SCHEMA,
+        "setting": dict(interactions.setting),
+        "defenses": interactions.defenses,
+        "risks": interactions.risks,
+        "seeds": interactions.seeds,
+        "compared": interactions.compared,
+        "entries": [
+            {
+                **_record(name, entry),
+                **{victim: {str(s): x for s, x in entry.row.values[victim].items()} for victim in VICTIMS},
+                "runs": {str(seed): str(run.folder) for seed, run in entry.row.cell.runs.items()},
+                "flags": entry.flags,
+            }
+            for name, entry in _all(interactions)
+        ],
+        "refused": [{"defense": n, "risk": code, "reason": why} for (n, code), why in interactions.refused.items()],
+        "flags": interactions.flags,
+        "verification": {
+            name: {row.metric: {str(seed): x for seed, x in row.values[VICTIMS[1]].items()} for row in rows}
+            for name, rows in interactions.verification.items()
+        },
+        "missing": [{"folder": str(r.folder), "state": r.state, "reason": r.reason} for r in interactions.missing],
+        "notes": interactions.notes,
+    }
+    return canonical_json(plain(content))
+
+
+def _all(interactions: Interactions) -> list[tuple[str, Entry]]:
+    return [
+        (name, entry)
+        for name in interactions.defenses
+        for code in interactions.risks
+        for entry in interactions.cells.get((name, code), ())
+    ]
+
+
+def _record(name: str, entry: Entry) -> dict[str, Any]:
+    change, verdict, info = entry.change, entry.verdict, metric_info(entry.metric)
+    record: dict[str, Any] = {
+        "defense": name,
+        "risk": entry.risk.code,
+        "metric": entry.metric,
+        "measured_by": entry.setting,
+        "worse": info.worse,
+        "n": change.n,
+    }
+    for victim in VICTIMS:
+        summary = entry.row.summaries[victim]
+        record |= {f"{victim}_mean": summary.mean, f"{victim}_error": summary.error, f"{victim}_sd": summary.sd}
+    record |= {
+        "change": change.mean,
+        "change_error": change.error,
+        "change_sd": change.sd,
+        "change_low": change.low,
+        "change_high": change.high,
+        "p_value": change.p_value,
+        "p_wilcoxon": _wilcoxon(entry),
+        "p_holm": verdict.p_value,
+        "verdict": verdict.outcome,
+        "detectable": verdict.detectable,
+        "expected": entry.expected.direction if entry.expected else None,
+        "expected_note": (entry.expected.note or None) if entry.expected else None,
+        "agreement": entry.agreement,
+    }
+    for victim in VICTIMS:
+        values = entry.row.values[victim].items()
+        record[f"{victim}_by_seed"] = " ".join(f"{seed}:{as_text(value)}" for seed, value in values)
+    return record
+
+
+def _wilcoxon(entry: Entry) -> float:
+    from amulet.assessment.verdict import wilcoxon
+
+    return wilcoxon(*entry.row.pairs)

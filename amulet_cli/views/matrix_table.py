@@ -1,0 +1,181 @@
+"""The interaction matrix on the console: readable without colour, in as many blocks as the columns ask for."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet.assessment.metric_info import metric_info
+from amulet.assessment.risks import RISKS
+from amulet_cli.analysis.matrix.entries import Entry, Interactions
+from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import ARROWS, aligned, hanging, here
+from amulet_cli.results.result import VICTIMS
+
+EXPECTED = {"rises": "△", "falls": "▽", "unexplored": "○"}
+_STYLES = {"rises": "bold", "falls": "bold", "no evidence": "", "unchanged by construction": "dim"}
+_COLUMN = 16
+
+
+def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
+    """Rows of risks, columns of defences; then what follows from it, and what has to be read with it."""
+    lines = _lines(interactions)
+    label = max(len(_label(line)) for line in lines)
+    per_block = max((width - label - 1) // (_COLUMN + 1), 1)
+    parts: list[RenderableType] = [Text(f"Interactions: {interactions.title}", style="bold underline"), Text()]
+    for start in range(0, len(interactions.defenses), per_block):
+        parts += [_block(interactions, lines, interactions.defenses[start : start + per_block], label), Text()]
+    parts += list(_legend(interactions))
+    return Group(*parts, *_findings(interactions), *_verification(interactions), *_doubts(interactions))
+
+
+_Line = tuple[str, str, str]
+"""A risk's code, metric and way of measuring: what a row is about."""
+
+
+def _lines(interactions: Interactions) -> list[_Line]:
+    """The rows; a risk that was only refused has one too."""
+    found: list[_Line] = []
+    for code in interactions.risks:
+        its = [entry for name in interactions.defenses for entry in interactions.cells.get((name, code), ())]
+        found += dict.fromkeys((code, entry.metric, entry.setting) for entry in its) or {(code, "", ""): None}
+    return found
+
+
+def _label(line: _Line) -> str:
+    code, metric, setting = line
+    risk = next(risk for risk in RISKS.values() if risk.code == code)
+    if not metric:
+        return f"{code:2} {risk.title}"
+    words = [f"{code:2} {metric}{ARROWS[metric_info(metric).worse]}", *([f"   {setting}"] if setting else [])]
+    return "\n".join(words)
+
+
+def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[str], label: int) -> RenderableType:
+    rows: list[list[Text]] = [[Text(), *(Text(name.replace(" ", "\n"), style="bold") for name in names)]]
+    for code, metric, setting in lines:
+        row = [Text(_label((code, metric, setting)))]
+        for name in names:
+            entries = interactions.cells.get((name, code), ())
+            entry = next((e for e in entries if (e.metric, e.setting) == (metric, setting)), None)
+            if entry is not None:
+                row.append(_cell(entry))
+            elif (name, code) in interactions.refused:
+                row.append(Text("refused", style="dim"))
+            else:
+                row.append(Text("" if entries else "not measured", style="dim"))
+        rows.append(row)
+    return aligned(rows, [label, *([_COLUMN] * len(names))])
+
+
+def _cell(entry: Entry) -> Text:
+    mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
+    expected = EXPECTED[entry.expected.direction] if entry.expected else ""
+    doubt = "!" if entry.flags else ""
+    if entry.outcome == "unchanged by construction":
+        return Text(" ".join(filter(None, ("     =", expected))), style="dim")
+    change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
+    text = Text(" ".join(filter(None, (change, mark, expected, doubt))), style=_STYLES.get(entry.outcome, ""))
+    span = format_numbers.interval(entry.change.low, entry.change.high, fraction=entry.fraction, signed=True)
+    if span:
+        text.append(f"\n {span}", style="not bold dim")
+    if entry.outcome == "no evidence":
+        sees = format_numbers.number(entry.detectable, fraction=entry.fraction, unit=False)
+        text.append(f"\n sees {sees}", style="not bold dim")
+    return text
+
+
+def _legend(interactions: Interactions) -> Iterator[RenderableType]:
+    from amulet.assessment.literature import SOURCE
+    from amulet.assessment.verdict import MIN_SEEDS
+
+    n = len(interactions.seeds)
+    text = (
+        f"Defended - undefended in points (mse in its own unit), paired over {format_numbers.plural(n, 'seed')}, "
+        "with 95% t interval. ↑ ↓ the way that is worse for the victim. "
+    )
+    if interactions.compared:
+        text += (
+            f"▲ the risk rises, ▼ it falls, · no evidence: paired t-tests, Holm-corrected over {interactions.compared} "
+            "comparisons; sees: the smallest true difference that is found 4 times in 5. "
+        )
+    else:
+        text += f"No verdicts: they take {MIN_SEEDS} seeds. "
+    text += "= unchanged by construction. ! read the warning below. "
+    yield Text(f"{text}△ ▽ ○ the literature expects a rise, a fall, is silent: {SOURCE}.", style="dim")
+
+
+def _findings(interactions: Interactions) -> Iterator[RenderableType]:
+    entries = [entry for entry in interactions.entries if entry.outcome in ("rises", "falls")]
+    if not interactions.compared:
+        return
+    names = {id(e): name for (name, _), es in interactions.cells.items() for e in es}
+    counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
+    told = ", ".join(f"{counts[word]} {word}" for word in ("agrees", "contradicts", "not seen") if counts[word])
+    yield Text()
+    yield Text(f"Against the literature: {told or 'nothing to compare'}", style="bold")
+    for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
+        for entry in entries:
+            if entry.agreement == word:
+                amount = format_numbers.change(entry.change.mean, fraction=entry.fraction)
+                text = f"{names[id(entry)]}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
+                doubt = " !" if entry.flags else ""
+                yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g}){doubt}")
+
+
+def _verification(interactions: Interactions) -> Iterator[RenderableType]:
+    if not interactions.verification:
+        return
+    yield Text()
+    yield Text("Does ownership verification work? Defended, mean over seeds", style="bold")
+    for name, rows in interactions.verification.items():
+        means: list[str] = []
+        for row in rows:
+            mean = row.summaries[VICTIMS[1]].mean
+            means.append(f"{row.metric} {format_numbers.number(mean, fraction=metric_info(row.metric).fraction)}")
+        yield hanging(f"  {name}  ", ", ".join(means))
+
+
+def _doubts(interactions: Interactions) -> Iterator[RenderableType]:
+    told = list(_warnings(interactions))
+    if told:
+        yield Text()
+        yield Text("! Do not average these away", style="bold yellow")
+    for where, text in told:
+        yield hanging(f"  {where}  ", text)
+    for (name, code), reason in interactions.refused.items():
+        yield hanging("  refused  ", f"{name} x {code}: {reason}", "yellow")
+    for note in interactions.notes:
+        yield hanging("  note  ", note, "yellow")
+    if interactions.missing:
+        yield Text(f"Not in the matrix: {format_numbers.plural(len(interactions.missing), 'run')}", style="bold yellow")
+    for result in interactions.missing:
+        yield hanging(f"  {result.state}  ", f"{here(result.folder)} {result.reason}".strip())
+
+
+def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
+    """Risk codes with warnings; those that differ only in victim and numbers once, with the victims they concern."""
+    seen: dict[tuple[str, str], tuple[str, dict[str, None]]] = {}
+    for name in interactions.defenses:
+        for flag in interactions.flags.get(name, ()):
+            _gather(seen, "", flag, name)
+        for code in interactions.risks:
+            for entry in interactions.cells.get((name, code), ()):
+                fixed = entry.outcome == "unchanged by construction"
+                for flag in entry.flags:
+                    if not (fixed and flag.startswith("defended: ")):
+                        _gather(seen, code, flag, name)
+    for (code, _), (text, victims) in seen.items():
+        yield f"{code:2}", f"{text} [{', '.join(victims)}]"
+
+
+def _gather(seen: dict[tuple[str, str], tuple[str, dict[str, None]]], code: str, flag: str, name: str) -> None:
+    victim, _, text = flag.partition(": ")
+    if victim not in VICTIMS:
+        victim, text = "", flag
+    pattern = re.sub(r"[\d., e+-]*\d", "#", text)
+    _, victims = seen.setdefault((code, pattern), (text, {}))
+    victims[name if victim != VICTIMS[0] else victim] = None

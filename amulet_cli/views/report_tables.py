@@ -1,0 +1,191 @@
+"""A report on the console: sections by setting, rows in the order of the sweep, verdicts, and what was left out."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from amulet_cli.analysis.groups import SETTING, Report, Row, differing
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import ARROWS, aligned, hanging, here
+from amulet_cli.base.serialize import as_text
+from amulet_cli.results.result import VICTIMS
+
+_WIDE = 110
+LEGEND = (
+    "In per cent: mean ± standard error over n seeds. Change in points: defended - undefended, seed by seed, with its "
+    "95% t interval. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+)
+
+
+def report_table(report: Report, by: str = "metric", width: int = 80) -> RenderableType:
+    """The whole report, for a console of `width` columns.
+
+    Args:
+        report: from `aggregate`.
+        by: what the rows of a section are grouped by: `metric`, a swept key, or one of the setting's keys.
+        width: from 110 columns on there is room for the standard deviations.
+    """
+    parts: list[RenderableType] = []
+    for title, blocks in sections(report, by):
+        head, rows = _lines(report, blocks, by, wide=width >= _WIDE)
+        widths = [max(len(line[i]) for line in chain([head], *rows.values())) for i in range(len(head))]
+        parts += [Text(title, style="bold underline"), aligned([head], widths, "bold")]
+        for heading, lines in rows.items():
+            if heading:
+                parts.append(Text(heading, style="bold"))
+            parts.append(aligned(lines, widths))
+        parts.append(Text())
+    parts.append(Text(LEGEND, style="dim"))
+    return Group(*parts, *_flags(report), *_verdicts(report), *_rest(report))
+
+
+def sections(report: Report, by: str) -> list[tuple[str, dict[str, list[Row]]]]:
+    """Titles with their rows, grouped under headings."""
+    titles = (by,) if by in SETTING else SETTING
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in report.rows:
+        title = " · ".join(as_text(row.cell.labels[key]) for key in titles)
+        heading = row.metric if by in (*SETTING, "metric") else f"{by} {as_text(row.cell.labels.get(by))}"
+        found.setdefault(title, {}).setdefault(heading, []).append(row)
+    return list(found.items())
+
+
+def label_keys(report: Report, by: str) -> list[str]:
+    """The columns that name a row within its section and heading."""
+    keys = [key for key in SETTING if by in SETTING and key != by] + [key for key in report.keys if key != by]
+    return [key for key in keys if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]
+
+
+def metric_name(metric: str) -> str:
+    """A metric with its marks: decides on its risk, which way is worse."""
+    from amulet.assessment.metric_info import metric_info
+
+    info = metric_info(metric)
+    return f"{'*' if info.primary else ' '} {metric}{ARROWS[info.worse]}"
+
+
+def row_name(row: Row, keys: Sequence[str]) -> str:
+    """What tells a row from others: `robust_accuracy, defense.epsilon 0.01`."""
+    words = [f"{key} {as_text(row.cell.labels[key])}" for key in keys if row.cell.labels.get(key) is not None]
+    return ", ".join((row.metric, *words))
+
+
+def _lines(
+    report: Report, blocks: Mapping[str, Sequence[Row]], by: str, *, wide: bool
+) -> tuple[list[Text], dict[str, list[list[Text]]]]:
+    """The head and, by heading, the rows of a section; without labels the metric is the label, under no heading."""
+    keys = label_keys(report, by)
+    plain = not keys and by in (*SETTING, "metric")
+    names = by not in (*SETTING, "metric") or plain
+    head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
+    lines: dict[str, list[list[Text]]] = {}
+    for heading, rows in blocks.items():
+        shown = "" if plain else heading if names else metric_name(heading)
+        for row in rows:
+            labels = [as_text(row.cell.labels.get(key)) for key in keys]
+            labels = [metric_name(row.metric), *labels] if names else [f"  {labels[0]}", *labels[1:]]
+            lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
+    return [Text(word) for word in head], lines
+
+
+def _numbers(row: Row, *, wide: bool) -> list[Text]:
+    from amulet.assessment.metric_info import metric_info
+
+    fraction = metric_info(row.metric).fraction
+    cells: list[Text] = []
+    for victim in VICTIMS:
+        summary = row.summaries[victim]
+        text = format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction) if summary.n else "-"
+        if wide and summary.n > 1:
+            text += f" (sd {format_numbers.number(summary.sd, fraction=fraction, unit=False)})"
+        cells.append(Text(text))
+    change = row.change
+    cells.append(Text(f"{format_numbers.change(change.mean, fraction=fraction):>6}"))
+    cells.append(Text(format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)))
+    n = change.n or max(summary.n for summary in row.summaries.values())
+    return [*cells, Text(str(n)), Text("!" if row.flags else "", style="bold yellow")]
+
+
+def remarks(report: Report) -> list[str]:
+    """Flags, verdicts and missing runs as sentences, for files."""
+    found = [f"{row_name(row, differing(report))}: {flag}" for row in report.rows for flag in row.flags]
+    for row in report.rows:
+        if row.verdict is not None:
+            name = f"{row_name(row, differing(report))}: {row.verdict.outcome}"
+            sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
+            found.append(name + sure)
+    return found + [
+        f"{here(result.folder)}: {_state(result.state)}{_because(result.reason)}" for result in report.missing
+    ]
+
+
+def _flags(report: Report) -> Iterator[RenderableType]:
+    flagged = [(row, flag) for row in report.rows for flag in row.flags]
+    if flagged:
+        yield Text()
+        yield Text("! Do not average these away", style="bold yellow")
+    for row, flag in flagged:
+        yield hanging("  ", f"{row_name(row, differing(report))}: {flag}")
+
+
+def _verdicts(report: Report) -> Iterator[RenderableType]:
+    from amulet.assessment.metric_info import metric_info
+    from amulet.assessment.risks import RISKS
+    from amulet.assessment.verdict import MIN_SEEDS
+
+    judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
+    if not judged:
+        return
+    tested = len({id(verdict) for _, verdict in judged if not math.isnan(verdict.p_value)})
+    yield Text()
+    if tested:
+        heading = f"Verdicts: paired t-tests, Holm-corrected over {format_numbers.plural(tested, 'comparison')}"
+    else:
+        heading = f"No verdicts: they take {MIN_SEEDS} seeds"
+    yield Text(heading, style="bold")
+    if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
+        return
+    differ = differing(report)
+    rows = [[Text(word, style="dim") for word in ("", ", ".join(differ), "", "", "")]]
+    for row, verdict in judged:
+        info = metric_info(row.metric)
+        words = [as_text(row.cell.labels.get(key)) for key in differ]
+        sees = format_numbers.number(verdict.detectable, fraction=info.fraction, unit=False)
+        sees = "more seeds needed" if sees == "-" else f"sees {sees} or more"
+        rows.append(
+            [
+                Text(f"  {RISKS[info.risk].code} {row.metric}"),
+                Text(", ".join(filter(None, words))),
+                Text(verdict.outcome, style="bold" if verdict.outcome in ("rises", "falls") else ""),
+                Text("" if math.isnan(verdict.p_value) else f"p {verdict.p_value:.2g}"),
+                Text("" if verdict.outcome == "unchanged by construction" else sees, style="dim"),
+            ]
+        )
+    yield aligned(rows, [0] * 5)
+    legend = "  rises, falls: the risk. sees: the smallest true difference that is found 4 times in 5."
+    yield Text(legend, style="dim")
+
+
+def _rest(report: Report) -> Iterator[RenderableType]:
+    if report.common:
+        yield Text()
+        yield hanging("all with  ", ", ".join(f"{key}={as_text(value)}" for key, value in report.common.items()))
+    for note in report.notes:
+        yield hanging("note  ", note, "yellow")
+    if report.missing:
+        yield Text()
+        yield Text(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", style="bold yellow")
+    for result in report.missing:
+        yield hanging(f"  {_state(result.state)}  ", f"{here(result.folder)}{_because(result.reason)}")
+
+
+def _state(state: str) -> str:
+    return "unfinished" if state == "running" else state
+
+
+def _because(reason: Any) -> str:
+    return f": {reason}" if reason else ""

@@ -1,0 +1,268 @@
+"""How poisoning is assessed: on census and on digits, with and without outlier removal, and what it warns of."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from amulet.assessment import Outcome, Plan, assess, check
+from amulet.core import Factory, IncompatibleError, SettingError, Stream
+from amulet.datasets import AmuletDataset, Records, load_census
+from amulet.models import LinearNet
+from amulet.poisoning import protocol
+from amulet.poisoning.attacks import BadNets
+from amulet.poisoning.defenses import OutlierRemoval
+from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure, poisoned_accuracy
+from amulet.training import DataSplits, Recipe, Runtime, Victim
+from amulet.utils import get_accuracy, train_classifier
+
+
+@pytest.fixture(scope="module")
+def census() -> AmuletDataset:
+    return load_census(limit=3000)
+
+
+def plan(data: AmuletDataset, **changes: Any) -> Plan:
+    settings: dict[str, Any] = {"epochs": 6, "attack": BadNets(), "metrics": ("poisoning",), **changes}
+    return Plan(
+        data=data,
+        architecture=Factory("amulet.models.LinearNet", hidden=[64, 32]),
+        optimizer=Factory("torch.optim.Adam", lr=3e-3),
+        batch_size=128,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(census: AmuletDataset) -> Outcome:
+    return assess(plan(census, defenses=(OutlierRemoval(),), metrics=("default",)))
+
+
+def scene_of(data: AmuletDataset, attack: BadNets, *defenses: OutlierRemoval) -> tuple[Victim, DataSplits]:
+    recipe = Recipe(
+        architecture=Factory("amulet.models.LinearNet", hidden=[16]),
+        num_classes=data.num_classes,
+        optimizer=Factory("torch.optim.Adam", lr=1e-2),
+        epochs=5,
+        defenses=defenses,
+    )
+    splits = DataSplits(
+        data=data,
+        victim_records=data.train,
+        adversary_records=data.train,
+        stream=Stream(0),
+        runtime=Runtime(),
+        plain_recipe=recipe.plain(),
+    )
+    return Victim("defended" if defenses else "undefended", recipe, data.train, splits.stream / "victim"), splits
+
+
+def evidence(**changes: Any) -> PoisoningEvidence:
+    fields: dict[str, Any] = {
+        "ids": torch.arange(4),
+        "labels": torch.tensor([0, 0, 1, 2]),
+        "target": 1,
+        "clean_answers": torch.tensor([0, 0, 1, 1]),
+        "triggered_answers": torch.tensor([[1, 1, 1, 0]]),
+        "unpoisoned_clean_answers": torch.tensor([0, 0, 1, 2]),
+        "unpoisoned_triggered_answers": torch.tensor([[0, 1, 1, 2]]),
+        "poisoned_ids": torch.tensor([7]),
+        "poisoned_trigger": torch.tensor([0]),
+    }
+    return PoisoningEvidence(**{**fields, **changes})
+
+
+def test_metrics_by_hand() -> None:
+    measured = measure(evidence())
+    assert measured.metrics == {
+        "attack_success_rate": pytest.approx(2 / 3),  # the record of class 1 does not count
+        "poisoned_accuracy": 0.75,
+        "poisoned_test_accuracy": 0.75,
+    }
+    assert measured.baselines == {
+        "attack_success_rate": pytest.approx(1 / 3),
+        "poisoned_accuracy": 0.5,
+        "poisoned_test_accuracy": 1.0,
+    }
+    low, high = measured.intervals["attack_success_rate"]
+    assert low < 2 / 3 < high
+    assert set(measured.intervals) == set(measured.metrics)
+
+
+def test_metrics_are_means_over_triggers_and_their_intervals_of_records() -> None:
+    several = evidence(triggered_answers=torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]]))
+    measured = measure(several)
+    assert measured.metrics["attack_success_rate"] == pytest.approx(1 / 3)
+    assert measured.metrics["poisoned_accuracy"] == pytest.approx(3 / 8)
+    low, high = measured.intervals["attack_success_rate"]
+    assert high - low > 0.8, "three records cannot say more, however many triggers they met"
+
+
+def test_without_other_classes_there_is_no_success_rate() -> None:
+    labels = torch.ones(4, dtype=torch.int64)
+    assert math.isnan(attack_success_rate(labels, labels, 1))
+    measured = measure(evidence(labels=labels))
+    assert math.isnan(measured.metrics["attack_success_rate"])
+    assert "attack_success_rate" not in measured.intervals
+    assert poisoned_accuracy(labels, 1) == 1.0
+
+
+def test_census_gets_a_backdoor_and_keeps_its_accuracy(outcome: Outcome) -> None:
+    metrics, baselines = outcome.metrics["undefended"], outcome.baselines["undefended"]
+    assert metrics["attack_success_rate"] > 0.9
+    assert baselines["attack_success_rate"] < 0.3
+    assert metrics["poisoned_accuracy"] >= metrics["attack_success_rate"] - 0.02
+    assert abs(metrics["poisoned_test_accuracy"] - baselines["poisoned_test_accuracy"]) < 0.05
+    assert baselines["poisoned_test_accuracy"] == metrics["test_accuracy"]
+
+
+def test_the_manifest_says_what_was_poisoned(census: AmuletDataset, outcome: Outcome) -> None:
+    for victim in ("undefended", "defended"):
+        manifest = outcome.manifest["poisoning"][victim]
+        assert manifest["poisoned_records"] == 150
+        assert manifest["training_records"] == 1500
+        assert manifest["realised_rate"] == manifest["rate"] == 0.1
+        assert manifest["in_clean_records"] == [{"victim": 0.0, "test": 0.0}]
+        assert len(manifest["attack_success_rate_by_trigger"]) == len(manifest["triggers"]) == 1
+        ids = outcome.arrays[f"{victim}.poisoning.poisoned_ids"]
+        assert len(set(ids.tolist())) == 150
+        assert np.isin(ids, census.train.ids.numpy()).all()
+        answers = outcome.arrays[f"{victim}.poisoning.triggered_answers"]
+        assert answers.shape == (1, len(census.test))
+    same = (outcome.arrays[f"{v}.poisoning.poisoned_ids"].tolist() for v in ("undefended", "defended"))
+    assert len({tuple(ids) for ids in same}) == 1, "both victims get the same poisoned records"
+
+
+def test_the_attack_leaves_the_victims_and_the_split_alone(census: AmuletDataset, outcome: Outcome) -> None:
+    alone = assess(plan(census, attack=None, defenses=(OutlierRemoval(),), metrics=("utility",)))
+    for victim in ("undefended", "defended"):
+        for name in ("train_accuracy", "test_accuracy"):
+            assert alone.metrics[victim][name] == outcome.metrics[victim][name]
+    assert alone.manifest["split"] == outcome.manifest["split"]
+
+
+def test_the_manifest_says_how_many_poisoned_records_were_removed(outcome: Outcome) -> None:
+    removal = outcome.manifest["poisoning"]["defended"]["removal"]
+    assert removal["removed"] == 150
+    assert removal["poisoned_removed"] + removal["poisoned_kept"] == 150
+    assert removal["share_of_poisoned_removed"] == removal["poisoned_removed"] / 150
+    assert removal["share_removed"] == 0.1
+    assert "removal" not in outcome.manifest["poisoning"]["undefended"]
+
+
+def test_outlier_removal_with_a_clean_reference_finds_more_than_chance(census: AmuletDataset) -> None:
+    oracle = OutlierRemoval(reference="trusted", features="input", percent=20)
+    attacked = assess(plan(census, defenses=(oracle,)))
+    removal = attacked.manifest["poisoning"]["defended"]["removal"]
+    assert removal["share_of_poisoned_removed"] > 2 * removal["share_removed"]
+    assert any("oracle" in warning for warning in attacked.warnings)
+
+
+def test_the_own_risk_of_outlier_removal_is_poisoning_by_badnets(census: AmuletDataset) -> None:
+    defenses = (OutlierRemoval(),)
+    chosen = plan(census, attack=None, defenses=defenses, metrics=("default",))
+    assert "poisoning" in chosen.risks()
+    assert repr(chosen.attack_on("poisoning")) == repr(BadNets())
+    assert check(chosen) == []
+
+
+def test_a_trigger_that_clean_records_show_is_warned_of(census: AmuletDataset) -> None:
+    attack = BadNets(columns=["capital-gain", "capital-loss"], values=[0.0, 0.0])
+    victim, splits = scene_of(census, attack)
+    found = protocol.assess(victim, attack, splits).warnings
+    assert any("is in 8" in warning and "clean training records" in warning for warning in found)
+
+
+def test_a_trigger_that_an_unpoisoned_model_obeys_is_warned_of(census: AmuletDataset) -> None:
+    attack = BadNets(columns=["capital-gain", "education-num", "age"], values=[1.0, 1.0, 0.5])
+    victim, splits = scene_of(census, attack)
+    found = protocol.assess(victim, attack, splits).warnings
+    assert any(w.startswith("undefended: without any poisoning") and "answers class 1" in w for w in found)
+
+
+def test_a_backdoor_that_was_not_learned_is_warned_of_on_the_undefended_victim_alone(census: AmuletDataset) -> None:
+    attack = BadNets(rate=0.001)
+    for defenses in ((), (OutlierRemoval(features="input"),)):
+        victim, splits = scene_of(census, attack, *defenses)
+        found = protocol.assess(victim, attack, splits).warnings
+        assert any("the backdoor was not learned" in warning for warning in found) == (not defenses)
+
+
+def test_a_class_that_outlier_removal_removes_whole_is_warned_of() -> None:
+    x = torch.rand(80, 4, generator=torch.Generator().manual_seed(0))
+    y = torch.zeros(80, dtype=torch.int64)
+    y[:4] = 2  # a few records of a class among many of another: outliers all
+    y[4:40] = 1
+    x[4:40, 0] += 5
+    test = Records.of(x, y).replace(ids=torch.arange(100, 180))
+    data = AmuletDataset(name="rare", modality="tabular", train=Records.of(x, y), test=test, num_classes=3)
+    attack = BadNets(rate=0.1, size=2)
+    victim, splits = scene_of(data, attack, OutlierRemoval(features="input", percent=40))
+    found = protocol.assess(victim, attack, splits).warnings
+    assert any("left no training record of class 2. Lower defense.percent" in warning for warning in found)
+
+
+def test_what_cannot_be_poisoned_is_refused_before_training(census: AmuletDataset) -> None:
+    with pytest.raises(SettingError, match=r"`attack\.target` must be a class, 0 to 1, got 2"):
+        check(plan(census, attack=BadNets(target=2)))
+    with pytest.raises(IncompatibleError, match=r"rate=0\.5 of 3000 records asks for 1500 to poison"):
+        check(plan(census, attack=BadNets(target=0, rate=0.5)))
+    with pytest.raises(SettingError, match="got height"):
+        check(plan(census, attack=BadNets(columns=["height"])))
+    protocol.check(BadNets(target=2), (), None)  # nothing can be said without data
+
+
+def digits() -> AmuletDataset:
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    pixels = (torch.from_numpy(x).float().reshape(-1, 1, 8, 8) * 15.9).to(torch.uint8)[order]
+    labels = torch.from_numpy(y)[order]
+    whole = Records.of(pixels, labels)
+    return AmuletDataset(
+        name="digits",
+        modality="image",
+        train=whole.take(torch.arange(1200)),
+        test=whole.take(torch.arange(1200, 1797)),
+        num_classes=10,
+    )
+
+
+def test_images_in_bytes_get_a_backdoor_from_each_of_two_triggers() -> None:
+    outcome = assess(plan(digits(), attack=BadNets(triggers=2, size=2, target=7), epochs=40))
+    rates = outcome.manifest["poisoning"]["undefended"]["attack_success_rate_by_trigger"]
+    assert len(rates) == 2
+    assert min(rates) > 0.8
+    assert outcome.metrics["undefended"]["attack_success_rate"] == pytest.approx(np.mean(rates))
+    assert outcome.baselines["undefended"]["attack_success_rate"] < 0.3
+
+
+def test_by_hand_as_library_code() -> None:
+    data = digits()
+    attack = BadNets(data.train, rate=0.2, target=3)
+
+    def trained(records: Records) -> nn.Module:
+        with (Stream(0) / "weights").seed_global():
+            model = LinearNet(data.shape, 10, hidden=[64])
+        return train_classifier(model, records, epochs=40)
+
+    clean, backdoored = trained(data.train), trained(attack.attack())
+    triggered: DataLoader[Any] = DataLoader(attack.triggered(data.test), batch_size=256)
+    assert get_accuracy(backdoored, triggered) > 0.9
+    assert get_accuracy(clean, triggered) < 0.3
+    assert get_accuracy(backdoored, DataLoader(data.test, batch_size=256)) > 0.8
+
+
+def test_measuring_is_pure(outcome: Outcome) -> None:
+    stored = {
+        name.rpartition(".")[2]: array for name, array in outcome.arrays.items() if name.startswith("undefended.p")
+    }
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in stored.items()}
+    again = measure(PoisoningEvidence(**tensors, target=1))
+    for name, value in again.metrics.items():
+        assert value == outcome.metrics["undefended"][name]

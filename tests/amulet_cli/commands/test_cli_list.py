@@ -1,0 +1,69 @@
+"""`amulet list`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from amulet_cli.cli import main
+from amulet_cli.commands.list import find
+from tests.helpers.cli_helpers import own_options
+
+
+def test_every_group_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("dataset", "census", "adv_training", "model_extraction", "utility", "+experiment", "smoke", "evasion"):
+        assert word in out
+
+
+def test_one_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "model"]) == 0
+    out = capsys.readouterr().out
+    assert "linearnet" in out
+    assert "census" not in out
+
+
+def test_every_option_of_ours_says_what_it_is() -> None:
+    assert [option.choice for option in find() if not option.line] == []
+    for option in find():
+        if option.group in ("attack", "defense") and option.name != "none":
+            assert option.risk, option.choice
+            assert option.source, option.choice
+        if option.group == "defense" and option.name != "none":
+            assert option.stage in ("before", "in", "after"), option.choice
+
+
+def test_json_with_a_users_own_options(
+    workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    own_options(workdir)
+    assert main(["list", "attack", "--json", "--config-dir=my_conf"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {"none", "noise", "evasion_pgd"} <= set(rows)
+    assert rows["noise"]["line"] == "Random noise"
+    assert rows["noise"]["choice"] == "attack=noise"
+    assert rows["needy"]["line"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["atack"], "`amulet list attack`?"),
+        (["models"], "`amulet list model`?"),
+        (["--jsno"], "`--json`?"),
+        (["--config-dir", "nowhere"], "must be a folder"),
+    ],
+)
+def test_mistakes(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", *words]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_an_unreadable_option_is_named(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = own_options(workdir)
+    (own / "attack" / "noise.yaml").write_text("a: [")
+    assert main(["list", "--config-dir", str(own)]) == 2
+    shown = capsys.readouterr().err.replace("│", "")
+    assert "noise.yaml" in "".join(shown.split()), "the path may be cut by the end of a line"

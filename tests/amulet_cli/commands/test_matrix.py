@@ -1,0 +1,195 @@
+"""`amulet matrix`: what it composes, what it ends in, that it goes on, and its mistakes."""
+
+import csv
+import io
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from amulet.training import runtime
+from amulet_cli.cli import main
+from amulet_cli.commands.matrix import _command, _launched, _translated  # pyright: ignore[reportPrivateUsage]
+from amulet_cli.config.arguments import parse
+from amulet_cli.config.composition import RunRequest, compose
+from amulet_cli.execution import launchers
+from amulet_cli.results.result import find_results
+from tests.helpers.cli_helpers import start
+
+TINY = ("dataset.limit=200", "epochs=1", "model.hidden=[8]", "risks=S1,F,P4", "metric.every.S1.steps=1")
+TWO = ("defenses=watermark,dataset_inference", "seeds=2")
+
+
+def request(*words: str) -> RunRequest:
+    return compose(_command(parse(_translated(words))))
+
+
+def kept(folder: Path) -> dict[Path, int]:
+    """Finished results and when they were written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
+
+
+def test_one_run_for_each_defence_and_seed_the_seed_varying_fastest() -> None:
+    jobs = request().jobs
+    assert len(jobs) == 60
+    assert [(job.choices["defense"], job.config["seed"]) for job in jobs[:11]] == [
+        *(("adv_training", seed) for seed in range(10)),
+        ("outlier_removal", 0),
+    ]
+    assert {job.choices["attack"] for job in jobs} == {"none"}
+    assert {tuple(job.config["metric"]) for job in jobs} == {("every",)}
+    assert jobs[0].config["epochs"] == 10
+
+
+@pytest.mark.parametrize(
+    ("word", "seeds"),
+    [("seeds=3", [0, 1, 2]), ("seeds=range(3,8)", [3, 4, 5, 6, 7]), ("seeds=0,4,7", [0, 4, 7]), ("seed=5", [5])],
+)
+def test_seeds_by_number_range_or_list(word: str, seeds: list[int]) -> None:
+    jobs = request(word, "defenses=dp_sgd", "dataset=fmnist", "epochs=2").jobs
+    assert [job.config["seed"] for job in jobs] == seeds
+    assert {job.choices["dataset"] for job in jobs} == {"fmnist"}
+    assert {job.config["epochs"] for job in jobs} == {2}
+
+
+def test_risks_by_code_or_name() -> None:
+    (job,) = request("defenses=[dp_sgd]", "seeds=1", "risks=P1,evasion").jobs
+    assert job.config["metric"]["every"]["among"] == ["evasion", "membership_inference"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("seeds=0", "`seeds` must be at least 1, got 0"),
+        ("seeds=ten", "`seeds` must say how many or which, got ten"),
+        ("seeds=", "`seeds` must not be empty"),
+        ("seeds", "`seeds` must be followed by = and a value"),
+        ("risks=evason", "did you mean `evasion`?"),
+        ("risks=X1", "must name risks, got X1"),
+        ("defenses=adv_trainin", "adv_training"),
+        ("defenses=none", "each defence is compared with the undefended victim anyway"),
+        ("defense=none,dp_sgd", "each defence is compared with the undefended victim anyway"),
+        ("defences=dp_sgd", "did you mean `defenses=...`?"),
+        ("defenses=dp_sdg", "did you mean `defenses=dp_sgd`?"),
+        ("risk=S1", "did you mean `risks=...`?"),
+        ("attack=lira", "measures every risk by its default attack"),
+        ("attack.steps=3", "measures every risk by its default attack"),
+        ("metric=[evasion]", "risks=S1,P1"),
+        ("second_defense=dp_sgd", "single defences"),
+        ("--cfg job", "shows one run"),
+        ("epoch=3", "epochs"),
+        ("dataset=censos", "census"),
+        ("--sed=1", "no flag"),
+    ],
+)
+def test_one_clear_message_for_a_mistake(words: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["matrix", *words.split()]) == 2
+    assert text in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, *words: str, cores: int = 2) -> tuple[str, tuple[str, ...]]:
+    monkeypatch.setattr(runtime, "available_cores", lambda: cores)
+    arguments = _command(parse(_translated(words)))
+    found, after = _launched(compose(arguments), arguments)
+    return found.launcher, after.overrides[len(arguments.overrides) :]
+
+
+def test_as_many_runs_at_once_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    few = ("defenses=dp_sgd", "seeds=3")
+    launcher, words = launched(monkeypatch, *few, "device=cpu")
+    assert (launcher, words[:2]) == ("joblib", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"))
+    assert launched(monkeypatch, *few, "device=cpu", cores=8)[1][1] == "hydra.launcher.n_jobs=3"
+    assert launched(monkeypatch, *few, "hydra/launcher=basic") == ("basic", ())
+    assert launched(monkeypatch, *few, "device=cuda") == ("basic", ())
+    assert launched(monkeypatch, "defenses=dp_sgd", "seeds=1") == ("basic", ())
+    assert launched(monkeypatch, *few, cores=1) == ("basic", ())
+
+
+def test_without_joblib_one_after_the_other_and_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def installed(module: str) -> bool:
+        return module != "hydra_plugins.hydra_joblib_launcher"
+
+    monkeypatch.setattr(launchers, "is_installed", installed)
+    assert launched(monkeypatch, "defenses=dp_sgd", "seeds=3", "device=cpu") == ("basic", ())
+    assert "amulet-cli[parallel]" in capsys.readouterr().err
+
+
+def test_from_command_to_picture_table_and_data(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("matrix", *TWO, *TINY, "hydra/launcher=basic")
+    assert main(list(words)) == 0
+    shown = capsys.readouterr()
+    assert "4 runs: 4 to do" in shown.err
+    assert "left" in shown.err
+    assert "Interactions: census · linearnet" in shown.out
+    assert "unchanged by construction" in shown.out
+    assert "refused  watermark x P4" in shown.out
+    assert "next     amulet matrix" in shown.out
+    assert "seeds=10" in shown.out
+    outputs = workdir / "outputs"
+    assert (outputs / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (outputs / "matrix.svg").read_text()
+    rows = list(csv.DictReader(io.StringIO((outputs / "matrix.csv").read_text())))
+    assert {("watermark", "S1"), ("dataset_inference", "S1")} <= {(row["defense"], row["risk"]) for row in rows}
+    assert json.loads((outputs / "matrix.json").read_text())["seeds"] == [0, 1]
+    before = kept(workdir)
+    assert len(before) == 4
+    assert main(list(words)) == 0
+    again = capsys.readouterr()
+    assert "4 done before" in again.err
+    assert kept(workdir) == before, "nothing is done twice"
+    assert "Interactions: census" in again.out
+
+
+def test_a_failed_run_is_named_and_the_others_make_the_matrix(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("defenses=watermark", "seeds=2", *TINY, "hydra/launcher=basic")
+    assert main(["matrix", *words]) == 0
+    lost = find_results([workdir / "outputs/census"])[0].folder
+    for name in ("metrics.json", "status.json"):
+        (lost / name).unlink()
+    (lost / "metrics.json").mkdir()  # cannot be written
+    capsys.readouterr()
+    assert main(["matrix", *words]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 failed" in shown
+    assert "Interactions: census" in shown
+
+
+def test_killed_and_started_again_it_loses_at_most_the_runs_in_flight(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ("matrix", "defenses=watermark", "seeds=4", *TINY, "metric.every.S1.steps=40", "device=cpu")
+    with start(*words, cwd=workdir) as process:
+        deadline = time.monotonic() + 120
+        while not kept(workdir) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+    assert kept(workdir), "no run was finished"
+    time.sleep(1)  # its workers end by themselves
+    finished = kept(workdir)
+    trained = {path: path.stat().st_mtime_ns for path in workdir.rglob("*.safetensors")}
+    assert main([*words, "hydra/launcher=basic"]) == 0
+    after = kept(workdir)
+    assert len(after) == 4
+    assert {path: after[path] for path in finished} == finished, "what was finished is not done again"
+    assert all(path.stat().st_mtime_ns == when for path, when in trained.items()), "models that were trained are kept"
+    assert f"{len(finished)} done before" in capsys.readouterr().err
+    assert (workdir / "outputs/matrix.svg").is_file()
+
+
+def test_help_shows_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["matrix", "--help"]) == 0
+    assert "amulet matrix dataset=census seeds=10" in capsys.readouterr().out
+
+
+def test_the_experiment_is_what_the_verb_runs() -> None:
+    asked = compose(parse(["+experiment=matrix"]))
+    assert [job.config for job in asked.jobs] == [job.config for job in request().jobs]

@@ -1,0 +1,79 @@
+"""Every attack against every defence, and pairs of defences, on a tiny census: finite metrics, or a reason."""
+
+from itertools import product
+
+import pytest
+
+from amulet.assessment import Outcome, Plan, assess, check
+from amulet.core import Factory, IncompatibleError
+from amulet.datasets import load_census
+from amulet.training import MemoryStore, Runtime
+from tests.helpers.components import ATTACKS, DEFENSES, assert_sound, option
+
+CENSUS = load_census(limit=1200)
+RUNTIME = Runtime(store=MemoryStore())
+
+
+def run(attack: str, *defenses: str) -> Outcome:
+    chosen = tuple(made for name in defenses if (made := option("defense", name)) is not None)
+    return assess(
+        Plan(
+            data=CENSUS,
+            architecture=Factory("amulet.models.LinearNet", hidden=[16]),
+            optimizer=Factory("torch.optim.Adam", lr=1e-2),
+            epochs=2,
+            batch_size=64,
+            attack=option("attack", attack),
+            defenses=chosen,
+            runtime=RUNTIME,
+        )
+    )
+
+
+@pytest.mark.parametrize(("attack", "defense"), list(product(ATTACKS, DEFENSES)))
+def test_any_attack_against_any_defence(attack: str, defense: str) -> None:
+    outcome = run(attack, defense)
+    assert_sound(outcome, 1 if defense == "none" else 2)
+    wanted = option("attack", attack)
+    if wanted is not None:
+        assert wanted.risk in outcome.manifest
+    made = option("defense", defense)
+    if made is not None:
+        assert made.risk in outcome.manifest, "the defence's own risk is measured too"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("adv_training", "dp_sgd"),
+        ("adv_training", "watermark"),
+        ("adv_training", "dataset_inference"),
+        ("outlier_removal", "dp_sgd"),
+        ("dp_sgd", "adv_debiasing"),
+        ("watermark", "dataset_inference"),
+        ("watermark", "outlier_removal"),
+    ],
+)
+def test_two_defences_at_once(first: str, second: str) -> None:
+    outcome = run("none", first, second)
+    assert_sound(outcome, 2)
+    for name in (first, second):
+        assert option("defense", name).risk in outcome.manifest, "both own risks are reported"
+    report = outcome.manifest["training"]["defended"]
+    if "dp_sgd" in (first, second):
+        private = {first, second} == {"adv_training", "dp_sgd"}
+        assert (report["epsilon"] is not None) == private
+        assert private or any("epsilon" in w for w in outcome.warnings), outcome.warnings
+
+
+def test_a_pair_of_one_defence_is_refused() -> None:
+    twice = (option("defense", "dp_sgd"), option("defense", "dp_sgd"))
+    with pytest.raises(IncompatibleError, match="chosen twice"):
+        check(
+            Plan(
+                data=CENSUS,
+                architecture=Factory("amulet.models.LinearNet"),
+                optimizer=Factory("torch.optim.Adam"),
+                defenses=twice,
+            )
+        )

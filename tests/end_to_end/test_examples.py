@@ -1,0 +1,53 @@
+"""What the documentation shows runs: Figure 1 of the paper, and a user's own attack, defence, metric and data set."""
+
+import csv
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+
+
+def test_figure_1_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "figure1.py"))
+    printed = capsys.readouterr().out
+    assert "accuracy of the undefended model" in printed
+    assert "'fidelity':" in printed
+
+
+def test_a_users_own_attack_defence_metric_and_data(tmp_path: Path) -> None:
+    folder = shutil.copytree(EXAMPLES / "extending", tmp_path / "mine", ignore=shutil.ignore_patterns("outputs"))
+    command = [sys.executable, "-m", "amulet_cli.cli", "run", "--config-dir", "my_conf", "dataset=rings"]
+    command += ["defense=gaussian_noise", "attack=fgsm", "metric=[utility,evasion,flips]", "epochs=15"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (table,) = folder.glob("outputs/rings/linearnet/gaussian_noise/fgsm/*/seed=0/metrics.csv")
+    with table.open() as file:
+        found = {(row["victim"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
+    for victim in ("undefended", "defended"):
+        assert found[victim, "test_accuracy"] > 0.8
+        assert found[victim, "robust_accuracy"] <= found[victim, "test_accuracy"]
+        flipped = 1 - found[victim, "robust_accuracy"] / found[victim, "test_accuracy"]
+        assert found[victim, "flipped_by_the_attack"] == pytest.approx(flipped)
+
+
+def test_a_users_options_are_listed_and_checked(tmp_path: Path) -> None:
+    folder = shutil.copytree(EXAMPLES / "extending", tmp_path / "mine")
+    amulet = [sys.executable, "-m", "amulet_cli.cli"]
+    listed = subprocess.run(
+        [*amulet, "list", "attack", "--config-dir", "my_conf"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert "fgsm" in listed.stdout
+    wrong = subprocess.run(
+        [*amulet, "validate", "--config-dir", "my_conf", "attack=fgsm", "attack.epsilon=7"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 2
+    assert "`attack.epsilon` must satisfy 0 <= epsilon <= 1, got 7" in " ".join(wrong.stderr.replace("│", "").split())

@@ -1,0 +1,112 @@
+"""Every attack against every defence on pictures: finite metrics, or a reason that is given before any training."""
+
+import dataclasses
+from itertools import product
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from amulet.assessment import Outcome, Plan, assess, check
+from amulet.core import Factory, IncompatibleError, Reporter, Stage
+from amulet.datasets import AmuletDataset, Records
+from amulet.models.inspect import batch_size_for
+from amulet.training import MemoryStore, Runtime
+from tests.helpers.components import ATTACKS, DEFENSES, assert_sound
+from tests.helpers.components import option as tiny_option
+from tests.helpers.image_toys import faces
+
+PEOPLE = faces()
+THINGS = faces(classes=3, attributes=False)  # like Fashion-MNIST: several classes, nobody's attributes
+LARGE = faces(320, 200, (3, 64, 64))  # more than one batch
+STORE = MemoryStore()
+CONV = Factory("tests.helpers.image_toys.TinyConv")
+FLAT = Factory("amulet.models.LinearNet", hidden=[4])
+NEEDS_ATTRIBUTES = {"attribute_inference", "distribution_inference", "discriminatory_behavior", "adv_debiasing"}
+
+
+TINY: dict[str, dict[str, Any]] = {
+    "distribution_inference": {"attribute": "gender", "ratio_1": 0.4, "ratio_2": 0.6, "query_fraction": 0.4},
+    "dataset_inference": {"records": 40, "steps": 5},
+    "dp_sgd": {"epsilon": None, "noise_multiplier": 1.0},  # no search for the noise
+}
+
+
+def option(group: str, name: str) -> Any:
+    made = tiny_option(group, name)
+    return made.changed(**TINY[name]) if name in TINY else made
+
+
+def plan(data: AmuletDataset, attack: str, defense: str, architecture: Factory, runtime: Runtime | None = None) -> Plan:
+    made = option("defense", defense)
+    return Plan(
+        data=data,
+        architecture=architecture,
+        optimizer=Factory("torch.optim.Adam", lr=1e-2),
+        epochs=1,
+        batch_size=50,
+        attack=option("attack", attack),
+        defenses=() if made is None else (made,),
+        runtime=runtime or Runtime(store=STORE),
+    )
+
+
+def assert_measured(outcome: Outcome, attack: str, defense: str) -> None:
+    assert_sound(outcome, 1 if defense == "none" else 2)
+    for group, name in (("attack", attack), ("defense", defense)):
+        if (made := option(group, name)) is not None:
+            assert made.risk in outcome.manifest
+
+
+@pytest.mark.parametrize(("attack", "defense"), list(product(ATTACKS, DEFENSES)))
+def test_pictures_of_people(attack: str, defense: str) -> None:
+    assert_measured(assess(plan(PEOPLE, attack, defense, CONV)), attack, defense)
+
+
+class Watchful(Reporter):
+    """Notes every stretch of work."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
+        self.stages.append(name)
+        return Stage(name, total, unit)
+
+
+@pytest.mark.parametrize(("attack", "defense"), list(product(ATTACKS, DEFENSES)))
+def test_pictures_of_things(attack: str, defense: str) -> None:
+    if not NEEDS_ATTRIBUTES & {attack, defense}:
+        assert_measured(assess(plan(THINGS, attack, defense, CONV)), attack, defense)
+        return
+    seen = Watchful()
+    refused = plan(THINGS, attack, defense, CONV, runtime=Runtime(reporter=seen))
+    for refuse in (check, assess):
+        with pytest.raises(IncompatibleError, match=r"needs .*sensitive attribute"):
+            refuse(refused)
+    assert not seen.stages, "something was trained, or attacked, before the reason was given"
+
+
+@pytest.mark.parametrize(
+    ("attack", "defense"),
+    [*((attack, "none") for attack in ATTACKS), *(("none", defense) for defense in DEFENSES if defense != "none")],
+)
+def test_no_split_is_ever_floats_as_a_whole(attack: str, defense: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """202,599 pictures of 3 x 64 x 64 would be 10 GB: a batch at a time is float32, of 520 as of 202,599."""
+    scaled, most = Records.inputs, batch_size_for(LARGE.shape)
+
+    def inputs(self: Records, index: Tensor | slice | None = None) -> Tensor:
+        found = scaled(self, index)
+        assert len(found) <= most, f"{len(found)} pictures in float32 at once"
+        return found
+
+    monkeypatch.setattr(Records, "inputs", inputs)
+    made = plan(LARGE, attack, defense, FLAT)
+    if attack == "attribute_inference":
+        made = plan_with_inputs(made)
+    assert_measured(assess(made), attack, defense)
+
+
+def plan_with_inputs(made: Plan) -> Plan:
+    assert made.attack is not None
+    return dataclasses.replace(made, attack=made.attack.changed(knows_inputs=True))

@@ -1,0 +1,1 @@
+"""What several tests share: toy data, toy models, made-up results, a misbehaving server."""
