@@ -1,0 +1,1 @@
+"""The verbs, one thin module each: `SUMMARY`, `HELP` and ``main(words) -> int``."""
