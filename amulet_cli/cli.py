@@ -58,6 +58,12 @@ def _dispatch(words: list[str]) -> int:
 
         out.print(f"amulet {__version__}")
         return 0
+    if first == "--cite":
+        from amulet_cli.base.console import out
+        from amulet_cli.commands.cite import cite
+
+        out.print(cite(), markup=False, highlight=False, soft_wrap=True)
+        return 0
     if first not in VERBS:
         show(_unknown(first, words))
         return MISTAKE
@@ -86,7 +92,14 @@ def _overview() -> pages.Page:
         "model without and with the defence, attacks both, and says what changed.",
         sections=(
             ("Commands", tuple((verb, _load(verb).SUMMARY) for verb in VERBS)),
-            ("Options", (("-h, --help", "this page; of a command: amulet run --help"), ("--version", "the version"))),
+            (
+                "Options",
+                (
+                    ("-h, --help", "this page; of a command: amulet run --help"),
+                    ("--version", "the version"),
+                    ("--cite", "how to cite Amulet and the paper, as BibTeX"),
+                ),
+            ),
         ),
         examples=(
             (
