@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from amulet.assessment.risks import RISKS, Risk, risk_of
+from amulet.assessment.risks import RISKS, risk_of
 from amulet.core.lazy import attach
+from amulet.core.risk import Risk
 
 if TYPE_CHECKING:
-    from amulet.assessment.engine import Outcome, Plan, assess, check
+    from amulet.assessment.engine import Outcome, Plan, assess, check, plan_facts
 
 __getattr__ = attach(  # these need torch
-    __name__, dict.fromkeys(("Outcome", "Plan", "assess", "check"), "engine")
+    __name__, dict.fromkeys(("Outcome", "Plan", "assess", "check", "plan_facts"), "engine")
 )
 
-__all__ = ["RISKS", "Outcome", "Plan", "Risk", "assess", "check", "risk_of"]
+__all__ = ["RISKS", "Outcome", "Plan", "Risk", "assess", "check", "plan_facts", "risk_of"]

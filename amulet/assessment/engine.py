@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -13,13 +13,14 @@ import torch
 
 from amulet.assessment.compatibility import check_defenses
 from amulet.assessment.measured import Measured, key_of
-from amulet.assessment.metric_info import AFTER
 from amulet.assessment.pretrained import check_pretrained
-from amulet.assessment.risks import RISKS, UTILITY, risk_of
+from amulet.assessment.risks import RISKS, risk_of
 from amulet.assessment.utility import measure_utility
-from amulet.core.component import Attack, Factory
+from amulet.core.component import Attack, Factory, kind_of
 from amulet.core.errors import IncompatibleError, SettingError, in_range, one_of
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.facts import AttackFacts, DefenseFacts, MetricFacts, RiskFacts, RunFacts
+from amulet.core.risk import UTILITY
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
@@ -30,7 +31,10 @@ from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
 from amulet.training.victim import DataSplits, Victim
 
-ExtraMetric = Callable[[Any], dict[str, float]]
+_LAST = 10_000  # the rank of a metric that states none
+ExtraMetric = Callable[[Any], "Mapping[str, float] | Measurement"]
+AFTER = "after_"
+"""`after_poisoning.p_value`: of the model that the attack of that risk made of the victim."""
 
 
 class RiskProtocol(Protocol):
@@ -55,7 +59,7 @@ class RiskProtocol(Protocol):
 
 def protocol_of(risk: str) -> RiskProtocol:
     """The protocol module of a risk."""
-    return cast(RiskProtocol, importlib.import_module(f"amulet.{risk}.protocol"))
+    return cast(RiskProtocol, importlib.import_module(RISKS[risk].protocol))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,8 @@ class Outcome:
     """Seconds by stage."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """Evidence: `<victim>.<risk>.<name>`."""
+    facts: RunFacts = field(default_factory=RunFacts)
+    """What a reader has to know beside the numbers."""
 
 
 def check(plan: Plan) -> list[str]:
@@ -214,10 +220,48 @@ def assess(plan: Plan) -> Outcome:
                 outcome.metrics[victim.name] |= measured.metrics
                 outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
                 outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
+                _state(outcome.facts, measured, risk)
                 outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
     if left_out:
         outcome.manifest["refused"] = left_out
+    metrics = outcome.facts.metrics
+    outcome.facts = plan_facts(plan, left_out)
+    outcome.facts.metrics = metrics
     return outcome
+
+
+def _state(facts: RunFacts, measured: Measurement, risk: str) -> None:
+    """Take over what was stated of each metric; one name may mean one thing only."""
+    for name in measured.metrics:
+        stated = measured.facts.get(name) or MetricFacts(name=name, label=name.replace("_", " "), risk=risk, rank=_LAST)
+        known = facts.metrics.setdefault(name, stated)
+        if known.risk != stated.risk:
+            raise ValueError(f"`{name}` is a metric of {known.risk} and of {stated.risk}: rename one")
+
+
+def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
+    """What a plan says before anything is run: defences, attacks, and every risk that is named anywhere."""
+    facts = RunFacts()
+    facts.defenses = tuple(
+        DefenseFacts(kind=kind_of(d), risk=d.risk, stage=d.stage, family=d.family, pursues=tuple(d.pursues))
+        for d in plan.defenses
+    )
+    facts.attack = _attack_facts(plan.attack) if plan.attack else None
+    measured = [risk for risk in plan.risks() if risk != UTILITY.name and risk not in left_out]
+    facts.attacks = {risk: _attack_facts(plan.attack_on(risk)) for risk in measured}
+    named = [
+        UTILITY.name,
+        *plan.risks(),
+        *(d.risk for d in plan.defenses),
+        *([plan.attack.risk] if plan.attack else []),
+    ]
+    for risk in map(risk_of, named):
+        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title)
+    return facts
+
+
+def _attack_facts(attack: Attack) -> AttackFacts:
+    return AttackFacts(kind=kind_of(attack), risk=attack.risk, settings=attack.settings())
 
 
 def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> None:
@@ -258,6 +302,10 @@ def _measure_aftermath(risk: str, victim: Victim, plan: Plan, splits: DataSplits
             (found.intervals, measured.intervals),
         ):
             mine |= {f"{AFTER}{risk}.{name}": value for name, value in theirs.items()}
+        found.facts |= {
+            f"{AFTER}{risk}.{name}": dataclasses.replace(facts, decides=False, after=risk)
+            for name, facts in measured.facts.items()
+        }
         found.warnings += measured.warnings
     return found
 
@@ -287,7 +335,8 @@ def _measured_anew(
     evidence = protocol.assess(victim, attack, splits)
     measurement = protocol.measure(evidence)
     for function in functions:
-        measurement.metrics |= function(evidence)
+        more = function(evidence)
+        measurement.add(more if isinstance(more, Measurement) else Measurement(metrics=dict(more)))
     return Measured(measurement=measurement, manifest=dict(evidence.manifest), arrays=evidence.arrays())
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from amulet.assessment.risks import RISKS
-
 Direction = Literal["rises", "falls", "unexplored"]
 
 SOURCE = "Duddu, Szyller and Asokan, SoK: Unintended Interactions among ML Defenses and Risks, IEEE S&P 2024, Table 3"
@@ -30,15 +28,8 @@ _NOTES = {
 }
 _DIRECTIONS: dict[str, Direction] = {"^": "rises", "v": "falls", ".": "unexplored"}
 
-FAMILIES = {
-    "AdversarialTrainingPGD": "adversarial training",
-    "OutlierRemoval": "outlier removal",
-    "WatermarkNN": "watermarking",
-    "DatasetInference": "fingerprinting",
-    "DPSGD": "differential privacy",
-    "AdversarialDebiasing": "group fairness",
-}
-"""The families of the table, by the class that stands for each here."""
+FAMILIES = tuple(_TABLE)
+"""The families of defences, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +41,15 @@ class Expectation:
     note: str = ""
 
 
-def expected(defense: type, risk: str) -> Expectation | None:
-    """What the literature expects, by a defence's class or the one of Amulet's that it derives from.
+def expected(family: str, code: str) -> Expectation | None:
+    """What the literature expects of a family of defences (`Defense.family`) and a risk, by its code.
 
-    None where the table has no such defence or risk.
+    None where the table has no such family or risk.
 
-    >>> class DPSGD:
-    ...     __module__ = "amulet.somewhere"
-    >>> expected(DPSGD, "evasion")
+    >>> expected("differential privacy", "S1")
     Expectation(family='differential privacy', direction='rises', note='')
     """
-    ours = [kind.__name__ for kind in defense.__mro__ if kind.__module__.startswith("amulet.")]
-    family = next((FAMILIES[name] for name in ours if name in FAMILIES), None)
-    if family is None or risk not in RISKS:
+    if family not in _TABLE or code not in _COLUMNS:
         return None
-    code = RISKS[risk].code
     sign = _TABLE[family].split()[_COLUMNS.index(code)]
     return Expectation(family, _DIRECTIONS[sign], _NOTES.get((family, code), ""))

@@ -19,6 +19,7 @@ import torch
 import amulet
 from amulet.core.component import Attack
 from amulet.core.evidence import Measurement
+from amulet.core.facts import MetricFacts
 from amulet.training.store import Stored
 from amulet.training.victim import DataSplits, Victim
 
@@ -41,6 +42,7 @@ class Measured:
             "metrics": numbers.metrics,
             "baselines": numbers.baselines,
             "intervals": {name: list(interval) for name, interval in numbers.intervals.items()},
+            "facts": {name: facts.as_dict() for name, facts in numbers.facts.items()},
             "warnings": numbers.warnings,
             "manifest": self.manifest,
         }
@@ -61,6 +63,7 @@ class Measured:
                 metrics=dict(meta["metrics"]),
                 baselines=dict(meta["baselines"]),
                 intervals={name: (low, high) for name, (low, high) in meta["intervals"].items()},
+                facts={name: MetricFacts.from_dict(facts) for name, facts in meta["facts"].items()},
                 warnings=[w.replace(before, f"{victim}: ", 1) if w.startswith(before) else w for w in meta["warnings"]],
             ),
             manifest=dict(meta["manifest"]),

@@ -2,7 +2,15 @@
 
 from amulet.attribute_inference.metrics import balanced_accuracy
 from amulet.core.evidence import Measurement
+from amulet.core.facts import Metric, metrics_of
 from amulet.training.victim import DataSplits, Victim
+
+METRICS = metrics_of(
+    "utility",
+    Metric("train_accuracy", "accuracy on the training records"),
+    Metric("test_accuracy", "accuracy on the test records", "lower"),
+    Metric("test_balanced_accuracy", "accuracy on the test records, classes weighted equally", "lower"),
+)
 
 
 def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
@@ -19,14 +27,14 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
         del tables["train_accuracy"]
     for name, records in tables.items():
         answers = victim.logits(records).argmax(dim=1)
-        measured.proportion(name, int((answers == records.y).sum()), len(records))
+        measured.proportion(METRICS[name], int((answers == records.y).sum()), len(records))
         majority = records.y.bincount().max().item() / len(records)
         measured.baselines[name] = majority
     measured.intervals.pop("train_accuracy", None)  # not a sample of anything: these are all the records there are
     accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
     answers, labels = victim.logits(splits.test_records).argmax(dim=1), splits.test_records.y
-    measured.metrics["test_balanced_accuracy"] = balanced_accuracy(answers, labels)
-    measured.baselines["test_balanced_accuracy"] = 1 / len(labels.unique())
+    balanced = balanced_accuracy(answers, labels)
+    measured.record(METRICS["test_balanced_accuracy"], balanced, baseline=1 / len(labels.unique()))
     if len(answers.unique()) == 1:
         measured.warnings.append(
             f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "

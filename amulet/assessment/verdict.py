@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from amulet.assessment.metric_info import Worse
 from amulet.core.evidence import clopper_pearson
 
 __all__ = [
@@ -31,6 +30,7 @@ __all__ = [
 ]
 
 Outcome = Literal["rises", "falls", "no evidence", "unchanged by construction", "too few seeds"]
+Worse = Literal["higher", "lower"]
 K = TypeVar("K", bound=Hashable)
 
 MIN_SEEDS = 10

@@ -75,16 +75,16 @@ class Component:
 
     def describe(self) -> dict[str, Any]:
         """What determines this component's effect, as JSON: class, hyper-parameters, digest of its code."""
-        kind = type(self)
-        return {
-            "class": f"{kind.__module__}.{kind.__qualname__}",
-            "settings": self.settings(),
-            "code": code_digest(kind.__module__),
-        }
+        return {"class": kind_of(self), "settings": self.settings(), "code": code_digest(type(self).__module__)}
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
         return f"{type(self).__name__}({settings})"
+
+
+def kind_of(component: Component) -> str:
+    """The class of a component: `package.module.Class`."""
+    return f"{type(component).__module__}.{type(component).__qualname__}"
 
 
 class Attack(Component):

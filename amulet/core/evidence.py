@@ -1,12 +1,14 @@
 """What a protocol returns, and what metrics make of it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import torch
+
+from amulet.core.facts import Metric, MetricFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class Measurement:
     """What the metrics would be without the attack, or without the model."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """95 % intervals by metric."""
+    facts: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
+    """By metric: its risk, which way is worse, its unit, whether it decides. Stated by whoever computes it."""
     warnings: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Measurement") -> None:
@@ -57,13 +61,56 @@ class Measurement:
         self.metrics.update(other.metrics)
         self.baselines.update(other.baselines)
         self.intervals.update(other.intervals)
+        self.facts.update(other.facts)
         self.warnings.extend(w for w in other.warnings if w not in self.warnings)
 
-    def proportion(self, name: str, successes: int, trials: int) -> None:
-        """Record a share of independent trials with its Clopper-Pearson interval."""
-        self.metrics[name] = successes / trials if trials else float("nan")
-        if trials:
-            self.intervals[name] = clopper_pearson(successes, trials)
+    def record(
+        self,
+        metric: Metric,
+        value: float,
+        subject: Mapping[str, str] | None = None,
+        *,
+        prefix: Sequence[str] | None = None,
+        interval: tuple[float, float] | None = None,
+        baseline: float | None = None,
+        decides: bool | None = None,
+    ) -> str:
+        """Record a number with its facts.
+
+        Args:
+            metric: what it is.
+            value: the number; NaN where it cannot be had.
+            subject: what it is about: ``{"attribute": "race"}``.
+            prefix: what is in front of its name, ``race`` in ``race.auc``: what it is about, if not given.
+            interval: its 95 % interval.
+            baseline: what it would be without the attack, or without the model.
+            decides: whether it decides its risk, where only one of several of its kind does.
+
+        Returns:
+            Its name.
+        """
+        name = metric.named(*((subject or {}).values() if prefix is None else prefix))
+        self.metrics[name], self.facts[name] = value, metric.facts(subject, decides=decides)
+        if interval is not None:
+            self.intervals[name] = interval
+        if baseline is not None:
+            self.baselines[name] = baseline
+        return name
+
+    def proportion(
+        self,
+        metric: Metric,
+        successes: int,
+        trials: int,
+        subject: Mapping[str, str] | None = None,
+        *,
+        prefix: Sequence[str] | None = None,
+        decides: bool | None = None,
+    ) -> str:
+        """Record a share of independent trials with its Clopper-Pearson interval; its name."""
+        interval = clopper_pearson(successes, trials) if trials else None
+        value = successes / trials if trials else float("nan")
+        return self.record(metric, value, subject, prefix=prefix, interval=interval, decides=decides)
 
 
 def pictured(images: torch.Tensor, most: int = 20) -> np.ndarray:

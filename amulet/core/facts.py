@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from amulet.core.risk import code_order
+
 Harm = Literal["higher", "lower", "none"]
 """Which way is worse for the victim; `none`: neither, as for the accuracy of a stolen model's teacher."""
 FRACTION = "fraction"
@@ -15,6 +17,8 @@ FRACTION = "fraction"
 class MetricFacts:
     """One metric as a result has it: what it is about, how to show it, what it decides."""
 
+    name: str
+    """Without what is in front of it: `auc` of `race.auc`."""
     label: str
     """In plain words: `accuracy under attack`."""
     risk: str = ""
@@ -24,6 +28,8 @@ class MetricFacts:
     """`fraction`, or the name of a unit (`nats`, `records`); empty for a bare number."""
     decides: bool = False
     """Whether the verdict on its risk rests on it."""
+    verifies: bool = False
+    """Whether it says how well a defence does what it is for, and not how large the risk is."""
     subject: Mapping[str, str] = field(default_factory=dict[str, str])
     """What it is about, where a risk has a number for each: ``{"attribute": "race"}``, a class, a group, a score."""
     after: str = ""
@@ -36,6 +42,11 @@ class MetricFacts:
         """Whether it is shown in per cent."""
         return self.unit == FRACTION
 
+    @property
+    def worse(self) -> str:
+        """The harm as tables have it: empty where there is none."""
+        return "" if self.harm == "none" else self.harm
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return dataclasses.asdict(self) | {"subject": dict(self.subject)}
@@ -43,45 +54,46 @@ class MetricFacts:
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> "MetricFacts":
         """What `as_dict` made; what a later version added is left out."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in kept.items() if name in known})
+        return cls(**_known(cls, kept))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
     """A metric where it is defined, beside the code that computes it.
 
-    >>> AUC = Metric(name="auc", label="area under the ROC curve", risk="membership_inference", harm="higher")
-    >>> AUC.named("rmia")
+    >>> Metric("auc", "area under the ROC curve", "higher", risk="membership_inference").named("rmia")
     'rmia.auc'
     """
 
     name: str
     label: str
-    risk: str
     harm: Harm = "none"
     unit: str = FRACTION
     decides: bool = False
+    verifies: bool = False
+    risk: str = ""
     rank: int = 0
 
     def named(self, *prefix: str) -> str:
         """Its name in a result, with what it is about in front: ``race.auc``."""
         return ".".join((*prefix, self.name))
 
-    def facts(self, *, decides: bool | None = None, **subject: str) -> MetricFacts:
+    def facts(self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None) -> MetricFacts:
         """Its facts in a result.
 
         Args:
+            subject: what it is about: ``{"attribute": "race"}``.
             decides: whether it decides here, where only one of several of its kind does.
-            subject: what it is about: ``attribute="race"``.
         """
         return MetricFacts(
+            name=self.name,
             label=self.label,
             risk=self.risk,
             harm=self.harm,
             unit=self.unit,
             decides=self.decides if decides is None else decides,
-            subject=subject,
+            verifies=self.verifies,
+            subject=dict(subject or {}),
             rank=self.rank,
         )
 
@@ -89,3 +101,111 @@ class Metric:
 def metrics_of(risk: str, *metrics: Metric) -> Mapping[str, Metric]:
     """The metrics of a risk by name, ranked in the order given."""
     return {m.name: dataclasses.replace(m, risk=risk, rank=place) for place, m in enumerate(metrics)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskFacts:
+    """A risk as a reader needs it: it need not be registered where the result is read."""
+
+    name: str
+    code: str
+    title: str
+
+    @property
+    def heading(self) -> str:
+        """As headings name it: `S1 evasion`; `Utility`, which is no risk."""
+        return self.title.capitalize() if self.name == "utility" else f"{self.code} {self.title}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefenseFacts:
+    """A defence of the victim."""
+
+    kind: str
+    """Its class: `package.module.Class`."""
+    risk: str
+    """The risk that it is made for."""
+    stage: str
+    """`before`, `in` or `after` training; `after` alters no weight."""
+    family: str = ""
+    """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
+    pursues: tuple[str, ...] = ()
+    """The metrics that it sets out to improve, by name without a prefix, where these are not what decides its risk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackFacts:
+    """An attack, and the settings that it was run with."""
+
+    kind: str
+    risk: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(kw_only=True)
+class RunFacts:
+    """What a reader of a run has to know beside its numbers."""
+
+    metrics: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
+    risks: dict[str, RiskFacts] = field(default_factory=dict[str, RiskFacts])
+    """By name: those that were measured, attacked or defended against, and utility."""
+    defenses: tuple[DefenseFacts, ...] = ()
+    attack: AttackFacts | None = None
+    """The one that was chosen; None if none was."""
+    attacks: dict[str, AttackFacts] = field(default_factory=dict[str, AttackFacts])
+    """By risk, what measured it: the chosen attack or the risk's default."""
+
+    def of(self, metric: str) -> MetricFacts:
+        """A metric's facts; of one that states none, its name in plain words."""
+        return self.metrics.get(metric) or MetricFacts(name=metric, label=metric.replace("_", " "))
+
+    def order(self, metric: str) -> tuple[int, tuple[int, str, int], bool, int]:
+        """Where a metric is in tables: utility first, then the risks as in the paper; after an attack last; others."""
+        facts = self.of(metric)
+        risk = self.risks.get(facts.risk)
+        place = 2 if risk is None else 0 if risk.name == "utility" else 1
+        return place, code_order(risk.code) if risk else (0, "", 0), bool(facts.after), facts.rank
+
+    @property
+    def attacked(self) -> str:
+        """The risk that the chosen attack is on; empty without one."""
+        return self.attack.risk if self.attack else ""
+
+    @property
+    def alters_nothing(self) -> bool:
+        """Whether there are defences, and all of them leave the training alone."""
+        return bool(self.defenses) and all(one.stage == "after" for one in self.defenses)
+
+    def heading(self, risk: str) -> str:
+        """A risk as headings name it; `Other` for none."""
+        return self.risks[risk].heading if risk in self.risks else risk.replace("_", " ").capitalize() or "Other"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "metrics": {name: facts.as_dict() for name, facts in self.metrics.items()},
+            "risks": {name: dataclasses.asdict(risk) for name, risk in self.risks.items()},
+            "defenses": [{**dataclasses.asdict(one), "pursues": list(one.pursues)} for one in self.defenses],
+            "attack": dataclasses.asdict(self.attack) if self.attack else None,
+            "attacks": {risk: dataclasses.asdict(one) for risk, one in self.attacks.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "RunFacts":
+        """What `as_dict` made; what a later version added is left out."""
+        return cls(
+            metrics={name: MetricFacts.from_dict(one) for name, one in kept.get("metrics", {}).items()},
+            risks={name: RiskFacts(**_known(RiskFacts, one)) for name, one in kept.get("risks", {}).items()},
+            defenses=tuple(
+                dataclasses.replace(DefenseFacts(**_known(DefenseFacts, one)), pursues=tuple(one.get("pursues", ())))
+                for one in kept.get("defenses", ())
+            ),
+            attack=AttackFacts(**_known(AttackFacts, one)) if (one := kept.get("attack")) else None,
+            attacks={risk: AttackFacts(**_known(AttackFacts, one)) for risk, one in kept.get("attacks", {}).items()},
+        )
+
+
+def _known(kind: type[Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are fields of a dataclass."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in kept.items() if name in names}

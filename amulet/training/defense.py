@@ -40,6 +40,10 @@ class Defense(Component):
     risk: ClassVar[str]
     """The package of the risk that the defence is made for."""
     stage: ClassVar[DefenseStage]
+    family: ClassVar[str] = ""
+    """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
+    pursues: ClassVar[tuple[str, ...]] = ()
+    """The metrics that it sets out to improve, where these are not what decides its risk."""
     per_record: ClassVar[bool] = False
     """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
     the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts

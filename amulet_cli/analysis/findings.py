@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from amulet_cli.analysis.groups import Report, Row, attacked_risk, differing
+from amulet.core.risk import code_order
+from amulet_cli.analysis.doubts import doubts, expectation_of
+from amulet_cli.analysis.groups import Report, Row, differing
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -93,16 +95,14 @@ def tally(found: Sequence[Finding]) -> str:
 
 def literature(report: Report) -> list[Expected]:
     """Measured here beside expected, for each pair of a defence and a risk."""
-    from amulet.assessment.metric_info import metric_info, title
-
     pairs: dict[tuple[str, str], tuple[list[str], Expectation]] = {}
     seen: set[int] = set()
     for row in report.rows:
         if row.verdict is None or id(row.verdict) in seen:
             continue
         seen.add(id(row.verdict))
-        risk = metric_info(row.metric).risk
-        expectation = _expectation(row.cell.config, risk)
+        risk = row.cell.facts.heading(row.facts.risk)
+        expectation = expectation_of(row)
         if expectation is not None:
             key = (as_text(row.cell.labels["defense"]), risk)
             pairs.setdefault(key, ([], expectation))[0].append(row.verdict.outcome)
@@ -110,7 +110,7 @@ def literature(report: Report) -> list[Expected]:
         Expected(
             defense=defense,
             family=expectation.family,
-            risk=title(risk),
+            risk=risk,
             measured=_measured(words),
             direction=expectation.direction,
             note=expectation.note,
@@ -126,29 +126,9 @@ def _measured(words: Sequence[str]) -> str:
     return ", ".join(f"{word} ({count[word]} of {len(words)})" for word in ORDER if count[word])
 
 
-def _expectation(config: Mapping[str, Any], risk: str) -> "Expectation | None":
-    """The literature's word on one defence; it says nothing of two at once."""
-    from amulet.assessment.literature import expected
-    from amulet.core import Factory, SettingError
-
-    nodes = [cast(Mapping[str, Any], config.get(key) or {}) for key in ("defense", "second_defense")]
-    paths = [str(node["_target_"]) for node in nodes if node.get("_target_")]
-    if len(paths) != 1:
-        return None
-    try:
-        kind = Factory(paths[0]).load()
-    except SettingError:  # a class of somebody else's that is not here
-        return None
-    return expected(kind, risk) if isinstance(kind, type) else None
-
-
 def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
-    from amulet.assessment.metric_info import metric_info, title
-    from amulet.assessment.risks import RISKS
-    from amulet_cli.analysis.matrix.entries import doubts
-
-    info = metric_info(rows[0].metric)
-    row = next((row for row in rows if attacked_risk(row.cell.config) == info.risk), rows[0])
+    info = rows[0].facts
+    row = next((row for row in rows if row.cell.facts.attacked == info.risk), rows[0])
     verdict = cast("Verdict", row.verdict)
     change = verdict.change
     fraction = info.fraction
@@ -173,25 +153,22 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
     return Finding(
         outcome=verdict.outcome,
         mark=symbol(verdict.outcome),
-        risk=title(info.risk),
+        risk=row.cell.facts.heading(info.risk),
         setting=setting,
         text=f"{text}.",
-        asked=attacked_risk(row.cell.config) == info.risk,
+        asked=row.cell.facts.attacked == info.risk,
         size=abs(change.mean) if math.isfinite(change.mean) else 0.0,
-        doubts=doubts(row, RISKS[info.risk]) if verdict.outcome != "unchanged by construction" else (),
+        doubts=doubts(row) if verdict.outcome != "unchanged by construction" else (),
     )
 
 
 def _risks(report: Report) -> list[str]:
-    from amulet.assessment.metric_info import metric_info, title
-    from amulet.assessment.risks import RISKS
-
-    attacked = {attacked_risk(row.cell.config) for row in report.rows}
-    found = [name for name in RISKS if name in attacked]
-    if not found:
-        decided = {metric_info(row.metric).risk for row in report.rows if row.verdict is not None}
-        found = [name for name in RISKS if name in decided]
-    return [title(name) for name in found]
+    """The risks that were attacked; without an attack, those that were judged."""
+    attacked = {row.cell.facts.attacked for row in report.rows} - {""}
+    decided = {row.facts.risk for row in report.rows if row.verdict is not None}
+    known = {name: risk for row in report.rows for name, risk in row.cell.facts.risks.items()}
+    found = sorted((known[name] for name in attacked or decided if name in known), key=lambda r: code_order(r.code))
+    return [risk.heading for risk in found]
 
 
 def _distinct(labels: Sequence[Mapping[str, Any]], key: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Runs over their seeds: which runs belong together, what they have in common, and what may be said about them."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from amulet.core.facts import MetricFacts, RunFacts
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping
+from amulet_cli.results.schema1 import renamed
 
 if TYPE_CHECKING:
-    from amulet.assessment.verdict import Change, Summary, Verdict
+    from amulet.assessment.verdict import Change, Comparison, Summary, Verdict
 
 SETTING = ("dataset", "model", "defense", "attack")
 LARGE_ERROR = 0.03
@@ -34,6 +37,13 @@ class RunGroup:
         """The configuration that they share."""
         return next(iter(self.runs.values())).config
 
+    @cached_property
+    def facts(self) -> RunFacts:
+        """What they state: the first's, and the metrics of all."""
+        first, *others = (run.facts for run in self.runs.values())
+        metrics = {name: facts for other in reversed(others) for name, facts in other.metrics.items()}
+        return dataclasses.replace(first, metrics={**metrics, **first.metrics})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -46,6 +56,11 @@ class Row:
     verdict: "Verdict | None" = None
     flags: tuple[str, ...] = ()
     """What must not be averaged away."""
+
+    @property
+    def facts(self) -> MetricFacts:
+        """What the metric is about."""
+        return self.cell.facts.of(self.metric)
 
     @cached_property
     def summaries(self) -> Mapping[str, "Summary"]:
@@ -90,15 +105,14 @@ def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
         results: any runs, finished or not.
         metrics: only these; a name without its prefix (`auc`) takes them all.
     """
-    from amulet.assessment.metric_info import order
-
+    asked = {renamed(name) for name in metrics}
     cells, notes = _cells([result for result in results if result.state in ("done", "skipped")])
     cells, keys, common = _labelled(cells)
     rows: list[Row] = []
     for cell in sorted(cells, key=lambda cell: [natural(value) for value in cell.labels.values()]):
         names = dict.fromkeys(name for run in cell.runs.values() for row in run.metrics.values() for name in row)
-        wanted = [name for name in names if not metrics or name in metrics or name.rpartition(".")[2] in metrics]
-        rows += [_row(cell, name) for name in sorted(wanted, key=order)]
+        wanted = [name for name in names if not asked or name in asked or cell.facts.of(name).name in asked]
+        rows += [_row(cell, name) for name in sorted(wanted, key=cell.facts.order)]
     missing = [result for result in results if result.state not in ("done", "skipped")]
     return Report(rows=_judged(rows), keys=keys, common=common, notes=notes, missing=missing)
 
@@ -203,7 +217,7 @@ def _row(cell: RunGroup, metric: str) -> Row:
     flags += [
         f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
         for victim, summary in row.summaries.items()
-        if summary.error > LARGE_ERROR and _is_fraction(metric)
+        if summary.error > LARGE_ERROR and row.facts.fraction
     ]
     return Row(cell=cell, metric=metric, values=values, flags=tuple(flags))
 
@@ -224,18 +238,14 @@ def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
     """Verdicts for the rows that decide on their risk, corrected over all of them."""
-    from amulet.assessment.metric_info import metric_info
-    from amulet.assessment.verdict import Comparison, judge
+    from amulet.assessment.verdict import judge
 
     grid: dict[str, Comparison] = {}
     keys: dict[int, str] = {}
     for i, row in enumerate(rows):
-        info = metric_info(row.metric)
-        before, after = row.pairs
-        if info.primary and info.worse and before:
-            fixed = before == after and alters_nothing(row.cell.config)
+        if row.facts.decides and row.facts.harm != "none" and row.pairs[0]:
             keys[i] = _measurement(row)
-            grid[keys[i]] = Comparison(undefended=before, defended=after, worse=info.worse, by_construction=fixed)
+            grid[keys[i]] = comparison(row)
     verdicts = judge(grid)
     return [
         Row(
@@ -257,41 +267,20 @@ def _measurement(row: Row) -> str:
     return canonical_json(plain([row.metric, setting, row.values, made], finite=False))
 
 
-def alters_nothing(config: Mapping[str, Any]) -> bool:
-    """Whether all defences of a configuration leave the training alone (stage `after`)."""
-    from amulet.core import Factory, SettingError
+def comparison(row: Row) -> "Comparison":
+    """A row as the statistics take it: both victims, seed by seed."""
+    from amulet.assessment.verdict import Comparison
 
-    paths = [
-        node["_target_"]
-        for key in ("defense", "second_defense")
-        if isinstance(node := config.get(key), Mapping) and node.get("_target_")
-    ]
-    try:
-        return bool(paths) and all(getattr(Factory(str(path)).load(), "stage", "") == "after" for path in paths)
-    except SettingError:  # a class of somebody else's that is not here
-        return False
+    before, after = row.pairs
+    return Comparison(
+        undefended=before,
+        defended=after,
+        worse="lower" if row.facts.harm == "lower" else "higher",
+        by_construction=before == after and row.cell.facts.alters_nothing,
+    )
 
 
 def differing(report: Report) -> list[str]:
     """The labels in which the report's rows differ."""
     every = (*SETTING, *report.keys)
     return [key for key in every if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]
-
-
-def attacked_risk(config: Mapping[str, Any]) -> str:
-    """The risk that a run's attack is about; empty without an attack."""
-    target = str(cast(Mapping[str, Any], config.get("attack") or {}).get("_target_") or "")
-    if target.startswith("amulet.") and target.count(".") > 1:
-        return target.split(".")[1]
-    from amulet.core import Factory, SettingError
-
-    try:
-        return str(getattr(Factory(target).load(), "risk", "")) if target else ""
-    except SettingError:  # a class of somebody else's that is not here
-        return ""
-
-
-def _is_fraction(metric: str) -> bool:
-    from amulet.assessment.metric_info import metric_info
-
-    return metric_info(metric).fraction

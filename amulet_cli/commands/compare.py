@@ -110,7 +110,6 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
     """A row per victim and metric that differs, and how many do not."""
     from rich.text import Text
 
-    from amulet.assessment.metric_info import metric_info, order
     from amulet_cli.base import format_numbers
     from amulet_cli.results.result import VICTIMS
     from amulet_cli.views.run_table import intervals_overlap
@@ -120,12 +119,12 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
     for victim in VICTIMS:
         first, second = a.metrics.get(victim, {}), b.metrics.get(victim, {})
         block: list[list[Text]] = []
-        for name in sorted({*first, *second}, key=lambda name: (order(name), name)):
+        for name in sorted({*first, *second}, key=lambda name: (a.facts.order(name), name)):
             values = (first.get(name, math.nan), second.get(name, math.nan))
             if values[0] == values[1] or all(map(math.isnan, values)):
                 same += 1
                 continue
-            fraction = metric_info(name).fraction
+            fraction = (a if name in first else b).facts.of(name).fraction
             spans = [run.intervals.get(victim, {}).get(name) for run in (a, b)]
             cells = [
                 format_numbers.with_interval(v, span, fraction=fraction) for v, span in zip(values, spans, strict=True)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from amulet.assessment.risks import ALIASES, RISKS, UTILITY, risk_of
+from amulet.assessment.risks import RISKS, risk_of
+from amulet.core.risk import UTILITY
 from amulet_cli.base.errors import UsageError, alike
 
 NAME = "every"
@@ -58,7 +59,7 @@ def _named(word: Any, where: str) -> str:
     except KeyError:
         risk = UTILITY
     if risk is UTILITY:
-        names = [*RISKS, *(risk.code for risk in RISKS.values()), *ALIASES]
+        names = [*RISKS, *(word for risk in RISKS.values() for word in (risk.code, *risk.aliases))]
         raise UsageError(
             f"`{where}` must name risks, got {word}", expected=known_risks(), meant=alike(str(word).lower(), names)
         )

@@ -17,6 +17,7 @@ from amulet_cli.base.errors import FAILURE, as_usage_error, exit_code, show
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from amulet.core.facts import RunFacts
     from amulet.core.reporting import Reporter
     from amulet_cli.config.composition import Job
     from amulet_cli.execution.launchers import ParentProcess, Worker
@@ -78,6 +79,7 @@ class _Attempt:
 
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
+        self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
         self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
         self.recorder = Recorder(self.reporter) if self.config.get("logger") else None
@@ -124,7 +126,7 @@ class _Attempt:
     def _assess(self) -> "Result":
         import torch
 
-        from amulet.assessment import assess
+        from amulet.assessment import assess, plan_facts
         from amulet.core.reporting import reporting_to
         from amulet.training import Runtime, resolve_device
         from amulet_cli.execution import environment
@@ -141,6 +143,7 @@ class _Attempt:
         store = DiskStore(store_folder(config), self.reporter)
         runtime = Runtime(device, store, self.reporter, environment.workers(config["workers"], cores))
         plan = plan_of(config, data=data, runtime=runtime)
+        self.facts = plan_facts(plan)
         model = plan.architecture.build(input_shape=data.shape, num_classes=data.num_classes)
         one = data.train.inputs(slice(0, 1))
         count = environment.threads(config["num_threads"], model, one, plan.batch_size)
@@ -181,7 +184,8 @@ class _Attempt:
         return exit_code(error)
 
     def _names(self) -> dict[str, Any]:
-        return {"choices": dict(self.choices), "overrides": dict(self.overrides)}
+        names = {"choices": dict(self.choices), "overrides": dict(self.overrides)}
+        return {**names, "facts": self.facts.as_dict()} if self.facts else names
 
     def _setting(self) -> Sequence[str]:
         second = self.choices.get("second_defense")

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from amulet.assessment import RISKS, Plan, risk_of
 from amulet.assessment.engine import ExtraMetric
-from amulet.assessment.risks import UTILITY
 from amulet.core import Attack, Factory, SettingError
+from amulet.core.risk import UTILITY
 from amulet.core.vision import import_torchvision
 from amulet.datasets import AmuletDataset
 from amulet.training import Defense, EarlyStopping, Pretrained, Recipe, Runtime, resolve_device

@@ -11,6 +11,7 @@ from amulet_cli.execution.launchers import own_overrides, prepared, worker_of
 from amulet_cli.execution.preflight import check_jobs, check_writable
 
 if TYPE_CHECKING:
+    from amulet.core.facts import RunFacts
     from amulet_cli.config.arguments import Arguments
     from amulet_cli.config.composition import Job, RunRequest
     from amulet_cli.results.result import Result
@@ -88,7 +89,16 @@ def _record(refused: "Mapping[Job, str]") -> None:
     from amulet_cli.results.result import write_status
 
     for job, reason in refused.items():
-        write_status(job.folder, "refused", reason=reason, choices=job.choices, overrides=job.overrides)
+        names = {"choices": job.choices, "overrides": job.overrides, "facts": _planned(job).as_dict()}
+        write_status(job.folder, "refused", reason=reason, **names)
+
+
+def _planned(job: "Job") -> "RunFacts":
+    """What a job is about, before it is run: its defences, its attack, its risks."""
+    from amulet.assessment import plan_facts
+    from amulet_cli.execution.plan import plan_of
+
+    return plan_facts(plan_of(job.config))
 
 
 def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
@@ -118,7 +128,9 @@ def result_of(job: "Job", *, before: bool = False) -> "Result":
             choices=job.choices,
             overrides=job.overrides,
             config=job.config,
+            facts=_planned(job),
         )
     if found[0].state == "running":
-        return dataclasses.replace(found[0], state="failed", reason="it ended without a word: killed, or out of memory")
+        reason = "it ended without a word: killed, or out of memory"
+        return dataclasses.replace(found[0], state="failed", reason=reason, facts=_planned(job))
     return found[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.groups import Row, aggregate
+from amulet_cli.analysis.groups import Row, aggregate, comparison
 from amulet_cli.base import format_numbers
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, tidy_csv
@@ -96,12 +96,10 @@ class Finding:
     @property
     def sentence(self) -> str:
         """What we found, in one sentence."""
-        from amulet.assessment.metric_info import metric_info
-
         if self.row is None or self.verdict is None:
             collapsed = f"{self.lost} is null for one of the victims on every seed: read the runs' warnings."
             return f"Not measured: {collapsed}" if self.lost else "No run here."
-        change, fraction = self.row.change, metric_info(self.row.metric).fraction
+        change, fraction = self.row.change, self.row.facts.fraction
         unit = " points" if fraction else ""
         if self.outcome == "unchanged by construction":
             return f"Unchanged by construction: {self._given_away()}"
@@ -118,12 +116,11 @@ class Finding:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What the risk's measurement warned of: why the number may not carry its claim."""
-        from amulet.assessment.risks import RISKS
-        from amulet_cli.analysis.matrix.entries import doubts
+        from amulet_cli.analysis.doubts import doubts
 
         if self.row is None or self.outcome == "unchanged by construction":
             return ()
-        return doubts(self.row, RISKS[self.risk])
+        return doubts(self.row)
 
     def _given_away(self) -> str:
         """What is asked of a defence that changes no weight: does it still work, and what does it show?"""
@@ -211,7 +208,7 @@ def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[li
     picked: list[tuple[Mapping[str, str], Row | None, str]] = []
     notes: list[str] = []
     for line in lines:
-        deciding = [row for row in rows if row.cell.labels["defense"] == line["defense"] and _decides(line, row.metric)]
+        deciding = [row for row in rows if row.cell.labels["defense"] == line["defense"] and _decides(line, row)]
         fitting = [row for row in deciding if row.pairs[0]]
         metrics = dict.fromkeys(row.metric for row in fitting)
         for metric in metrics:
@@ -239,14 +236,11 @@ def _chosen(rows: Sequence[Row], lines: Sequence[Mapping[str, str]]) -> tuple[li
     return made, list(dict.fromkeys(notes))
 
 
-def _decides(line: Mapping[str, str], metric: str) -> bool:
-    """The primary metric of the risk; of two defences together also whether one still recognises copies."""
-    from amulet.assessment.metric_info import metric_info
-
-    info = metric_info(metric)
-    if info.risk != line["risk"]:
+def _decides(line: Mapping[str, str], row: Row) -> bool:
+    """What decides the risk; of two defences together also whether one still recognises copies."""
+    if row.facts.risk != line["risk"]:
         return False
-    return info.primary or (line["defense"] == _TWO and metric == "ownership_accuracy")
+    return row.facts.decides or (line["defense"] == _TWO and row.metric == "ownership_accuracy")
 
 
 def _made_for_it(row: Row) -> tuple[bool, int]:
@@ -256,16 +250,9 @@ def _made_for_it(row: Row) -> tuple[bool, int]:
 
 def _judged(rows: Sequence[Row]) -> Iterator[Row]:
     """The rows with verdicts, Holm-corrected over them alone."""
-    from amulet.assessment.metric_info import metric_info
-    from amulet.assessment.verdict import Comparison, judge
+    from amulet.assessment.verdict import judge
 
-    grid: dict[int, Comparison] = {}
-    for i, row in enumerate(rows):
-        before, after = row.pairs
-        fixed = row.verdict is not None and row.verdict.outcome == "unchanged by construction"
-        worse = metric_info(row.metric).worse or "higher"
-        grid[i] = Comparison(undefended=before, defended=after, worse=worse, by_construction=fixed)
-    verdicts = judge(grid)
+    verdicts = judge({i: comparison(row) for i, row in enumerate(rows)})
     return iter([replace(row, verdict=verdicts[i]) for i, row in enumerate(rows)])
 
 

@@ -87,11 +87,9 @@ def _doubts(table: Findings, row: Finding) -> tuple[str, ...]:
 
 
 def _cells(row: Finding) -> list[str]:
-    from amulet.assessment.metric_info import metric_info
-
     if row.row is None:
         return [row.name, row.lost, *[""] * 6, row.outcome, _paper(row)]
-    fraction, change = metric_info(row.row.metric).fraction, row.row.change
+    fraction, change = row.row.facts.fraction, row.row.change
     before, after = (row.row.summaries[victim] for victim in ("undefended", "defended"))
     p_value = row.verdict.p_value if row.verdict else math.nan
     return [

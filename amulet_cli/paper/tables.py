@@ -233,12 +233,9 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
 
 def _doubts(row: Row) -> tuple[str, ...]:
     """What the measurement of the metric's risk warned of; nothing for a metric of no risk."""
-    from amulet.assessment.metric_info import metric_info
-    from amulet.assessment.risks import RISKS
-    from amulet_cli.analysis.matrix.entries import doubts
+    from amulet_cli.analysis.doubts import doubts
 
-    risk = RISKS.get(metric_info(row.metric).risk)
-    return doubts(row, risk) if risk else ()
+    return doubts(row) if row.facts.risk in row.cell.facts.risks else ()
 
 
 def _values(row: Row, column: Column) -> Mapping[int, float]:

@@ -10,11 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.files import write_atomically, write_text
 from amulet_cli.base.serialize import canonical_json, plain, tidy_csv
+from amulet_cli.results import schema1
 
-SCHEMA = 1
+SCHEMA = 2
+"""What is written; 1, without `facts`, is read too."""
 LOST = "is not a finite number, kept as null"
 VICTIMS = ("undefended", "defended")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
@@ -42,6 +45,8 @@ class OutcomeLike(Protocol):
     def timings(self) -> Mapping[str, float]: ...
     @property
     def arrays(self) -> Mapping[str, Any]: ...
+    @property
+    def facts(self) -> RunFacts: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,8 @@ class Result:
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: RunFacts = field(default_factory=RunFacts)
+    """What its metrics are about, and its defences and attacks."""
     reason: str = ""
     """Why it failed, was refused or cannot be read."""
 
@@ -154,6 +161,7 @@ def write_outcome(
         "manifest": plain(outcome.manifest, "manifest", lost),
         "timings": plain(outcome.timings),
         "environment": plain(environment),
+        "facts": plain(outcome.facts.as_dict()),
     }
     content["warnings"] = [
         *outcome.warnings,
@@ -198,7 +206,7 @@ def read_result(folder: Path) -> Result:
     if not isinstance(content, dict) or "schema" not in content:
         raise UsageError("Not a result of Amulet: `schema` is missing", where=str(path))
     content = cast(dict[str, Any], content)
-    if content["schema"] != SCHEMA:
+    if content["schema"] not in (1, SCHEMA):
         raise UsageError(
             f"This result was written by another version of Amulet: `schema` {content['schema']!r}",
             where=str(path),
@@ -260,21 +268,25 @@ def _without_about(value: Any) -> Any:
     return value
 
 
-def _numbers(value: Mapping[str, Mapping[str, float | None]]) -> Numbers:
+def _numbers(value: Mapping[str, Mapping[str, float | None]], named: Callable[[str], str]) -> Numbers:
     return {
-        victim: {name: math.nan if number is None else float(number) for name, number in row.items()}
+        victim: {named(name): math.nan if number is None else float(number) for name, number in row.items()}
         for victim, row in value.items()
     }
 
 
 def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> Result:
+    old = content["schema"] == 1
+    named: Callable[[str], str] = schema1.renamed if old else str
+    numbers = [_numbers(content.get(part, {}), named) for part in ("metrics", "baselines")]
     intervals = {
         victim: {
-            name: cast(tuple[float, float], tuple(math.nan if end is None else float(end) for end in pair))
+            named(name): cast(tuple[float, float], tuple(math.nan if end is None else float(end) for end in pair))
             for name, pair in row.items()
         }
         for victim, row in content.get("intervals", {}).items()
     }
+    names = (name for row in numbers[0].values() for name in row)
     return Result(
         folder=folder,
         state="done",
@@ -282,13 +294,14 @@ def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any])
         choices=content["choices"],
         overrides=content["overrides"],
         config=config,
-        metrics=_numbers(content["metrics"]),
-        baselines=_numbers(content.get("baselines", {})),
+        metrics=numbers[0],
+        baselines=numbers[1],
         intervals=intervals,
         manifest=content.get("manifest", {}),
         warnings=tuple(content.get("warnings", ())),
         timings=content.get("timings", {}),
         environment=content.get("environment", {}),
+        facts=schema1.facts_of(names, config) if old else RunFacts.from_dict(content.get("facts", {})),
     )
 
 
@@ -327,6 +340,7 @@ def _found(folder: Path) -> Result:
         except UsageError as error:
             if (folder / "metrics.json").exists() or state in ("done", "unreadable"):
                 state, reason = "unreadable", str(error)
+    config = _config(folder)
     names = dict(zip(("dataset", "model", "defense", "attack"), folder.parts[-6:-2], strict=False))
     seed = folder.name.removeprefix("seed=")
     return Result(
@@ -335,7 +349,8 @@ def _found(folder: Path) -> Result:
         seed=int(seed) if seed.isdigit() else 0,
         choices=status.get("choices", names if folder.name.startswith("seed=") else {}),
         overrides=status.get("overrides", {}),
-        config=_config(folder),
+        config=config,
+        facts=RunFacts.from_dict(status["facts"]) if "facts" in status else schema1.facts_of((), config),
         reason=reason,
     )
 

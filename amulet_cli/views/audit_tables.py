@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import SETTING, Report, Row, aggregate
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging
@@ -32,40 +33,24 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
     Args:
         results: every run of the audit, finished or not.
     """
-    from amulet.assessment.metric_info import title
-    from amulet.assessment.risks import RISKS, UTILITY
-
-    attacked = [(result, _risk_of(result)) for result in results]
+    attacked = [(result, result.facts.attacked) for result in results]
     report = aggregate(list(_trimmed(attacked)))
     told = [_told(result) for result in results if result.state in _DONE]
     everywhere = _in_all(told)
     parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
-    for risk in (UTILITY.name, *RISKS, ""):
+    known = {name: risk for result in results for name, risk in result.facts.risks.items()}
+    ordered = sorted(known, key=lambda name: (name != "utility", code_order(known[name].code)))
+    for risk in (*ordered, ""):
         mine = [result for result, its in attacked if its == risk]
         rows = [row for row in report.rows if _place(row) == risk]
         if not (mine or rows):
             continue
-        parts += [Text(), Text(title(risk), style="bold underline")]
+        parts += [Text(), Text(known[risk].heading if risk else "Other", style="bold underline")]
         parts += [*_table(rows, report), *_said(mine, rows, risk, report), *_notes(mine, everywhere)]
     if everywhere:
         parts += [Text(), Text("Of every run", style="bold underline")]
         parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
     return Group(*parts, *_legend(report))
-
-
-def _risk_of(result: Result) -> str:
-    """The risk of the run's attack; empty for none."""
-    return str(getattr(_class_of(result.config, "attack"), "risk", ""))
-
-
-def _class_of(config: Mapping[str, Any], key: str) -> Any:
-    from amulet.core import Factory, SettingError
-
-    node = config.get(key)
-    try:
-        return Factory(str(node["_target_"])).load() if node and node.get("_target_") else None
-    except SettingError:  # a class that is not here
-        return None
 
 
 def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
@@ -81,11 +66,11 @@ def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
     for result, risk in attacked:
         config = {key: value for key, value in result.config.items() if key != "attack"}
         victims = canonical_json(plain([result.setting[:3], result.seed, config], finite=False))
-        own = {str(getattr(_class_of(result.config, key), "risk", "")) for key in ("defense", "second_defense")}
+        own = {one.risk for one in result.facts.defenses}
         kept = {
             name
             for name in _names(result)
-            if (of := _risk_of_metric(name)) == risk
+            if (of := result.facts.of(name).risk) == risk
             or (of == "utility" and victims not in seen)
             # A metric that no risk claims is the attack's, or where every run has it, the defence's.
             or (of == "" and (homes[name] == {risk} or risk in own))
@@ -100,17 +85,9 @@ def _names(result: Result) -> list[str]:
     return list(dict.fromkeys(name for row in result.metrics.values() for name in row))
 
 
-def _risk_of_metric(name: str) -> str:
-    from amulet.assessment.metric_info import metric_info
-
-    return metric_info(name).risk
-
-
 def _place(row: Row) -> str:
     """The table that a row is in: the attack's, unless it is about utility."""
-    if _risk_of_metric(row.metric) == "utility":
-        return "utility"
-    return _risk_of(next(iter(row.cell.runs.values())))
+    return "utility" if row.facts.risk == "utility" else row.cell.facts.attacked
 
 
 def _told(result: Result) -> list[str]:
@@ -151,10 +128,8 @@ def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
 
 
 def _line(row: Row, victims: Sequence[str]) -> list[Text]:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(row.metric).fraction
-    cells = [metric_name(row.metric)]
+    fraction = row.facts.fraction
+    cells = [metric_name(row)]
     for victim in victims:
         summary, span = row.summaries[victim], _span(row, victim)
         if summary.n == 0:
@@ -187,13 +162,13 @@ def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Rep
     from amulet.assessment.literature import expected
 
     told: dict[str, None] = {}
-    for defense in (_class_of(result.config, key) for result in results for key in ("defense", "second_defense")):
-        if isinstance(defense, type):
-            found = expected(defense, risk)
+    for facts in (result.facts for result in results if risk):
+        for defense in facts.defenses:
+            found = expected(defense.family, facts.risks[risk].code) if risk in facts.risks else None
             note = f"; {found.note}" if found and found.note else ""
-            text = f"{found.direction} under {found.family}{note}" if found else f"says nothing of {defense.__name__}"
-            told[text] = None
-    if told and risk:
+            name = defense.kind.rpartition(".")[2]
+            told[f"{found.direction} under {found.family}{note}" if found else f"says nothing of {name}"] = None
+    if told:
         yield hanging("  expected by the literature  ", "\n".join(told), "cyan")
     several = len({row.cell.labels["attack"] for row in rows}) > 1
     seen: list[str] = []
@@ -207,11 +182,9 @@ def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Rep
 
 def _measured(row: Row, verdict: "Verdict") -> str:
     """The verdict; below the seeds that one takes, only what was seen."""
-    from amulet.assessment.metric_info import metric_info
-
     if verdict.outcome != "too few seeds":
         return f"the risk {verdict.outcome}" if verdict.outcome in _MOVES else verdict.outcome
-    change, info = row.change, metric_info(row.metric)
+    change, info = row.change, row.facts
     amount = format_numbers.change(change.mean, fraction=info.fraction)
     if intervals_overlap(*(_span(row, victim) for victim in VICTIMS)):
         return f"{amount}, the intervals of the records overlap"

@@ -99,9 +99,7 @@ def _tables(report: Report, by: str) -> list[tuple[str, list[str], list[list[str
 
 
 def _cells(row: Row, keys: Sequence[str]) -> list[str]:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(row.metric).fraction
+    fraction = row.facts.fraction
     cells = [row.metric, *(as_text(row.cell.labels.get(key)) for key in keys)]
     for victim in VICTIMS:
         summary = row.summaries[victim]
@@ -126,12 +124,11 @@ def _records(report: Report) -> list[dict[str, Any]]:
 
 
 def _record(report: Report, row: Row) -> dict[str, Any]:
-    from amulet.assessment.metric_info import metric_info
     from amulet.assessment.verdict import wilcoxon
 
-    info, change, verdict = metric_info(row.metric), row.change, row.verdict
+    info, change, verdict = row.facts, row.change, row.verdict
     record: dict[str, Any] = {key: row.cell.labels.get(key) for key in (*SETTING, *report.keys)}
-    record |= {"metric": row.metric, "risk": info.risk, "primary": info.primary, "worse": info.worse}
+    record |= {"metric": row.metric, "risk": info.risk, "primary": info.decides, "worse": info.worse}
     for victim in VICTIMS:
         summary = row.summaries[victim]
         record |= {

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from amulet.assessment.metric_info import metric_info
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.base.serialize import as_text, canonical_json, plain, tidy_csv
 from amulet_cli.results.result import VICTIMS
@@ -55,7 +54,7 @@ def _all(interactions: Interactions) -> list[tuple[str, Entry]]:
 
 
 def _record(name: str, entry: Entry) -> dict[str, Any]:
-    change, verdict, info = entry.change, entry.verdict, metric_info(entry.metric)
+    change, verdict, info = entry.change, entry.verdict, entry.row.facts
     record: dict[str, Any] = {
         "defense": name,
         "risk": entry.risk.code,

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet.assessment.metric_info import metric_info
-from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
@@ -23,7 +21,7 @@ _COLUMN = 16
 def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
     """Rows of risks, columns of defences; then what follows from it, and what has to be read with it."""
     lines = _lines(interactions)
-    label = max(len(_label(line)) for line in lines)
+    label = max(len(_label(interactions, line)) for line in lines)
     per_block = max((width - label - 1) // (_COLUMN + 1), 1)
     parts: list[RenderableType] = [Text(f"Interactions: {interactions.title}", style="bold underline"), Text()]
     for start in range(0, len(interactions.defenses), per_block):
@@ -33,7 +31,7 @@ def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
 
 
 _Line = tuple[str, str, str]
-"""A risk's code, metric and way of measuring: what a row is about."""
+"""A risk's code, metric with its arrow, and way of measuring: what a row is about."""
 
 
 def _lines(interactions: Interactions) -> list[_Line]:
@@ -41,26 +39,29 @@ def _lines(interactions: Interactions) -> list[_Line]:
     found: list[_Line] = []
     for code in interactions.risks:
         its = [entry for name in interactions.defenses for entry in interactions.cells.get((name, code), ())]
-        found += dict.fromkeys((code, entry.metric, entry.setting) for entry in its) or {(code, "", ""): None}
+        found += dict.fromkeys(map(_line, its)) or {(code, "", ""): None}
     return found
 
 
-def _label(line: _Line) -> str:
+def _line(entry: Entry) -> _Line:
+    return entry.risk.code, f"{entry.metric}{ARROWS[entry.row.facts.worse]}", entry.setting
+
+
+def _label(interactions: Interactions, line: _Line) -> str:
     code, metric, setting = line
-    risk = next(risk for risk in RISKS.values() if risk.code == code)
     if not metric:
-        return f"{code:2} {risk.title}"
-    words = [f"{code:2} {metric}{ARROWS[metric_info(metric).worse]}", *([f"   {setting}"] if setting else [])]
-    return "\n".join(words)
+        return f"{code:2} {interactions.titles[code]}"
+    return "\n".join([f"{code:2} {metric}", *([f"   {setting}"] if setting else [])])
 
 
 def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[str], label: int) -> RenderableType:
     rows: list[list[Text]] = [[Text(), *(Text(name.replace(" ", "\n"), style="bold") for name in names)]]
-    for code, metric, setting in lines:
-        row = [Text(_label((code, metric, setting)))]
+    for line in lines:
+        code = line[0]
+        row = [Text(_label(interactions, line))]
         for name in names:
             entries = interactions.cells.get((name, code), ())
-            entry = next((e for e in entries if (e.metric, e.setting) == (metric, setting)), None)
+            entry = next((e for e in entries if _line(e) == line), None)
             if entry is not None:
                 row.append(_cell(entry))
             elif (name, code) in interactions.refused:
@@ -135,7 +136,7 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
         means: list[str] = []
         for row in rows:
             mean = row.summaries[VICTIMS[1]].mean
-            means.append(f"{row.metric} {format_numbers.number(mean, fraction=metric_info(row.metric).fraction)}")
+            means.append(f"{row.metric} {format_numbers.number(mean, fraction=row.facts.fraction)}")
         yield hanging(f"  {name}  ", ", ".join(means))
 
 

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from amulet_cli.analysis.groups import SETTING, Report, Row, differing
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import ARROWS, aligned, hanging, here
+from amulet_cli.base.console import aligned, hanging, here
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.run_table import marked_name
 
 _WIDE = 110
 LEGEND = (
@@ -60,12 +61,9 @@ def label_keys(report: Report, by: str) -> list[str]:
     return [key for key in keys if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]
 
 
-def metric_name(metric: str) -> str:
+def metric_name(row: Row) -> str:
     """A metric with its marks: decides on its risk, which way is worse."""
-    from amulet.assessment.metric_info import metric_info
-
-    info = metric_info(metric)
-    return f"{'*' if info.primary else ' '} {metric}{ARROWS[info.worse]}"
+    return marked_name(row.metric, row.facts)
 
 
 def row_name(row: Row, keys: Sequence[str]) -> str:
@@ -84,18 +82,16 @@ def _lines(
     head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
     lines: dict[str, list[list[Text]]] = {}
     for heading, rows in blocks.items():
-        shown = "" if plain else heading if names else metric_name(heading)
+        shown = "" if plain else heading if names else metric_name(rows[0])
         for row in rows:
             labels = [as_text(row.cell.labels.get(key)) for key in keys]
-            labels = [metric_name(row.metric), *labels] if names else [f"  {labels[0]}", *labels[1:]]
+            labels = [metric_name(row), *labels] if names else [f"  {labels[0]}", *labels[1:]]
             lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
     return [Text(word) for word in head], lines
 
 
 def _numbers(row: Row, *, wide: bool) -> list[Text]:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(row.metric).fraction
+    fraction = row.facts.fraction
     cells: list[Text] = []
     for victim in VICTIMS:
         summary = row.summaries[victim]
@@ -133,8 +129,6 @@ def _flags(report: Report) -> Iterator[RenderableType]:
 
 
 def _verdicts(report: Report) -> Iterator[RenderableType]:
-    from amulet.assessment.metric_info import metric_info
-    from amulet.assessment.risks import RISKS
     from amulet.assessment.verdict import MIN_SEEDS
 
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
@@ -152,13 +146,13 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
     differ = differing(report)
     rows = [[Text(word, style="dim") for word in ("", ", ".join(differ), "", "", "")]]
     for row, verdict in judged:
-        info = metric_info(row.metric)
+        info = row.facts
         words = [as_text(row.cell.labels.get(key)) for key in differ]
         sees = format_numbers.number(verdict.detectable, fraction=info.fraction, unit=False)
         sees = "more seeds needed" if sees == "-" else f"sees {sees} or more"
         rows.append(
             [
-                Text(f"  {RISKS[info.risk].code} {row.metric}"),
+                Text(f"  {row.cell.facts.risks[info.risk].code} {row.metric}"),
                 Text(", ".join(filter(None, words))),
                 Text(verdict.outcome, style="bold" if verdict.outcome in ("rises", "falls") else ""),
                 Text("" if math.isnan(verdict.p_value) else f"p {verdict.p_value:.2g}"),

@@ -4,18 +4,15 @@ import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.core.facts import MetricFacts
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import CHOICES, VICTIMS, Result
-
-if TYPE_CHECKING:
-    from amulet.assessment.metric_info import MetricInfo
 
 _GOOD, _BAD = "green", "red"
 
@@ -25,20 +22,18 @@ def result_table(result: Result, config_dir: Path | None = None) -> RenderableTy
 
     `config_dir` is the folder of the user's own options, without which the run cannot be repeated.
     """
-    from amulet.assessment.metric_info import metric_info, order, title
-
     victims = [victim for victim in VICTIMS if victim in result.metrics]
-    names = sorted(dict.fromkeys(name for victim in victims for name in result.metrics[victim]), key=order)
+    names = sorted({name: 0 for victim in victims for name in result.metrics[victim]}, key=result.facts.order)
     blocks: dict[str, list[list[Text]]] = {}
     for name in names:
-        blocks.setdefault(metric_info(name).risk, []).extend(_rows(result, victims, name))
+        blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name))
     head = [Text(""), *(Text(victim) for victim in victims)]
     head += [Text("change"), Text("")] if len(victims) > 1 else []
     widths = [max(len(row[i]) for row in chain([head], *blocks.values())) for i in range(len(head))]
     heading = " · ".join((*result.setting, f"seed {result.seed}"))
     parts: list[RenderableType] = [Text(heading, style="bold underline"), Text(), aligned([head], widths, "bold")]
     for risk, rows in blocks.items():
-        parts += [Text(title(risk), style="bold"), aligned(rows, widths)]
+        parts += [Text(result.facts.heading(risk), style="bold"), aligned(rows, widths)]
     legend = "↑ ↓ the way that is worse for the victim   * decides the verdict on its risk"
     if len(victims) > 1:
         legend += "\nchange in points   ≈ the 95% intervals of the records overlap"
@@ -50,14 +45,17 @@ def result_table(result: Result, config_dir: Path | None = None) -> RenderableTy
     return Group(*parts)
 
 
+def marked_name(name: str, facts: MetricFacts) -> str:
+    """A metric with its marks: a star where it decides its risk, an arrow the way that is worse for the victim."""
+    return f"{'*' if facts.decides else ' '} {name}{ARROWS[facts.worse]}"
+
+
 def _rows(result: Result, victims: Sequence[str], name: str) -> list[list[Text]]:
     """A metric's row, and the row of its baselines if it has any."""
-    from amulet.assessment.metric_info import metric_info
-
-    info = metric_info(name)
+    info = result.facts.of(name)
     values = [result.metrics[victim].get(name, math.nan) for victim in victims]
     spans = [result.intervals.get(victim, {}).get(name) for victim in victims]
-    row = [Text(f"{'*' if info.primary else ' '} {name}{ARROWS[info.worse]}", style="bold" if info.primary else "")]
+    row = [Text(marked_name(name, info), style="bold" if info.decides else "")]
     for value, span in zip(values, spans, strict=True):
         cell = Text(format_numbers.number(value, fraction=info.fraction))
         if span and (bounds := format_numbers.interval(*span, fraction=info.fraction)):
@@ -74,7 +72,7 @@ def _rows(result: Result, victims: Sequence[str], name: str) -> list[list[Text]]
 
 
 def _change(
-    info: "MetricInfo", values: Sequence[float], spans: Sequence[tuple[float, float] | None]
+    info: MetricFacts, values: Sequence[float], spans: Sequence[tuple[float, float] | None]
 ) -> tuple[Text, Text]:
     """The difference right-aligned in its column, and in words what it means for the victim."""
     difference = values[1] - values[0]

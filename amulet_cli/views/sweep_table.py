@@ -72,16 +72,12 @@ def varying(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _main_metrics(results: Sequence[Result]) -> list[str]:
-    from amulet.assessment.metric_info import metric_info, order
-
-    names = {name for result in results for row in result.metrics.values() for name in row}
-    main = [name for name in names if metric_info(name).primary or name == "test_accuracy"]
-    return sorted(main, key=lambda name: (order(name), name))[:_MAIN]
+    facts = {name: result.facts for result in results for row in result.metrics.values() for name in row}
+    main = [name for name, its in facts.items() if its.of(name).decides or name == "test_accuracy"]
+    return sorted(main, key=lambda name: (facts[name].order(name), name))[:_MAIN]
 
 
 def _outcome(result: Result, name: str) -> str:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(name).fraction
+    fraction = result.facts.of(name).fraction
     values = [row[name] for victim in VICTIMS if name in (row := result.metrics.get(victim, {}))]
     return " → ".join(format_numbers.number(value, fraction=fraction, unit=False) for value in values)

@@ -137,11 +137,15 @@ def test_gaps_of_a_task_of_four_classes_are_over_each_against_the_rest(architect
     whole = assess(plan(data, DiscriminatoryBehavior(intersections=True), architecture))
     assert whole.manifest["discriminatory_behavior"]["undefended"]["favourable"] == [0, 1, 2, 3]
     single = [assess(plan(data, DiscriminatoryBehavior(positive=c), architecture)) for c in range(4)]
-    for name in ("race.demographic_parity", "gender.true_positive_parity", "gender.equalized_odds"):
+    for name in (
+        "race.demographic_parity_difference",
+        "gender.true_positive_rate_difference",
+        "gender.equalized_odds_difference",
+    ):
         assert whole.metrics["undefended"][name] == max(one.metrics["undefended"][name] for one in single)
     rule = [one.metrics["undefended"]["race.p_rule"] for one in single]
     assert whole.metrics["undefended"]["race.p_rule"] == min(value for value in rule if not math.isnan(value))
-    assert "intersection.equalized_odds" in whole.metrics["undefended"]
+    assert "intersection.equalized_odds_difference" in whole.metrics["undefended"]
     assert single[2].manifest["discriminatory_behavior"]["undefended"]["favourable"] == [2]
 
 
@@ -152,7 +156,7 @@ def test_attributes_of_three_values_are_hidden(classes: int, architecture: str) 
     report = outcome.manifest["training"]["defended"]
     assert len(report["adversary_losses"]) == 6
     for victim in ("undefended", "defended"):
-        assert 0 <= outcome.metrics[victim]["race.equalized_odds"] <= 1
+        assert 0 <= outcome.metrics[victim]["race.equalized_odds_difference"] <= 1
 
 
 def test_hiding_needs_the_attribute_whatever_is_measured() -> None:

@@ -1,13 +1,15 @@
 """Results that no model made: folders as a run leaves them, with numbers that are known beforehand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amulet.core.facts import RunFacts
 from amulet_cli.results.result import Result, result_folder, write_outcome
+from amulet_cli.results.schema1 import facts_of
 
 Numbers = dict[str, dict[str, float]]
 
@@ -25,6 +27,7 @@ class MadeUp:
     warnings: list[str] = field(default_factory=list[str])
     timings: dict[str, float] = field(default_factory=lambda: {"train": 1.5})
     arrays: dict[str, Any] = field(default_factory=lambda: {"undefended.ids": np.arange(3)})
+    facts: RunFacts = field(default_factory=RunFacts)
 
 
 def config(seed: Any = 0, **settings: Any) -> dict[str, Any]:
@@ -68,7 +71,15 @@ def write(
     cfg = config(seed, **overrides)
     folder = result_folder(cfg, chosen, output_dir)
     environment = {"python": "3.11"}
-    return write_outcome(folder, outcome, choices=chosen, overrides=overrides, config=cfg, environment=environment)
+    return write_outcome(
+        folder, stated(outcome, cfg), choices=chosen, overrides=overrides, config=cfg, environment=environment
+    )
+
+
+def stated(outcome: MadeUp, cfg: Mapping[str, Any]) -> MadeUp:
+    """The same with the facts that the library states of metrics of these names; as they are where there are some."""
+    names = (name for row in outcome.metrics.values() for name in row)
+    return outcome if outcome.facts.metrics else replace(outcome, facts=facts_of(names, cfg))
 
 
 def typical(seed: int = 0, epsilon: float = 0.05) -> MadeUp:

@@ -72,7 +72,8 @@ def people(folder: Path, seed: int = 0, sensitive: tuple[str, ...] = ("race", "s
     counts = {name: {str(v): int((groups[:, i] == v).sum()) for v in (0, 1)} for i, name in enumerate(("race", "sex"))}
     told = {"favourable": [1], "groups": counts}
     metrics = {
-        victim: {"race.equalized_odds": 0.1, "sex.equalized_odds": 0.2 + 0.1 * i} for i, victim in enumerate(VICTIMS)
+        victim: {"race.equalized_odds_difference": 0.1, "sex.equalized_odds_difference": 0.2 + 0.1 * i}
+        for i, victim in enumerate(VICTIMS)
     }
     made = MadeUp(metrics, arrays=arrays, manifest={"discriminatory_behavior": dict.fromkeys(VICTIMS, told)})
     chosen = choices(attack="discriminatory_behavior")

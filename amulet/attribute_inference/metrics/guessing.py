@@ -8,8 +8,21 @@ import torch
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.facts import Metric, metrics_of
 from amulet.core.ranking import one_vs_rest_auc
 
+METRICS = metrics_of(
+    "attribute_inference",
+    Metric(
+        "balanced_accuracy",
+        "records whose attribute is inferred, its values weighted equally",
+        "higher",
+        decides=True,
+    ),
+    Metric("auc", "AUC of inferring the attribute", "higher"),
+    Metric("attack_accuracy", "records whose attribute is inferred", "higher"),
+    Metric("advantage", "balanced accuracy gained over a guess without the model", "higher"),
+)
 _95 = 1.959964  # normal quantile of a two-sided 95 % interval
 
 
@@ -86,8 +99,10 @@ def measure(evidence: AttributeEvidence) -> Measurement:
     """
     measured = Measurement(warnings=list(evidence.warnings))
     for attribute, truth in evidence.truth.items():
+        about = {"attribute": attribute}
         if len(truth.unique()) < 2:
-            measured.metrics |= {f"{attribute}.{metric}": math.nan for metric in ("balanced_accuracy", "auc")}
+            for metric in ("balanced_accuracy", "auc"):
+                measured.record(METRICS[metric], math.nan, about)
             measured.warnings.append(
                 f"{evidence.name}: all test records have the same {attribute}, so there is nothing to guess: "
                 "balanced accuracy and AUC cannot be had. Raise dataset.limit or leave the attribute out"
@@ -95,11 +110,11 @@ def measure(evidence: AttributeEvidence) -> Measurement:
             continue
         scores, guessed = evidence.log_probabilities[attribute], evidence.answers[attribute]
         value, interval = _balanced_with_interval(guessed == truth, truth)
-        measured.metrics[f"{attribute}.balanced_accuracy"] = value
-        measured.intervals[f"{attribute}.balanced_accuracy"] = (max(0.0, interval[0]), min(1.0, interval[1]))
-        measured.metrics[f"{attribute}.auc"] = one_vs_rest_auc(scores, truth)
+        interval = max(0.0, interval[0]), min(1.0, interval[1])
+        measured.record(METRICS["balanced_accuracy"], value, about, interval=interval)
+        measured.record(METRICS["auc"], one_vs_rest_auc(scores, truth), about)
         hits = int((scores.argmax(dim=1) == truth).sum())
-        measured.proportion(f"{attribute}.attack_accuracy", hits, len(truth))
+        measured.proportion(METRICS["attack_accuracy"], hits, len(truth), about)
         for key, other in evidence.log_probabilities.items():
             if key.startswith(f"{attribute}."):
                 baseline = key.removeprefix(f"{attribute}.")
@@ -129,8 +144,7 @@ def _advantage(measured: Measurement, evidence: AttributeEvidence, attribute: st
     truth = evidence.truth[attribute]
     difference = (evidence.answers[attribute] == truth).double() - (evidence.answers[key] == truth).double()
     value, interval = _balanced_with_interval(difference, truth)
-    measured.metrics[f"{attribute}.advantage"] = value
-    measured.intervals[f"{attribute}.advantage"] = interval
+    measured.record(METRICS["advantage"], value, {"attribute": attribute}, interval=interval)
     if interval[0] <= 0:
         known = {"label": "the task label alone", "inputs": "the inputs alone"}.get(evidence.reference, key)
         measured.warnings.append(

@@ -9,8 +9,20 @@ import torch
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement, pictured
+from amulet.core.facts import Metric, metrics_of
 from amulet.data_reconstruction.metrics.closeness import comparable, mse, ssim
 
+METRICS = metrics_of(
+    "data_reconstruction",
+    Metric(
+        "mse",
+        "mean squared distance of reconstructions to the class means",
+        "lower",
+        unit="",
+        decides=True,
+    ),
+    Metric("ssim", "structural similarity of reconstructions to the class means", "higher", unit=""),
+)
 _STILL = 0.01  # root mean square of a change that is none to speak of: 2.5 of 255 grey levels
 
 
@@ -64,19 +76,23 @@ def measure(evidence: ReconstructionEvidence) -> Measurement:
         truth = evidence.means[present]
         each = closeness(evidence.reconstructions[present], truth)
         general = closeness(evidence.mean.expand_as(truth), truth)
-        measured.metrics[name] = each.mean().item()
-        measured.baselines[name] = general.mean().item()
+        metric = METRICS[name]
+        measured.record(metric, each.mean().item(), baseline=general.mean().item())
         for place, label in enumerate(present.tolist()):
-            measured.metrics[f"class_{label}.{name}"] = each[place].item()
-            measured.baselines[f"class_{label}.{name}"] = general[place].item()
+            _of_class(measured, metric, label, each[place].item(), baseline=general[place].item())
         noise = [closeness(one.expand_as(truth), truth).mean().item() for one in evidence.random]
         measured.baselines[f"random.{name}"] = sum(noise) / len(noise)
         measured.baselines[f"zero.{name}"] = closeness(torch.zeros_like(truth), truth).mean().item()
         measured.baselines[f"start.{name}"] = closeness(evidence.start[present], truth).mean().item()
         for label in (evidence.counts == 0).nonzero().squeeze(1).tolist():
-            measured.metrics[f"class_{label}.{name}"] = math.nan
+            _of_class(measured, metric, label, math.nan)
     measured.warnings += _doubts(evidence, measured)
     return measured
+
+
+def _of_class(measured: Measurement, metric: Metric, label: int, value: float, baseline: float | None = None) -> None:
+    """One class decides nothing."""
+    measured.record(metric, value, {"class": str(label)}, prefix=[f"class_{label}"], baseline=baseline, decides=False)
 
 
 def _doubts(evidence: ReconstructionEvidence, measured: Measurement) -> list[str]:

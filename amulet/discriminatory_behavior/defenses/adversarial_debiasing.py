@@ -36,6 +36,8 @@ class AdversarialDebiasing(TrainingDefense):
     """
 
     risk = "discriminatory_behavior"
+    family = "group fairness"
+    pursues = ("demographic_parity_difference",)
     private = False
 
     def __init__(

@@ -10,7 +10,23 @@ import torch
 from torch import Tensor
 
 from amulet.core.evidence import Measurement
+from amulet.core.facts import Metric, metrics_of
 from amulet.discriminatory_behavior.metrics.evidence import BehaviorEvidence
+
+METRICS = metrics_of(
+    "discriminatory_behavior",
+    Metric("demographic_parity_difference", "gap between groups in favourable answers", "higher"),
+    Metric("true_positive_rate_difference", "gap between groups in true positive rate", "higher"),
+    Metric("false_positive_rate_difference", "gap between groups in false positive rate", "higher"),
+    Metric(
+        "equalized_odds_difference",
+        "larger gap between groups in true or false positive rate",
+        "higher",
+        decides=True,
+    ),
+    Metric("p_rule", "smallest over largest share of favourable answers", "lower"),
+    Metric("worst_group_accuracy", "accuracy for the group answered worst", "lower"),
+)
 
 
 class Counts(NamedTuple):
@@ -57,8 +73,9 @@ def gaps(counts: Counts, min_records: int = 1, min_positives: int = 1) -> dict[s
 
     With the predicted-positive rate s, the true positive rate t and the false positive rate f of each group:
 
-    - `demographic_parity` max s - min s, `true_positive_parity` max t - min t, `false_positive_parity` max f - min f,
-    - `equalized_odds` the larger of the last two (Hardt et al., NeurIPS 2016; fairlearn's worst case),
+    - `demographic_parity_difference` max s - min s,
+    - `true_positive_rate_difference` max t - min t, `false_positive_rate_difference` max f - min f,
+    - `equalized_odds_difference` the larger of the last two (Hardt et al., NeurIPS 2016; fairlearn's worst case),
     - `p_rule` min s / max s (Zafar et al., AISTATS 2017): of all five the only one where lower is worse.
 
     Args:
@@ -74,10 +91,10 @@ def gaps(counts: Counts, min_records: int = 1, min_positives: int = 1) -> dict[s
     alarms = np.where(large, _rate(fp, fp + tn, min_positives), np.nan)
     tpr, fpr = _gap(hits), _gap(alarms)
     return {
-        "demographic_parity": _gap(selected),
-        "true_positive_parity": tpr,
-        "false_positive_parity": fpr,
-        "equalized_odds": np.where(np.isnan(tpr) | np.isnan(fpr), np.nan, np.maximum(tpr, fpr)),
+        "demographic_parity_difference": _gap(selected),
+        "true_positive_rate_difference": tpr,
+        "false_positive_rate_difference": fpr,
+        "equalized_odds_difference": np.where(np.isnan(tpr) | np.isnan(fpr), np.nan, np.maximum(tpr, fpr)),
         "p_rule": _ratio(selected),
     }
 
@@ -136,16 +153,14 @@ def _measure_attribute(
         counts = count(answers, labels, group, k)
         of_classes.append(_with_intervals(counts, *limits, evidence, name, positive))
         truth = gaps(count(labels, labels, group, k), *limits)
-        of_labels.append({metric: float(truth[metric]) for metric in ("demographic_parity", "p_rule")})
+        of_labels.append({metric: float(truth[metric]) for metric in ("demographic_parity_difference", "p_rule")})
     for metric in of_classes[0]:
         pick = min if metric == "p_rule" else max
         found = [c[metric] for c in of_classes if not np.isnan(c[metric][0])]
         value, low, high = pick(found) if found else (float("nan"),) * 3
-        measured.metrics[f"{name}.{metric}"] = value
-        if found:
-            measured.intervals[f"{name}.{metric}"] = (low, high)
-        if metric in of_labels[0]:
-            measured.baselines[f"{name}.{metric}"] = pick(c[metric] for c in of_labels)
+        baseline = pick(c[metric] for c in of_labels) if metric in of_labels[0] else None
+        interval = (low, high) if found else None
+        measured.record(METRICS[metric], value, {"attribute": name}, interval=interval, baseline=baseline)
     missing = [m for m in of_classes[0] if np.isnan(measured.metrics[f"{name}.{m}"])]
     if missing:
         measured.warnings.append(
@@ -154,7 +169,8 @@ def _measure_attribute(
         )
     right = torch.bincount(group, (evidence.answers == evidence.labels).double(), minlength=k) / sizes
     kept = right[sizes >= evidence.min_records]
-    measured.metrics[f"{name}.worst_group_accuracy"] = float(kept.min()) if len(kept) else float("nan")
+    worst = float(kept.min()) if len(kept) else float("nan")
+    measured.record(METRICS["worst_group_accuracy"], worst, {"attribute": name})
 
 
 def _with_intervals(

@@ -6,6 +6,17 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.facts import Metric, metrics_of
+
+METRICS = metrics_of(
+    "distribution_inference",
+    Metric(
+        "distinguishing_accuracy",
+        "models whose training distribution is told apart",
+        "higher",
+        decides=True,
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +59,10 @@ def measure(evidence: DistributionEvidence) -> Measurement:
     n = len(evidence.population)
     for test, scores in evidence.scores.items():
         right = round(distinguishing_accuracy(scores, evidence.population) * n)
-        name = "distinguishing_accuracy" if test == evidence.test else f"{test}.distinguishing_accuracy"
-        measured.proportion(name, right, n)
+        decides = test == evidence.test
+        prefix = [] if decides else [test]
+        metric = METRICS["distinguishing_accuracy"]
+        name = measured.proportion(metric, right, n, {"test": test}, prefix=prefix, decides=decides)
         measured.baselines[name] = 0.5
     low, high = measured.intervals["distinguishing_accuracy"]
     if high - low > 0.3:

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.facts import Metric, metrics_of
+
+METRICS = metrics_of(
+    "evasion",
+    Metric("robust_accuracy", "accuracy under attack", "lower", decides=True),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +39,6 @@ def measure(evidence: EvasionEvidence) -> Measurement:
     """Robust accuracy with its interval; its baseline is the accuracy without an attack."""
     n = len(evidence.ids)
     measured = Measurement(warnings=list(evidence.warnings))
-    measured.proportion("robust_accuracy", int(evidence.robust_correct.sum()), n)
+    measured.proportion(METRICS["robust_accuracy"], int(evidence.robust_correct.sum()), n)
     measured.baselines["robust_accuracy"] = evidence.clean_correct.double().mean().item()
     return measured

@@ -45,6 +45,7 @@ class DPSGD(TrainingDefense):
     """
 
     risk = "membership_inference"
+    family = "differential privacy"
     per_record = True
 
     def __init__(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from amulet.core.evidence import Evidence, Measurement
+from amulet.core.facts import Metric, metrics_of
 from amulet.core.ranking import auc, auc_interval
 from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, resolving
 
@@ -13,6 +14,14 @@ RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_0.1pct_fpr": 0.001}
 """False positive rates at which the true positive rate is reported."""
 FEW = 16
 """Shadow models below which the scores are rough."""
+METRICS = metrics_of(
+    "membership_inference",
+    Metric("auc", "AUC of telling members from others", "higher", decides=True),
+    Metric("balanced_accuracy", "members and others told apart at the best threshold", "higher"),
+    Metric("tpr_at_1pct_fpr", "members found at 1 false alarm in 100 others", "higher"),
+    Metric("tpr_at_0.1pct_fpr", "members found at 1 false alarm in 1,000 others", "higher"),
+    Metric("epsilon", "what differential privacy guarantees", "higher", unit="nats"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +40,8 @@ class MembershipEvidence(Evidence):
     """(n,) bool: does the attacked model answer the record right?"""
     scores: Mapping[str, np.ndarray]
     """(n,) each: the higher, the more likely a member."""
+    deciding: str = ""
+    """The score that decides the risk; empty: the first."""
     target_signals: np.ndarray
     """(n,) signals of the attacked model."""
     shadow_signals: np.ndarray
@@ -60,32 +71,41 @@ def measure(evidence: MembershipEvidence) -> Measurement:
     blind = {"auc": 0.5, "balanced_accuracy": max(0.5, (1 + gap) / 2), **RATES}
     views = {"": np.ones_like(evidence.members)}
     if evidence.retained is not None:
-        views["retained."] = evidence.retained | ~evidence.members
+        views["retained"] = evidence.retained | ~evidence.members
+    deciding = evidence.deciding or next(iter(evidence.scores), "")
     for name, score in evidence.scores.items():
         for view, chosen in views.items():
-            _measure(measured, f"{name}.{view}", evidence.members[chosen], score[chosen])
-            measured.baselines |= {f"{name}.{view}{metric}": value for metric, value in blind.items()}
+            about = {"score": name, **({"members": view} if view else {})}
+            _measure(measured, about, evidence.members[chosen], score[chosen], decides=name == deciding and not view)
+            measured.baselines |= {".".join((*about.values(), metric)): value for metric, value in blind.items()}
     if evidence.epsilon is not None:
-        measured.metrics["epsilon"] = evidence.epsilon
+        measured.record(METRICS["epsilon"], evidence.epsilon)
     _warn(measured, evidence)
     return measured
 
 
-def _measure(measured: Measurement, prefix: str, members: np.ndarray, score: np.ndarray) -> None:
+def _measure(
+    measured: Measurement, about: Mapping[str, str], members: np.ndarray, score: np.ndarray, *, decides: bool
+) -> None:
     positives = int(members.sum())
+    area = METRICS["auc"]
     if not 0 < positives < len(members):
-        measured.metrics |= {f"{prefix}{name}": float("nan") for name in ("auc", "balanced_accuracy", *RATES)}
-        measured.warnings.append(f"{prefix[:-1]}: there are no records on one side, so nothing can be told apart")
+        measured.record(area, float("nan"), about, decides=decides)
+        for name in ("balanced_accuracy", *RATES):
+            measured.record(METRICS[name], float("nan"), about)
+        measured.warnings.append(
+            f"{'.'.join(about.values())}: there are no records on one side, so nothing can be told apart"
+        )
         return
-    measured.metrics[f"{prefix}auc"] = auc(members, score)
-    measured.intervals[f"{prefix}auc"] = auc_interval(members, score)
-    measured.metrics[f"{prefix}balanced_accuracy"] = balanced_accuracy(members, score)
+    interval = auc_interval(members, score)
+    measured.record(area, auc(members, score), about, interval=interval, decides=decides)
+    measured.record(METRICS["balanced_accuracy"], balanced_accuracy(members, score), about)
     for name, rate in RATES.items():
         hits = hits_at_fpr(members, score, rate)
         if hits is None:
-            measured.metrics[f"{prefix}{name}"] = float("nan")
+            measured.record(METRICS[name], float("nan"), about)
         else:
-            measured.proportion(f"{prefix}{name}", hits, positives)
+            measured.proportion(METRICS[name], hits, positives, about)
 
 
 def _warn(measured: Measurement, evidence: MembershipEvidence) -> None:

@@ -53,6 +53,7 @@ class OutlierRemoval(TrainingDefense):
     """
 
     risk = "poisoning"
+    family = "outlier removal"
     stage = "before"
 
     def __init__(

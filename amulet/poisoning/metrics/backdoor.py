@@ -7,6 +7,23 @@ import numpy as np
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement, clopper_pearson
+from amulet.core.facts import Metric, metrics_of
+
+METRICS = metrics_of(
+    "poisoning",
+    Metric(
+        "attack_success_rate",
+        "records with a trigger that get the attacker's answer",
+        "higher",
+        decides=True,
+    ),
+    Metric(
+        "poisoned_accuracy",
+        "share of all records with a trigger that get the attacker's answer",
+        "higher",
+    ),
+    Metric("poisoned_test_accuracy", "accuracy of the poisoned model on clean records", "lower"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +83,19 @@ def measure(evidence: PoisoningEvidence) -> Measurement:
     labels, target = evidence.labels, evidence.target
     measured = Measurement(warnings=list(evidence.warnings))
     others, n = int((labels != target).sum()), len(labels)
-    for where, answers, clean in (
-        (measured.metrics, evidence.triggered_answers, evidence.clean_answers),
-        (measured.baselines, evidence.unpoisoned_triggered_answers, evidence.unpoisoned_clean_answers),
-    ):
-        where["attack_success_rate"] = attack_success_rate(answers, labels, target)
-        where["poisoned_accuracy"] = poisoned_accuracy(answers, target)
-        where["poisoned_test_accuracy"] = (clean == labels).double().mean().item()
+    found, plain = (
+        {
+            "attack_success_rate": attack_success_rate(answers, labels, target),
+            "poisoned_accuracy": poisoned_accuracy(answers, target),
+            "poisoned_test_accuracy": (clean == labels).double().mean().item(),
+        }
+        for answers, clean in (
+            (evidence.triggered_answers, evidence.clean_answers),
+            (evidence.unpoisoned_triggered_answers, evidence.unpoisoned_clean_answers),
+        )
+    )
     for name, trials in (("attack_success_rate", others), ("poisoned_accuracy", n), ("poisoned_test_accuracy", n)):
-        if trials:  # several triggers on one record are not several trials
-            measured.intervals[name] = clopper_pearson(int(np.rint(measured.metrics[name] * trials)), trials)
+        # Several triggers on one record are not several trials.
+        interval = clopper_pearson(int(np.rint(found[name] * trials)), trials) if trials else None
+        measured.record(METRICS[name], found[name], interval=interval, baseline=plain[name])
     return measured

@@ -154,6 +154,7 @@ class DatasetInference(OwnershipDefense):
     """
 
     stage = "after"
+    family = "fingerprinting"
     per_record = True
 
     def __init__(

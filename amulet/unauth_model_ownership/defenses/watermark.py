@@ -40,6 +40,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
     """
 
     stage = "before"
+    family = "watermarking"
     per_record = True  # triggers follow from the stream; of the records they take nothing but sensitive attributes
     score_metric = "watermark_accuracy"
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amulet.core.evidence import Measurement
 from amulet.core.ranking import auc, auc_interval, one_vs_rest_auc
+from amulet.unauth_model_ownership.metrics.names import METRICS
 
 _FEW = 30
 
@@ -36,7 +37,7 @@ class Fingerprints:
     """(n,) by sensitive attribute."""
 
 
-def measure_fingerprints(found: Fingerprints, measured: Measurement, name: str, prefix: str = "") -> None:
+def measure_fingerprints(found: Fingerprints, measured: Measurement, name: str, subject: Mapping[str, str]) -> None:
     """Add to `measured` how well fingerprints tell who was trained on, and what attributes records have.
 
     - `fingerprint_membership_auc`: AUC of the verification's score, training records against public ones. Baseline: of
@@ -48,24 +49,28 @@ def measure_fingerprints(found: Fingerprints, measured: Measurement, name: str, 
     Both in [0, 1], 0.5 is chance, higher is worse for the victim; NaN where there are too few records of a kind.
     """
     member = found.member.numpy()
-    key = f"{prefix}fingerprint_membership_auc"
-    measured.metrics[key] = auc(member, found.scores.numpy())
-    measured.intervals[key] = auc_interval(member, found.scores.numpy())
-    measured.baselines[key] = auc(member, -found.losses.numpy())
+    measured.record(
+        METRICS["fingerprint_membership_auc"],
+        auc(member, found.scores.numpy()),
+        subject,
+        interval=auc_interval(member, found.scores.numpy()),
+        baseline=auc(member, -found.losses.numpy()),
+    )
     for attribute, truth in found.attributes.items():
-        key = f"{prefix}{attribute}.fingerprint_attribute_auc"
+        metric, about = METRICS["fingerprint_attribute_auc"], {**subject, "attribute": attribute}
         sides = truth[~found.member], truth[found.member]
         if any(len(side.unique()) < 2 or int(side.bincount()[side.unique()].min()) < _FEW for side in sides):
-            measured.metrics[key] = math.nan
+            measured.record(metric, math.nan, about)
             measured.warnings.append(
                 f"{name}: fewer than {_FEW} fingerprints of some value of {attribute}, too few to learn it from: "
                 "fingerprint_attribute_auc cannot be had. Raise defense.records or use more data"
             )
             continue
         guessed, plain = (_guessed(rows, truth, found.member) for rows in (found.rows, found.answers))
-        measured.metrics[key], measured.baselines[key] = (one_vs_rest_auc(g, sides[1]) for g in (guessed, plain))
-        if guessed.shape[1] == 2:
-            measured.intervals[key] = auc_interval((sides[1] == 1).numpy(), guessed[:, 1].numpy())
+        value, baseline = (one_vs_rest_auc(g, sides[1]) for g in (guessed, plain))
+        binary = guessed.shape[1] == 2
+        interval = auc_interval((sides[1] == 1).numpy(), guessed[:, 1].numpy()) if binary else None
+        measured.record(metric, value, about, interval=interval, baseline=baseline)
 
 
 def _guessed(rows: Tensor, truth: Tensor, member: Tensor) -> Tensor:

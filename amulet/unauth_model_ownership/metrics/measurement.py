@@ -1,11 +1,13 @@
 """From the evidence of ownership to its metrics, baselines, intervals and warnings."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from amulet.core.evidence import Measurement
+from amulet.core.facts import Metric
 from amulet.unauth_model_ownership.metrics.evidence import COPIES, OwnershipEvidence, Verification
 from amulet.unauth_model_ownership.metrics.extraction import (
     agreement_and_correct,
@@ -15,6 +17,7 @@ from amulet.unauth_model_ownership.metrics.extraction import (
     kappa_interval,
 )
 from amulet.unauth_model_ownership.metrics.fingerprints import measure_fingerprints
+from amulet.unauth_model_ownership.metrics.names import METRICS
 
 
 def measure(evidence: OwnershipEvidence) -> Measurement:
@@ -25,24 +28,23 @@ def measure(evidence: OwnershipEvidence) -> Measurement:
     measured = Measurement(warnings=list(evidence.warnings))
     _extraction(evidence, measured)
     for verification in evidence.verifications:
-        prefix = f"{verification.defense}." if len(evidence.verifications) > 1 else ""
-        _ownership(evidence, verification, measured, prefix)
+        subject = {"defense": verification.defense} if len(evidence.verifications) > 1 else {}
+        _ownership(evidence, verification, measured, subject)
     return measured
 
 
 def _extraction(evidence: OwnershipEvidence, measured: Measurement) -> None:
     labels, victim, stolen = evidence.labels, evidence.victim_answers, evidence.stolen_answers
     agree, n = victim == stolen, len(evidence.labels)
-    measured.proportion("stolen_test_accuracy", int((stolen == labels).sum()), n)
-    measured.proportion("fidelity", int(agree.sum()), n)
-    measured.proportion("correct_fidelity", int((agree & (victim == labels)).sum()), int(agree.sum()))
-    measured.proportion("agreement_and_correct", int((agree & (victim == labels)).sum()), n)
+    measured.proportion(METRICS["stolen_test_accuracy"], int((stolen == labels).sum()), n)
+    measured.proportion(METRICS["fidelity"], int(agree.sum()), n)
+    measured.proportion(METRICS["correct_fidelity"], int((agree & (victim == labels)).sum()), int(agree.sum()))
+    measured.proportion(METRICS["agreement_and_correct"], int((agree & (victim == labels)).sum()), n)
     kappa, low, high = kappa_interval(victim, stolen, evidence.num_classes)
-    measured.metrics["fidelity_kappa"] = kappa
-    if not math.isnan(kappa):
-        measured.intervals["fidelity_kappa"] = low, high
+    measured.record(METRICS["fidelity_kappa"], kappa, interval=None if math.isnan(kappa) else (low, high))
     for budget, answers in evidence.curve.items():
-        measured.proportion(f"queries_{budget}.fidelity", int((answers == victim).sum()), n)
+        hits = int((answers == victim).sum())
+        measured.proportion(METRICS["fidelity"], hits, n, {"queries": str(budget)}, prefix=[f"queries_{budget}"])
     measured.baselines |= _of_other_model(evidence, evidence.independent_answers)
     constant = torch.full_like(victim, evidence.majority)
     measured.baselines["majority.stolen_test_accuracy"] = fidelity(constant, labels)
@@ -88,29 +90,36 @@ def _collapses(evidence: OwnershipEvidence) -> list[str]:
     return [f"{evidence.victim}: {found}"] if found else []
 
 
-def _ownership(evidence: OwnershipEvidence, verification: Verification, measured: Measurement, prefix: str) -> None:
+def _ownership(
+    evidence: OwnershipEvidence, verification: Verification, measured: Measurement, subject: Mapping[str, str]
+) -> None:
     hits, copies = verification.flagged(*COPIES)
     false, independents = verification.flagged("independent")
-    measured.proportion(f"{prefix}ownership_accuracy", hits + independents - false, copies + independents)
-    measured.proportion(f"{prefix}ownership_fpr", false, independents)
-    measured.proportion(f"{prefix}ownership_fnr", copies - hits, copies)
+    right = measured.proportion(
+        METRICS["ownership_accuracy"], hits + independents - false, copies + independents, subject
+    )
+    # What would be without looking at the suspects: to call none a copy, or all.
+    measured.baselines[right] = max(copies, independents) / (copies + independents)
+    measured.proportion(METRICS["ownership_fpr"], false, independents, subject)
+    measured.proportion(METRICS["ownership_fnr"], copies - hits, copies, subject)
     for kind in ("fine_tuned", "stolen"):
         caught, suspects = verification.flagged(kind)
-        measured.proportion(f"{prefix}{kind}.ownership_fnr", suspects - caught, suspects)
-    # What would be without looking at the suspects: to call none a copy, or all.
-    measured.baselines[f"{prefix}ownership_accuracy"] = max(copies, independents) / (copies + independents)
+        missed = suspects - caught
+        measured.proportion(METRICS["ownership_fnr"], missed, suspects, {**subject, "suspects": kind})
     p_value = float(verification.p_values["exact_copy"][0])
-    measured.metrics[f"{prefix}p_value"] = p_value
-    measured.baselines[f"{prefix}p_value"] = float(sorted(verification.p_values["independent"])[independents // 2])
+    median = float(sorted(verification.p_values["independent"])[independents // 2])
+    measured.record(METRICS["p_value"], p_value, subject, baseline=median)
     if verification.score_metric:
-        name, score = f"{prefix}{verification.score_metric}", float(verification.scores["exact_copy"][0])
+        score = float(verification.scores["exact_copy"][0])
+        stated = verification.score_metric
+        metric = METRICS.get(stated) or Metric(stated, stated.replace("_", " "), risk="unauth_model_ownership", rank=99)
         if verification.trials:
-            measured.proportion(name, round(score * verification.trials), verification.trials)
+            name = measured.proportion(metric, round(score * verification.trials), verification.trials, subject)
         else:
-            measured.metrics[name] = score
+            name = measured.record(metric, score, subject)
         measured.baselines[name] = float(verification.scores["independent"].mean())
     if verification.fingerprints:
-        measure_fingerprints(verification.fingerprints, measured, evidence.victim, prefix)
+        measure_fingerprints(verification.fingerprints, measured, evidence.victim, subject)
     measured.warnings += _doubts(evidence.victim, verification, p_value)
 
 

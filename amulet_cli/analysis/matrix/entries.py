@@ -1,16 +1,16 @@
 """What defences do to risks, from any runs: a cell for every defence and risk, judged together."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from amulet.assessment.metric_info import metric_info, order
-from amulet.assessment.risks import RISKS, Risk
-from amulet_cli.analysis.groups import LARGE_ERROR, NEAR_CHANCE, Row, alters_nothing, flat, natural
-from amulet_cli.analysis.matrix.sources import differing, key_of, measured, pair_of, risk_of_node, row_of
+from amulet.core.facts import RiskFacts
+from amulet.core.risk import code_order
+from amulet_cli.analysis.doubts import doubts, expectation_of
+from amulet_cli.analysis.groups import NEAR_CHANCE, Row, RunGroup, comparison, flat, natural
+from amulet_cli.analysis.matrix.sources import differing, key_of, measured, pair_of, row_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS, Result, shaping
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 Agreement = Literal["agrees", "contradicts", "not seen", "was unexplored", "undecided", ""]
 _DONE = ("done", "skipped")
 _CHOSEN = ("defense", "second_defense", "attack", "metric")
-_VERIFICATION = ("ownership_accuracy", "ownership_fpr", "ownership_fnr", "p_value")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One deciding metric of one risk under one defence, over seeds."""
 
-    risk: Risk
+    risk: RiskFacts
     metric: str
     row: Row
     verdict: "Verdict"
@@ -43,7 +42,7 @@ class Entry:
     @property
     def attribute(self) -> str:
         """The sensitive attribute of a risk that has one metric for each; else empty."""
-        return self.metric.rpartition(".")[0] if self.risk.by_attribute else ""
+        return self.row.facts.subject.get("attribute", "")
 
     @property
     def change(self) -> "Change":
@@ -63,7 +62,7 @@ class Entry:
     @property
     def fraction(self) -> bool:
         """Whether the metric is a share, whose differences are shown in points."""
-        return metric_info(self.metric).fraction
+        return self.row.facts.fraction
 
     @property
     def harm(self) -> float:
@@ -71,7 +70,7 @@ class Entry:
 
         A share's difference as it is; of any other metric the difference relative to the undefended victim's mean.
         """
-        sign = 1 if metric_info(self.metric).worse == "higher" else -1
+        sign = -1 if self.row.facts.harm == "lower" else 1
         if self.fraction:
             return sign * self.change.mean
         before = self.row.summaries["undefended"].mean
@@ -99,6 +98,8 @@ class Interactions:
     """In the order of the rows; with its settings where one defence was used with several."""
     risks: tuple[str, ...]
     """Codes, in the paper's order."""
+    titles: Mapping[str, str]
+    """By code."""
     cells: Mapping[tuple[str, str], tuple[Entry, ...]]
     """By defence and the risk's code: an entry for each deciding metric, and for each way it was measured."""
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -186,37 +187,33 @@ def _other(result: Result) -> dict[str, Any]:
 
 
 def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str, Any]) -> Interactions:
-    from amulet.assessment.verdict import Comparison, judge
+    from amulet.assessment.verdict import judge
 
     names = _names(runs)
     found = [part for name, its in names.items() for part in measured(name, its)]
     notes = [note for _, _, _, _, lost in found for note in lost]
-    grid: dict[int, Comparison] = {}
-    for i, (_, metric, row, _, _) in enumerate(found):
-        before, after = row.pairs
-        worse = metric_info(metric).worse
-        fixed = before == after and alters_nothing(row.cell.config)
-        grid[i] = Comparison(undefended=before, defended=after, worse=worse or "higher", by_construction=fixed)
-    verdicts = judge(grid)
+    verdicts = judge({i: comparison(row) for i, (_, _, row, _, _) in enumerate(found)})
     cells: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
     for i, (name, metric, row, how, _) in enumerate(found):
-        risk = RISKS[metric_info(metric).risk]
+        risk = row.cell.facts.risks[row.facts.risk]
         entry = Entry(
             risk=risk,
             metric=metric,
             row=row,
             verdict=verdicts[i],
-            expected=_expected(row.cell.config, risk.name),
+            expected=expectation_of(row),
             setting=how,
-            flags=doubts(row, risk),
+            flags=doubts(row),
         )
         cells[name, risk.code].append(entry)
     refused = _refused(names, rest)
     codes = {code for _, code in (*cells, *refused)}
+    known = {risk.code: risk for run in (*runs, *rest) for risk in run.facts.risks.values()}
     return Interactions(
         setting=setting,
         defenses=tuple(names),
-        risks=tuple(risk.code for risk in RISKS.values() if risk.code in codes),
+        risks=tuple(sorted(codes, key=code_order)),
+        titles={code: known[code].title for code in codes},
         cells={key: tuple(entries) for key, entries in cells.items()},
         refused={key: reason for key, reason in refused.items() if key not in cells},
         flags={name: flags for name, its in names.items() if (flags := tuple(_of_victims(its)))},
@@ -246,9 +243,9 @@ def _rank(run: Result) -> tuple[int, int]:
     """One defence before two, in the literature's order, those of others last."""
     from amulet.assessment.literature import FAMILIES
 
-    paths = [str(node.get("_target_")) for node in _defenses(run).values() if node.get("_target_")]
-    kind = paths[0].rpartition(".")[2] if paths else ""
-    return len(paths), list(FAMILIES).index(kind) if kind in FAMILIES else len(FAMILIES)
+    defenses = run.facts.defenses
+    family = defenses[0].family if defenses else ""
+    return len(defenses), FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
 def _words(run: Result) -> list[str]:
@@ -257,65 +254,6 @@ def _words(run: Result) -> list[str]:
 
 def _defenses(run: Result) -> dict[str, Any]:
     return {key: run.config.get(key) for key in ("defense", "second_defense") if run.config.get(key)}
-
-
-def _expected(config: Mapping[str, Any], risk: str) -> "Expectation | None":
-    """The literature's word on a defence; it says nothing of two at once."""
-    from amulet.assessment.literature import expected
-    from amulet.core import Factory, SettingError
-
-    nodes = [cast(Mapping[str, Any], config.get(key) or {}) for key in ("defense", "second_defense")]
-    paths = [str(node["_target_"]) for node in nodes if node.get("_target_")]
-    try:
-        kinds = [Factory(path).load() for path in paths]
-    except SettingError:
-        return None
-    return expected(kinds[0], risk) if len(kinds) == 1 and isinstance(kinds[0], type) else None
-
-
-def doubts(row: Row, risk: Risk) -> tuple[str, ...]:
-    """A large error, and what the risk's measurement warned of, with the number of seeds it did so on."""
-    fraction = metric_info(row.metric).fraction
-    found = [
-        f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
-        for victim, summary in row.summaries.items()
-        if fraction and summary.error > LARGE_ERROR
-    ]
-    every_value = {value for values in row.values.values() for value in values.values()}
-    if fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
-        found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
-    runs = list(row.cell.runs.values())
-    return (*found, *_counted([[text for text in _warned(run, risk) if _concerns(text, row, risk)] for run in runs]))
-
-
-def _concerns(text: str, row: Row, risk: Risk) -> bool:
-    """Whether a warning is about the metric: not if it names other attributes alone."""
-    if not risk.by_attribute:
-        return True
-    metrics = {name for run in row.cell.runs.values() for name in run.metrics.get(VICTIMS[0], {})}
-    attributes = {name.rpartition(".")[0] for name in metrics if risk.is_primary(name)}
-    named = {name for name in attributes if re.search(rf"\b{re.escape(name)}\b", text)}
-    return not named or row.metric.rpartition(".")[0] in named
-
-
-def _warned(run: Result, risk: Risk) -> Iterator[str]:
-    """What the measurement of one risk warned of."""
-    kept = run.manifest.get(risk.name)
-    for victim in VICTIMS:
-        part = cast(Mapping[str, Any], kept).get(victim) if isinstance(kept, Mapping) else None
-        if isinstance(part, Mapping):
-            yield from cast(Mapping[str, Any], part).get("warnings", ())
-
-
-def _counted(warnings: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Texts that differ only in numbers once, with how many of the runs have them."""
-    seen: dict[str, tuple[str, int]] = {}
-    for of_run in warnings:
-        for pattern, text in {re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", text): text for text in of_run}.items():
-            first, count = seen.get(pattern, (text, 0))
-            seen[pattern] = first, count + 1
-    for text, count in seen.values():
-        yield text if len(warnings) == 1 else f"{text} ({count} of {len(warnings)} seeds)"
 
 
 def _of_victims(runs: Sequence[Result]) -> Iterator[str]:
@@ -338,8 +276,9 @@ def _of_victims(runs: Sequence[Result]) -> Iterator[str]:
 
 def _verification(name: str, runs: Sequence[Result]) -> Iterator[Row]:
     """How a defence's verification of ownership works, in the runs where it was tried."""
-    metrics = {m for run in runs for m in run.metrics["defended"] if m.endswith(_VERIFICATION)}
-    for metric in sorted(metrics, key=lambda metric: (order(metric), metric)):
+    metrics = {m for run in runs for m in run.metrics["defended"] if run.facts.of(m).verifies}
+    facts = RunGroup(labels={}, runs=dict(enumerate(runs))).facts
+    for metric in sorted(metrics, key=lambda metric: (facts.order(metric), metric)):
         tried = {run.seed: run for run in reversed(runs) if pair_of(run, metric) is not None}
         if tried:
             yield row_of(tried, metric)
@@ -351,11 +290,10 @@ def _refused(names: Mapping[str, Sequence[Result]], rest: Sequence[Result]) -> d
         for run in runs:
             reasons = run.manifest.get("refused")
             for risk, reason in cast(Mapping[str, str], reasons or {}).items():
-                if risk in RISKS:
-                    found[name, RISKS[risk].code] = str(reason)
+                if risk in run.facts.risks:
+                    found[name, run.facts.risks[risk].code] = str(reason)
     for run in rest:
-        attack = run.config.get("attack") or {}
-        risk = risk_of_node(cast(Mapping[str, Any], attack))
-        if run.state == "refused" and risk in RISKS and run.setting[2] in names:
-            found.setdefault((run.setting[2], RISKS[risk].code), run.reason)
+        risk = run.facts.risks.get(run.facts.attacked)
+        if run.state == "refused" and risk and run.setting[2] in names:
+            found.setdefault((run.setting[2], risk.code), run.reason)
     return found

@@ -4,12 +4,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from amulet.assessment.metric_info import metric_info
 from amulet_cli.analysis.groups import SETTING, Row, RunGroup, flat
 from amulet_cli.base.serialize import as_text, canonical_json, plain
-from amulet_cli.config import risk_selection
 from amulet_cli.results.result import VICTIMS, Result
 
 Part = tuple[str, str, Row, str, list[str]]
@@ -32,9 +30,10 @@ class _Source:
 
 def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
     """Every deciding metric of a defence's runs, once for each way in which it was measured."""
-    metrics = dict.fromkeys(name for run in runs for name in run.metrics["defended"] if metric_info(name).primary)
-    for metric in metrics:
-        risk = metric_info(metric).risk
+    metrics = {
+        name: facts.risk for run in runs for name in run.metrics["defended"] if (facts := run.facts.of(name)).decides
+    }
+    for metric, risk in metrics.items():
         sources: list[_Source] = []
         lost: list[str] = []
         for run in runs:
@@ -63,27 +62,11 @@ def pair_of(run: Result, metric: str) -> tuple[float, float] | None:
 
 
 def _how(run: Result, risk: str) -> str:
-    """The settings of the attack that measured a risk in this run."""
-    attack = run.config.get("attack")
-    if isinstance(attack, Mapping) and risk_of_node(cast(Mapping[str, Any], attack)) == risk:
-        return key_of(attack)
-    metrics = run.config.get("metric")
-    options = cast(Mapping[str, Any], metrics) if isinstance(metrics, Mapping) else {}
-    settings: dict[str, Any] = risk_selection.attack_settings(options).get(risk, {})
-    for node in options.values():
-        if isinstance(node, Mapping) and (own := cast(Mapping[str, Any], node)).get("risk") == risk:
-            settings |= own.get("attack") or {}
-    return key_of({"default": settings})
-
-
-def risk_of_node(node: Mapping[str, Any]) -> str:
-    """The risk of the attack that a configuration names; empty for none."""
-    from amulet.core import Factory, SettingError
-
-    try:
-        return str(getattr(Factory(str(node["_target_"])).load(), "risk", "")) if node.get("_target_") else ""
-    except SettingError:  # a class of somebody else's that is not here
-        return ""
+    """The attack that measured a risk in this run, and its settings."""
+    attack = run.facts.attacks.get(risk)
+    if attack is None:
+        return key_of({"default": {}})
+    return key_of({"_target_": attack.kind, **attack.settings} if attack.kind else {"default": attack.settings})
 
 
 def _told_apart(hows: Sequence[str]) -> list[str]:

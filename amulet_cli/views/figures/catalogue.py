@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.analysis.groups import SETTING, Report, Row, attacked_risk
+from amulet_cli.analysis.groups import SETTING, Report, Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.base.serialize import as_text
@@ -50,12 +50,10 @@ def setting_name(labels: Mapping[str, Any], *, without: str = "") -> str:
 
 
 def _rank(row: Row) -> int:
-    from amulet.assessment.metric_info import metric_info
-
-    info = metric_info(row.metric)
-    if not info.primary:
+    info = row.facts
+    if not info.decides:
         return 8 if info.risk != "utility" else 7
-    return 2 if info.risk == attacked_risk(row.cell.config) else 4
+    return 2 if info.risk == row.cell.facts.attacked else 4
 
 
 def _matrices(results: Sequence[Result]) -> Iterator[Drawing]:
@@ -66,8 +64,7 @@ def _matrices(results: Sequence[Result]) -> Iterator[Drawing]:
         found = matrices(results)
     except UsageError:  # no defence
         return
-    for one in found:
-        yield _matrix(one)
+    yield from (_matrix(one) for one in found if one.entries)
 
 
 def _matrix(one: "Interactions") -> Drawing:
@@ -136,9 +133,7 @@ def _robustness(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Drawin
 
 
 def _in_words(rows: Sequence[Row], key: str) -> str:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(rows[0].metric).fraction
+    fraction = rows[0].facts.fraction
     told: list[str] = []
     for row in rows:
         means = [
@@ -159,19 +154,13 @@ def _of_evidence(report: Report) -> Iterator[Drawing]:
         if same in seen or not any(values):
             continue
         seen.add(same)
-        base = row.metric.rpartition(".")
-        if base[2] == "auc" and _is_of(row, "membership_inference") and "retained" not in base[0]:
-            yield _roc(row, base[0])
-        elif base[2] == "equalized_odds":
-            yield _groups(row, base[0])
-        elif row.metric == "mse" and _has_pictures(row):
+        facts = row.facts
+        if facts.name == "auc" and "score" in facts.subject and "members" not in facts.subject:
+            yield _roc(row, facts.subject["score"])
+        elif facts.risk == "discriminatory_behavior" and facts.decides:
+            yield _groups(row, facts.subject["attribute"])
+        elif facts.risk == "data_reconstruction" and facts.decides and _has_pictures(row):
             yield _reconstruction(row)
-
-
-def _is_of(row: Row, risk: str) -> bool:
-    from amulet.assessment.metric_info import metric_info
-
-    return metric_info(row.metric).risk == risk
 
 
 def _roc(row: Row, score: str) -> Drawing:
@@ -229,9 +218,7 @@ def _has_pictures(row: Row) -> bool:
 
 
 def _of_row(row: Row, kind: str, title: str, draw: Callable[[], "Figure"]) -> Drawing:
-    from amulet.assessment.metric_info import metric_info
-
-    fraction = metric_info(row.metric).fraction
+    fraction = row.facts.fraction
     means = ", ".join(
         f"{victim} {format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction)}"
         for victim, summary in row.summaries.items()

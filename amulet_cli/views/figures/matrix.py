@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.base import format_numbers
 from amulet_cli.views.figures import style
@@ -45,11 +44,10 @@ def interaction_matrix(interactions: Interactions) -> Figure:
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for j, code in enumerate(columns):
-        risk = next(risk for risk in RISKS.values() if risk.code == code)
         _words(axes, left + (j + 0.5) * _CELL, 0.13, code, weight="bold", size=_SIZE + 2)
-        for k, line in enumerate(textwrap.wrap(risk.title, 15)[:2]):
+        for k, line in enumerate(textwrap.wrap(interactions.titles[code], 15)[:2]):
             _words(axes, left + (j + 0.5) * _CELL, 0.31 + 0.14 * k, line)
-        for k, line in enumerate(textwrap.wrap(re.sub(r"[._]", " ", risk.primary), 15)[:2]):
+        for k, line in enumerate(textwrap.wrap(_metric(interactions, code), 15)[:2]):
             _words(axes, left + (j + 0.5) * _CELL, 0.62 + 0.13 * k, line, size=_SIZE - 0.6, style="italic", color=_DIM)
     y = top
     for name, tall in zip(rows, heights, strict=True):
@@ -61,6 +59,15 @@ def interaction_matrix(interactions: Interactions) -> Figure:
         y += tall
     _legend(axes, interactions, y + 0.12, width)
     return figure
+
+
+def _metric(interactions: Interactions, code: str) -> str:
+    """What decides a risk, in words; without the attribute where there is one number for each."""
+    entries = [entry for entry in interactions.entries if entry.risk.code == code]
+    if not entries:
+        return ""
+    facts = entries[0].row.facts
+    return re.sub(r"[._]", " ", facts.name if "attribute" in facts.subject else entries[0].metric)
 
 
 def description(interactions: Interactions) -> str:

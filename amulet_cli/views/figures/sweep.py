@@ -24,11 +24,9 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
         rows: of one metric, alike in all labels but `key`, which is a number in each.
         key: what was swept.
     """
-    from amulet.assessment.metric_info import metric_info
-
     figure = style.new(WIDTH, HEIGHT)
     axes = style.panel(figure)
-    info = metric_info(rows[0].metric)
+    info = rows[0].facts
     for victim in VICTIMS:
         draw_line(axes, rows, key, victim, label=victim)
     finish(axes, [number(row.cell.labels[key]) for row in rows], key)

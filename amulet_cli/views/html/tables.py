@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from amulet_cli.analysis.doubts import pattern
 from amulet_cli.analysis.groups import Report, Row, RunGroup
 from amulet_cli.analysis.outcomes import symbol
 from amulet_cli.base import format_numbers
@@ -16,7 +17,7 @@ from amulet_cli.views.report_tables import label_keys, sections
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
 
-_COMMON_WORDS = ("loss", "class")
+_COMMON_WORD = "loss"  # a score of membership inference, and in every other warning of training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +122,7 @@ def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
 
 
 def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
-    from amulet.assessment.metric_info import metric_info
-
-    info, change, verdict = metric_info(row.metric), row.change, row.verdict
+    info, change, verdict = row.facts, row.change, row.verdict
     fraction = info.fraction
     summaries = [row.summaries[victim] for victim in VICTIMS]
     seeds = {
@@ -136,7 +135,7 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
     }
     return Line(
         metric=row.metric,
-        primary=info.primary,
+        primary=info.decides,
         worse=info.worse,
         labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),
         victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) if s.n else "-" for s in summaries),
@@ -148,7 +147,7 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
         mark=symbol(verdict.outcome) if verdict else "",
         detail=verdict_detail(verdict, fraction=fraction) if verdict else "",
         flags=row.flags,
-        notes=tuple(warned.number for warned in warnings if _names(warned.text, row.metric)),
+        notes=tuple(warned.number for warned in warnings if _names(warned.text, row)),
         seeds=seeds,
     )
 
@@ -166,11 +165,11 @@ def _baseline(row: Row, *, fraction: bool) -> str:
     return " / ".join(dict.fromkeys(shown))
 
 
-def _names(text: str, metric: str) -> bool:
-    """Whether a warning speaks of a metric: by its name, or by the attribute or score before it."""
-    prefix, _, base = metric.rpartition(".")
-    words = set(re.findall(r"[\w.]*\w", text))
-    return bool({metric, base} & words) or (bool(prefix) and prefix not in _COMMON_WORDS and prefix in words)
+def _names(text: str, row: Row) -> bool:
+    """Whether a warning speaks of a metric: by its name, or by the attribute or score that it is about."""
+    facts, words = row.facts, set(re.findall(r"[\w.]*\w", text))
+    about = {value for key, value in facts.subject.items() if key in ("attribute", "score")} - {_COMMON_WORD}
+    return bool({row.metric, facts.name, *about} & words)
 
 
 def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> Iterator[Warned]:
@@ -178,9 +177,9 @@ def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> Iterator[Warned
     found: dict[str, tuple[str, list[tuple[RunGroup, int]]]] = {}
     for cell in cells:
         for seed, run in cell.runs.items():
-            patterns = {re.sub(r"\d+(?:\.\d+)?(?:e-?\d+)?", "#", text): text for text in reversed(run.warnings)}
-            for pattern in reversed(patterns):
-                found.setdefault(pattern, (patterns[pattern], []))[1].append((cell, seed))
+            patterns = {pattern(text): text for text in reversed(run.warnings)}
+            for kind in reversed(patterns):
+                found.setdefault(kind, (patterns[kind], []))[1].append((cell, seed))
     total = sum(len(cell.runs) for cell in cells)
     for index, (text, places) in enumerate(found.values(), start=1):
         yield Warned(number=index, text=text, where=_where(places, total, keys))

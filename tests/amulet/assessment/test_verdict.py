@@ -1,7 +1,6 @@
 """The statistics over seeds, against scipy, against definitions, and on pure noise."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from amulet.assessment.metric_info import metric_info, order, title
-from amulet.assessment.risks import RISKS
 from amulet.assessment.verdict import (
     Comparison,
     bootstrap_interval,
@@ -252,62 +249,3 @@ def test_a_grid_of_pure_noise_gives_at_most_the_nominal_share_of_verdicts() -> N
         wrong += any(verdict.outcome != "no evidence" for verdict in verdicts.values())
     assert wrong > 0  # a test that never fires would be no test
     assert stats.binomtest(wrong, grids, 0.05, alternative="greater").pvalue > 0.01
-
-
-def names_of(risk: str) -> Sequence[str]:
-    return list(RISKS[risk].harm)
-
-
-def test_every_risk_has_one_deciding_metric_with_a_direction() -> None:
-    deciding = {
-        "evasion": "robust_accuracy",
-        "poisoning": "attack_success_rate",
-        "unauth_model_ownership": "fidelity_kappa",
-        "membership_inference": "lira_online.auc",
-        "attribute_inference": "race.balanced_accuracy",
-        "data_reconstruction": "mse",
-        "distribution_inference": "distinguishing_accuracy",
-        "discriminatory_behavior": "sex.equalized_odds",
-    }
-    assert set(deciding) == set(RISKS)
-    for risk, metric in deciding.items():
-        info = metric_info(metric)
-        assert (info.risk, info.primary) == (risk, True), metric
-        assert info.worse in ("higher", "lower")
-        others = [metric_info(name) for name in names_of(risk) if not metric.endswith(name)]
-        assert not any(other.primary for other in others if other.risk == risk)
-
-
-@pytest.mark.parametrize(
-    ("metric", "risk", "primary"),
-    [
-        ("lira_offline.auc", "membership_inference", False),
-        ("lira_online.tpr_at_0.1pct_fpr", "membership_inference", False),
-        ("rmia.balanced_accuracy", "membership_inference", False),
-        ("race.auc", "attribute_inference", False),
-        ("class_0.mse", "data_reconstruction", False),
-        ("test_accuracy", "utility", False),
-        ("mine", "", False),
-        ("my.own", "", False),
-    ],
-)
-def test_prefixes_do_not_confuse(metric: str, risk: str, *, primary: bool) -> None:
-    info = metric_info(metric)
-    assert (info.risk, info.primary) == (risk, primary)
-
-
-def test_tables_follow_the_papers_order_and_speak_in_its_codes() -> None:
-    metrics = ["race.equalized_odds", "fidelity", "mine", "lira_online.auc", "robust_accuracy", "test_accuracy"]
-    assert sorted(metrics, key=order) == [
-        "test_accuracy",
-        "robust_accuracy",
-        "fidelity",
-        "lira_online.auc",
-        "race.equalized_odds",
-        "mine",
-    ]
-    assert title("membership_inference") == "P1 membership inference"
-    assert title("") == "Other"
-    assert not metric_info("mse").fraction
-    assert not metric_info("class_0.ssim").fraction
-    assert metric_info("fidelity").fraction

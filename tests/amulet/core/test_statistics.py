@@ -13,6 +13,7 @@ from scipy import stats
 
 from amulet.assessment.verdict import Comparison, bootstrap_interval, detectable_difference, holm, judge
 from amulet.core.evidence import Measurement
+from amulet.core.facts import Metric
 from amulet_cli.analysis.matrix.entries import interactions
 from amulet_cli.results.result import find_results
 from amulet_cli.views.matrix_data import as_csv
@@ -103,7 +104,7 @@ def test_holm_against_its_definition_and_an_example_by_hand() -> None:
 
 def test_proportions_have_scipys_exact_interval_in_the_result() -> None:
     measured = Measurement()
-    measured.proportion("robust_accuracy", 37, 214)
+    measured.proportion(Metric("robust_accuracy", "accuracy under attack"), 37, 214)
     exact = stats.binomtest(37, 214).proportion_ci(0.95, method="exact")
     assert measured.intervals["robust_accuracy"] == pytest.approx((exact.low, exact.high))
 

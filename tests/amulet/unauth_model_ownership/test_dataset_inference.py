@@ -387,7 +387,7 @@ def shown(n: int, seed: int = 0) -> Fingerprints:
 
 def test_what_fingerprints_give_away_in_closed_form() -> None:
     measured = Measurement()
-    measure_fingerprints(shown(3000), measured, "defended")
+    measure_fingerprints(shown(3000), measured, "defended", {})
     told, plain = measured.metrics, measured.baselines
 
     def apart(distance: float) -> float:
@@ -408,7 +408,7 @@ def test_what_fingerprints_give_away_in_closed_form() -> None:
 
 def test_too_few_fingerprints_tell_nothing_of_an_attribute() -> None:
     measured = Measurement()
-    measure_fingerprints(shown(40), measured, "defended")
+    measure_fingerprints(shown(40), measured, "defended", {})
     assert math.isnan(measured.metrics["clear.fingerprint_attribute_auc"])
     assert "clear.fingerprint_attribute_auc" not in measured.baselines
     assert sum("too few to learn it from" in warning for warning in measured.warnings) == 4

@@ -21,7 +21,7 @@ from amulet_cli.paper.tables import PaperCell, PaperTable, compare, folder
 from amulet_cli.results.result import find_results, result_folder, write_status
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown
 from amulet_cli.views.report_tables import report_table
-from tests.helpers.made_up_results import MadeUp, choices, config, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, config, stated, typical, write
 
 Printed = Callable[[], str]
 
@@ -103,7 +103,7 @@ def test_runs_of_different_configurations_are_never_averaged(tmp_path: Path) -> 
     from amulet_cli.results.result import write_outcome
 
     folder = result_folder(other, chosen, tmp_path)
-    write_outcome(folder, two(0.1, 0.2), choices=chosen, overrides={}, config=other, environment={})
+    write_outcome(folder, stated(two(0.1, 0.2), other), choices=chosen, overrides={}, config=other, environment={})
     report = report_on(tmp_path)
     assert list(report.keys) == ["attack.steps"]
     assert sorted(row.change.n for row in report.rows) == [1, 2]

@@ -26,7 +26,7 @@ from amulet_cli.results.result import (
     write_outcome,
     write_status,
 )
-from tests.helpers.made_up_results import MadeUp, choices, config, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, config, stated, typical, write
 
 FILES = {"config.yaml", "metrics.json", "metrics.csv", "evidence.npz", "status.json"}
 
@@ -349,6 +349,11 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 def test_the_configuration_is_kept_without_loss(tmp_path: Path) -> None:
     cfg = config(**{"optimizer.lr": 1e-05, "schedule": None, "attack.limit": math.inf, "metric": ["a", "b"]})
     result = write_outcome(
-        tmp_path / "run", typical(), choices=choices(), overrides={}, config=cfg, environment={"python": "3"}
+        tmp_path / "run",
+        stated(typical(), cfg),
+        choices=choices(),
+        overrides={},
+        config=cfg,
+        environment={"python": "3"},
     )
     assert read_result(result.folder).config == cfg
