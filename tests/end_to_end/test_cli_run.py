@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from amulet_cli.cli import main
-from tests.helpers.cli_helpers import FOLDER, TINY, amulet, own_options, start
+from tests.helpers.cli_helpers import FOLDER, PATIENCE, TINY, amulet, own_options, start
 
 SMALL = ("defense=adv_training", "attack=evasion_pgd", "attack.steps=2", "defense.steps=2", *TINY)
 
@@ -209,7 +209,7 @@ def test_joblib_makes_the_same_results(tmp_path: Path, here: Here) -> None:
 
 def test_two_processes_train_each_model_once(tmp_path: Path) -> None:
     processes = [start("run", *SMALL, cwd=tmp_path) for _ in range(2)]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     kept = [path.name for path in (tmp_path / "outputs/models").glob("*.safetensors")]
     assert len([name for name in kept if not name.startswith("measured-")]) == 2

@@ -9,6 +9,8 @@ from pathlib import Path
 TINY = ("dataset.limit=200", "epochs=1")
 """A run of about a second, imports aside."""
 FOLDER = "census/linearnet/none/noise"
+PATIENCE = 900
+"""Seconds until a command counts as hung: no test of speed, for the longest takes four minutes on a busy machine."""
 
 _MODULE = '''
 """A user's own attack and models, beside where the command is given."""
@@ -104,5 +106,5 @@ def start(*words: str, cwd: Path, **settings: str) -> "subprocess.Popen[str]":
 def amulet(*words: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run `amulet` to its end."""
     with start(*words, cwd=cwd, **settings) as process:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(words, process.returncode, out, err)

@@ -160,14 +160,14 @@ def test_a_wrong_answer_stays_wrong_and_more_budget_never_helps_the_victim(
 def test_predicted_labels_have_the_floor_of_the_papers_tables(census: AmuletDataset, model: nn.Module) -> None:
     clean = predict(model, census.test).argmax(1) == census.test.y
     held = robust(model, census.test, EvasionPGD(epsilon=0.5, labels="predicted"))
-    assert held.double().mean() >= 1 - clean.double().mean()
+    assert held.sum() >= (~clean).sum()
     assert robust(model, census.test, EvasionPGD(epsilon=0.5)).double().mean() < 0.01
     splits = scene_of(census)
     victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
     evidence = protocol.assess(victim, EvasionPGD(epsilon=0.5, labels="predicted"), splits)
     measured = protocol.measure(evidence)
-    floor = 1 - measured.baselines["robust_accuracy"]
-    assert floor <= measured.metrics["robust_accuracy"] < floor + 0.02
+    above = measured.metrics["robust_accuracy"] + measured.baselines["robust_accuracy"] - 1
+    assert -1e-9 <= above < 0.02  # shares of at most 2000 records: what is less than 1e-9 is the sum's rounding
 
 
 def test_immutable_columns_do_not_change(census: AmuletDataset, model: nn.Module) -> None:

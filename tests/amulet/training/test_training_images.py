@@ -247,6 +247,18 @@ def test_a_model_that_takes_feature_maps_apart_by_view_keeps_its_layout() -> Non
     assert report["epochs"] == 1
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "groups", "wanted"),
+    [(4, 1, 2, 1, False), (16, 1, 2, 4, False), (8, 1, 2, 1, True), (4, 1, 1, 1, True), (4, 3, 2, 1, True)],
+)
+def test_channels_last_is_not_for_layers_that_onednn_may_not_survive(
+    channels: int, kernel: int, stride: int, groups: int, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "channels_last", gives(True))
+    model = nn.Sequential(nn.Conv2d(channels, 8, kernel, stride=stride, groups=groups), nn.Flatten())
+    assert lay_out(model, torch.zeros(2, channels, 6, 6), low_precision=False) == wanted
+
+
 def test_an_optimizer_that_exists_keeps_the_weights_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arithmetic, "channels_last", gives(True))
     records = images(channels=3)
