@@ -185,7 +185,8 @@ def _attack(node: Any) -> AttackFacts | None:
 
 def _attacks(config: Mapping[str, Any]) -> dict[str, AttackFacts]:
     """By risk the settings that were asked of the attack that measured it."""
-    options = cast(Mapping[str, Any], config.get("metric") or {})
+    chosen_metrics = config.get("metric")
+    options = cast(Mapping[str, Any], chosen_metrics) if isinstance(chosen_metrics, Mapping) else {}
     found: dict[str, AttackFacts] = {}
     for name, _, _ in _RISKS[1:]:
         settings: dict[str, Any] = dict((options.get("every") or {}).get(name) or {})

@@ -98,8 +98,9 @@ def test_a_written_run_has_the_documented_form(tmp_path: Path) -> None:
         "warnings",
         "timings",
         "environment",
+        "facts",
     }
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["choices"] == choices()
     assert content["overrides"] == {"defense.epsilon": 0.05}
     assert content["metrics"] == typical().metrics
@@ -269,7 +270,7 @@ def change_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
-@pytest.mark.parametrize("schema", [2, 0, "1", None])
+@pytest.mark.parametrize("schema", [3, 0, "1", None])
 def test_an_unknown_schema_is_refused_with_a_reason(tmp_path: Path, schema: Any) -> None:
     result = write(tmp_path, typical())
     change_json(result.folder / "metrics.json", schema=schema)

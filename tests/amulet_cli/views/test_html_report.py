@@ -298,9 +298,9 @@ def test_a_folder_that_was_moved_is_enough(rich: Path, tmp_path: Path) -> None:
 def test_results_of_another_schema_are_refused_with_a_message(tmp_path: Path) -> None:
     kept, newer = write(tmp_path, typical(0), seed=0), write(tmp_path, typical(1), seed=1)
     path = newer.folder / "metrics.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 3}))
     page = unescape(page_of(tmp_path))
-    assert "This result was written by another version of Amulet: `schema` 2" in page
+    assert "This result was written by another version of Amulet: `schema` 3" in page
     shutil.rmtree(kept.folder)
     assert main(["report", str(tmp_path), "--html", str(tmp_path / "r.html")]) == 2
     assert not (tmp_path / "r.html").exists()
