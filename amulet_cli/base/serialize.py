@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -43,9 +44,19 @@ def tidy_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows([[as_text(row.get(column)) for column in columns] for row in rows])
+    table.writerow(map(_inert, columns))
+    table.writerows([[_inert(as_text(row.get(column))) for column in columns] for row in rows])
     return text.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe; numbers and plain words do not.
+
+    >>> _inert("=1+1"), _inert("-0.5"), _inert("+experiment"), _inert("+A1(B2)")
+    ("'=1+1", '-0.5', '+experiment', "'+A1(B2)")
+    """
+    formula = text[:1] in ("=", "@", "\t", "\r") or (text[:1] in ("+", "-") and re.search(r"[^\w.+/-]", text[1:]))
+    return f"'{text}" if formula else text
 
 
 def as_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging
 from amulet_cli.paper.interactions import Finding, Findings
-from amulet_cli.views.formats import latex_text
+from amulet_cli.views.table import Table, latex, markdown
 
 HEAD = (
     "interaction",
@@ -49,27 +49,17 @@ def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
 
 def as_markdown(tables: Sequence[Findings]) -> str:
     """A table per data set, then a sentence for each row."""
-    parts: list[str] = []
-    for table in tables:
-        lines = [HEAD, ["---"] * 2 + ["---:"] * 6 + ["---"] * 2, *map(_cells, table.rows)]
-        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        sentences = "\n".join(f"- {text}" for text in _sentences(table))
-        parts.append(f"**{table.title}**\n\n{rows}\n\n{sentences}")
-    return "\n\n".join((*parts, LEGEND)) + "\n"
+    return markdown(list(map(_table, tables)), [LEGEND])
 
 
 def as_latex(tables: Sequence[Findings]) -> str:
-    """A `tabular` with the rules of booktabs per data set, the sentences as comments."""
-    parts: list[str] = []
-    for table in tables:
-        body = [" & ".join(map(_tex, line)) + r" \\" for line in (HEAD, *map(_cells, table.rows))]
-        lines = [rf"% {table.title}", r"\begin{tabular}{llrrrrrrll}", r"\toprule", body[0], r"\midrule", *body[1:]]
-        parts.append("\n".join((*lines, r"\bottomrule", r"\end{tabular}", *(f"% {s}" for s in _sentences(table)))))
-    return "\n\n".join((*parts, f"% {LEGEND}")) + "\n"
+    """A `tabular` per data set, the sentences as comments."""
+    return latex(list(map(_table, tables)), [LEGEND])
 
 
-def _tex(text: str) -> str:
-    return latex_text(text).replace("→", r"$\rightarrow$")
+def _table(found: Findings) -> Table:
+    rows, notes = tuple(tuple(_cells(row)) for row in found.rows), tuple(_sentences(found))
+    return Table(title=found.title, head=HEAD, blocks=(rows,), align="llrrrrrrll", notes=notes)
 
 
 def _sentences(table: Findings) -> Iterator[str]:

@@ -10,7 +10,7 @@ from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging
 from amulet_cli.paper.tables import BEYOND, RUNS, PaperCell, PaperTable
 from amulet_cli.paper.variants import Choice, choices
-from amulet_cli.views.formats import latex_text
+from amulet_cli.views.table import Table, latex, markdown, markdown_list
 
 _LABEL, _CELL = 21, 15
 _READINGS = {"se": "if ± is an error", "sd": "if ± is a deviation"}
@@ -47,33 +47,26 @@ def view(tables: Sequence[PaperTable], width: int = 80) -> RenderableType:
 
 def as_markdown(tables: Sequence[PaperTable]) -> str:
     """A table per data set and variant, in the paper's shape."""
-    parts: list[str] = []
-    for table in tables:
-        columns = list(dict.fromkeys(cell.column for cell in table.cells))
-        lines = [["", *columns], ["---"] + ["---:"] * len(columns)]
-        for block in _blocks(table, columns):
-            lines += [[f"**{block[0][0]}**", *block[0][1:]], *block[1:]]
-        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        parts.append(f"**{table.title}**\n\n{rows}\n\n{_listed(remarks(table))}")
     found = choices(tables)
-    if found:
-        parts.append(f"**Which choice makes the difference**\n\n{_listed(told(found))}")
-    return "\n\n".join((*parts, LEGEND)) + "\n"
+    more = ["**Which choice makes the difference**", markdown_list(told(found))] if found else []
+    return markdown(plain_tables(tables), [*more, LEGEND], strong=True)
 
 
 def as_latex(tables: Sequence[PaperTable]) -> str:
-    """A `tabular` with the rules of booktabs per data set and variant, in the paper's shape."""
-    parts: list[str] = []
+    """A `tabular` per data set and variant, in the paper's shape."""
+    return latex(plain_tables(tables), [*told(choices(tables)), LEGEND], ruled=True)
+
+
+def plain_tables(tables: Sequence[PaperTable]) -> list[Table]:
+    """In the paper's shape: a group of lines for each setting."""
+    found: list[Table] = []
     for table in tables:
-        columns = list(dict.fromkeys(cell.column for cell in table.cells))
-        lines = [rf"% {table.title}", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
-        lines.append(" & ".join(map(latex_text, ("", *columns))) + r" \\")
-        for block in _blocks(table, columns):
-            lines += [r"\midrule", *(" & ".join(map(latex_text, line)) + r" \\" for line in block)]
-        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {remark}" for remark in remarks(table))]
-        parts.append("\n".join(lines))
-    parts += [f"% {text}" for text in told(choices(tables))]
-    return "\n\n".join((*parts, f"% {LEGEND}")) + "\n"
+        columns = tuple(dict.fromkeys(cell.column for cell in table.cells))
+        blocks = tuple(tuple(map(tuple, block)) for block in _blocks(table, columns))
+        align = "l" + "r" * len(columns)
+        notes = tuple(remarks(table))
+        found.append(Table(title=table.title, head=("", *columns), blocks=blocks, align=align, notes=notes))
+    return found
 
 
 def remarks(table: PaperTable) -> list[str]:
@@ -119,10 +112,6 @@ def _places(where: Sequence[str]) -> str:
     settings = dict.fromkeys(place.partition(", ")[0] for place in where)
     shorter = settings if len(settings) < len(columns) else columns
     return ", ".join(shorter)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)
 
 
 def _blocks(table: PaperTable, columns: Sequence[str]) -> list[list[list[str]]]:

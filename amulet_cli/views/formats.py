@@ -1,15 +1,14 @@
 """A report as a file: tidy CSV with everything, Markdown and LaTeX with the tables."""
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from amulet_cli.analysis.groups import SETTING, Report, Row
-from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.results.result import VICTIMS
-from amulet_cli.views.report_tables import label_keys, remarks, sections
+from amulet_cli.views.report_tables import label_keys, remarks, row_numbers, sections
+from amulet_cli.views.table import Table, latex, markdown, markdown_list, parquet
 
 
 def as_csv(report: Report) -> str:
@@ -18,96 +17,38 @@ def as_csv(report: Report) -> str:
 
 
 def as_parquet(report: Report) -> bytes:
-    """The table of `as_csv`, typed; a column of settings of several kinds holds them as text."""
-    import io
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    records = _records(report)
-    columns: dict[str, list[Any]] = {}
-    for name in dict.fromkeys(key for record in records for key in record):
-        values = [record.get(name) for record in records]
-        kinds = {type(value) for value in values if value is not None}
-        plain = kinds <= {int, float} or (len(kinds) == 1 and kinds <= {bool, str})
-        columns[name] = values if plain else [None if value is None else as_text(value) for value in values]
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), buffer)
-    return buffer.getvalue()
+    """The table of `as_csv`, typed."""
+    return parquet(_records(report))
 
 
 def as_markdown(report: Report, by: str) -> str:
     """A table per section; fractions in per cent."""
-    parts: list[str] = []
-    for title, head, rows in _tables(report, by):
-        labels = len(head) - 5
-        lines = [head, ["---"] * labels + ["---:"] * 5, *rows]
-        table = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-        parts.append("\n".join((f"**{title}**", "", *table)))
-    notes = "\n".join(f"- {remark}" for remark in remarks(report))
-    return "\n\n".join(filter(None, (*parts, _caption(report), notes))) + "\n"
+    found = remarks(report)
+    return markdown(_tables(report, by), [_caption(report), *([markdown_list(found)] if found else [])])
 
 
 def as_latex(report: Report, by: str) -> str:
-    """A `tabular` per section with the rules of booktabs; fractions in per cent."""
-    parts: list[str] = []
-    for title, head, rows in _tables(report, by):
-        labels = len(head) - 5
-        body = [" & ".join(map(_tex, line)) + r" \\" for line in (head, *rows)]
-        parts.append(
-            "\n".join(
-                (
-                    f"% {title}",
-                    rf"\begin{{tabular}}{{{'l' * labels}{'r' * 5}}}",
-                    r"\toprule",
-                    body[0],
-                    r"\midrule",
-                    *body[1:],
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                )
-            )
-        )
-    notes = "\n".join(f"% {text}" for text in (_caption(report), *remarks(report)))
-    return "\n\n".join((*parts, notes)) + "\n"
+    """A `tabular` per section; fractions in per cent."""
+    return latex(_tables(report, by), [_caption(report), *remarks(report)])
 
 
-def latex_text(text: str) -> str:
-    r"""Plain text for LaTeX.
-
-    >>> latex_text("robust_accuracy 5% ± 1")
-    'robust\\_accuracy 5\\% $\\pm$ 1'
-    """
-    text = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
-    return text.replace("±", r"$\pm$").replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
-
-
-_tex = latex_text
-
-
-def _tables(report: Report, by: str) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, head and rows of each section; five columns of numbers at the right."""
+def _tables(report: Report, by: str) -> list[Table]:
+    """A table for each section; five columns of numbers at the right."""
     keys = label_keys(report, by)
     if by not in (*SETTING, "metric"):
         keys = [by, *keys]
-    head = ["metric", *keys, *VICTIMS, "change", "95% interval", "n"]
-    tables: list[tuple[str, list[str], list[list[str]]]] = []
-    for title, blocks in sections(report, by):
-        rows = [_cells(row, keys) for block in blocks.values() for row in block]
-        tables.append((title, head, rows))
-    return tables
+    head = ("metric", *keys, *VICTIMS, "change", "95% interval", "n")
+    align = "l" * (1 + len(keys)) + "r" * 5
+    return [
+        Table(title=title, head=head, align=align, blocks=(tuple(_cells(r, keys) for b in blocks.values() for r in b),))
+        for title, blocks in sections(report, by)
+    ]
 
 
-def _cells(row: Row, keys: Sequence[str]) -> list[str]:
-    fraction = row.facts.fraction
-    cells = [row.metric, *(as_text(row.cell.labels.get(key)) for key in keys)]
-    for victim in VICTIMS:
-        summary = row.summaries[victim]
-        cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction))
-    change = row.change
-    cells.append(format_numbers.change(change.mean, fraction=fraction))
-    cells.append(format_numbers.interval(change.low, change.high, fraction=fraction, signed=True))
-    return [*cells, str(change.n or max(summary.n for summary in row.summaries.values()))]
+def _cells(row: Row, keys: Sequence[str]) -> tuple[str, ...]:
+    numbers = row_numbers(row)
+    labels = (as_text(row.cell.labels.get(key)) for key in keys)
+    return row.metric, *labels, *numbers.victims, numbers.change, numbers.interval, str(numbers.n)
 
 
 def _caption(report: Report) -> str:

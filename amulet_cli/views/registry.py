@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from amulet.core.plugins import plugins
+from amulet_cli.views.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,26 +31,6 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of a table on the page."""
-
-    name: str
-    first: bool
-    """Whether it begins a block of lines."""
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A table on the page, with what must be said about it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[Line, ...]
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class HtmlSection:
     """A section of the HTML report."""
 
@@ -58,7 +39,7 @@ class HtmlSection:
     title: str
     legend: str
     caption: str
-    tables: tuple[Block, ...]
+    tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -90,20 +91,37 @@ def _lines(
     return [Text(word) for word in head], lines
 
 
+@dataclass(frozen=True)
+class RowNumbers:
+    """The numbers of a row as every view writes them."""
+
+    victims: tuple[str, ...]
+    """Mean and error of each victim; `-` where there is none."""
+    change: str
+    interval: str
+    n: int
+
+
+def row_numbers(row: Row) -> RowNumbers:
+    """Fractions in per cent, changes in points."""
+    fraction, change, summaries = row.facts.fraction, row.change, [row.summaries[victim] for victim in VICTIMS]
+    return RowNumbers(
+        victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) for s in summaries),
+        change=format_numbers.change(change.mean, fraction=fraction),
+        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
+        n=change.n or max(summary.n for summary in summaries),
+    )
+
+
 def _numbers(row: Row, *, wide: bool) -> list[Text]:
-    fraction = row.facts.fraction
-    cells: list[Text] = []
-    for victim in VICTIMS:
+    numbers = row_numbers(row)
+    cells = list(numbers.victims)
+    for place, victim in enumerate(VICTIMS):
         summary = row.summaries[victim]
-        text = format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction) if summary.n else "-"
         if wide and summary.n > 1:
-            text += f" (sd {format_numbers.number(summary.sd, fraction=fraction, unit=False)})"
-        cells.append(Text(text))
-    change = row.change
-    cells.append(Text(f"{format_numbers.change(change.mean, fraction=fraction):>6}"))
-    cells.append(Text(format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)))
-    n = change.n or max(summary.n for summary in row.summaries.values())
-    return [*cells, Text(str(n)), Text("!" if row.flags else "", style="bold yellow")]
+            cells[place] += f" (sd {format_numbers.number(summary.sd, fraction=row.facts.fraction, unit=False)})"
+    words = [*cells, f"{numbers.change:>6}", numbers.interval, str(numbers.n)]
+    return [*map(Text, words), Text("!" if row.flags else "", style="bold yellow")]
 
 
 def remarks(report: Report) -> list[str]:

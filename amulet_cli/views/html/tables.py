@@ -12,7 +12,7 @@ from amulet_cli.analysis.outcomes import symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
-from amulet_cli.views.report_tables import label_keys, sections
+from amulet_cli.views.report_tables import label_keys, row_numbers, sections
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
@@ -122,9 +122,8 @@ def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
 
 
 def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
-    info, change, verdict = row.facts, row.change, row.verdict
+    info, numbers, verdict = row.facts, row_numbers(row), row.verdict
     fraction = info.fraction
-    summaries = [row.summaries[victim] for victim in VICTIMS]
     seeds = {
         victim: {
             seed: format_numbers.number(value, fraction=fraction, unit=False)
@@ -138,11 +137,11 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
         primary=info.decides,
         worse=info.worse,
         labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),
-        victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) if s.n else "-" for s in summaries),
+        victims=numbers.victims,
         baseline=_baseline(row, fraction=fraction),
-        change=format_numbers.change(change.mean, fraction=fraction),
-        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
-        n=change.n or max(s.n for s in summaries),
+        change=numbers.change,
+        interval=numbers.interval,
+        n=numbers.n,
         verdict=verdict.outcome if verdict else "",
         mark=symbol(verdict.outcome) if verdict else "",
         detail=verdict_detail(verdict, fraction=fraction) if verdict else "",
