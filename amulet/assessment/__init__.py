@@ -9,7 +9,7 @@ from amulet.core.risk import Risk
 if TYPE_CHECKING:
     from amulet.assessment.engine import Outcome, Plan, assess, check, plan_facts
 
-__getattr__ = attach(  # these need torch
+__getattr__, __dir__ = attach(  # these need torch
     __name__, dict.fromkeys(("Outcome", "Plan", "assess", "check", "plan_facts"), "engine")
 )
 

@@ -1,1 +1,18 @@
 """P2 attribute inference: sensitive attributes of a record guessed from a model's answer to it."""
+
+from typing import TYPE_CHECKING
+
+from amulet.core.lazy import attach
+
+if TYPE_CHECKING:
+    from amulet.attribute_inference.attacks import AttributeAttack, AttributeInference
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "AttributeAttack": "attacks",
+        "AttributeInference": "attacks",
+    },
+)
+
+__all__ = ["AttributeAttack", "AttributeInference"]

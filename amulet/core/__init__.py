@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from amulet.core.evidence import Evidence, Measurement, clopper_pearson
     from amulet.core.stream import Stream
 
-__getattr__ = attach(  # these need torch
+__getattr__, __dir__ = attach(  # these need torch
     __name__,
     {"Evidence": "evidence", "Measurement": "evidence", "clopper_pearson": "evidence", "Stream": "stream"},
 )

@@ -5,12 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def attach(package: str, contents: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` (PEP 562) for names that live in submodules: ``{name: submodule}``."""
+def attach(package: str, contents: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A module's `__getattr__` and `__dir__` (PEP 562) for names that live in submodules: ``{name: submodule}``.
+
+    A name whose submodule is itself, ``{"evasion": "evasion"}``, is the submodule.
+    """
 
     def load(name: str) -> Any:
         if name not in contents:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{contents[name]}"), name)
+        module = importlib.import_module(f"{package}.{contents[name]}")
+        return module if contents[name] == name else getattr(module, name)
 
-    return load
+    def names() -> list[str]:
+        return sorted({*vars(importlib.import_module(package)), *contents})
+
+    return load, names

@@ -1,1 +1,19 @@
 """P3 data reconstruction: what the records of a class look like on average, read out of the model."""
+
+from typing import TYPE_CHECKING
+
+from amulet.core.lazy import attach
+
+if TYPE_CHECKING:
+    from amulet.data_reconstruction.attacks import ModelInversion, Reconstruction, ReconstructionAttack
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "ModelInversion": "attacks",
+        "Reconstruction": "attacks",
+        "ReconstructionAttack": "attacks",
+    },
+)
+
+__all__ = ["ModelInversion", "Reconstruction", "ReconstructionAttack"]

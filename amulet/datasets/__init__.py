@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from amulet.datasets.records import Records
     from amulet.datasets.split import stratified_split
 
-__getattr__ = attach(  # these need torch
+__getattr__, __dir__ = attach(  # these need torch
     __name__,
     {
         "AmuletDataset": "base",

@@ -1,1 +1,20 @@
 """S1 evasion: inputs changed a little so that a model gets them wrong."""
+
+from typing import TYPE_CHECKING
+
+from amulet.core.lazy import attach
+
+if TYPE_CHECKING:
+    from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+    from amulet.evasion.defenses import AdversarialTrainingPGD
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "AdversarialTrainingPGD": "defenses",
+        "EvasionAttack": "attacks",
+        "EvasionPGD": "attacks",
+    },
+)
+
+__all__ = ["AdversarialTrainingPGD", "EvasionAttack", "EvasionPGD"]

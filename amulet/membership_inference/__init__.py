@@ -1,1 +1,21 @@
 """P1 membership inference: was this record among those that the model was trained on?"""
+
+from typing import TYPE_CHECKING
+
+from amulet.core.lazy import attach
+
+if TYPE_CHECKING:
+    from amulet.membership_inference.attacks import LiRA, MembershipAttack, Observed
+    from amulet.membership_inference.defenses import DPSGD
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "DPSGD": "defenses",
+        "LiRA": "attacks",
+        "MembershipAttack": "attacks",
+        "Observed": "attacks",
+    },
+)
+
+__all__ = ["DPSGD", "LiRA", "MembershipAttack", "Observed"]

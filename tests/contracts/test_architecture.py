@@ -86,7 +86,9 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
         if module.split(".")[0] == "amulet" and target.split(".")[0] in RUNNERS_OWN:
             found.append(f"{module}:{line} imports {target}, which belongs to the runner")
         elif there in FLOORS and there != here:
-            if here is None or FLOORS[there] > FLOORS[here]:
+            if here is None:
+                continue  # the package itself names its rooms; that it imports none of them is tested below
+            if FLOORS[there] > FLOORS[here]:
                 found.append(f"{module}:{line} imports {target}, a floor above")
             elif FLOORS[there] == FLOORS[here]:
                 found.append(f"{module}:{line} imports {target}, its neighbour")

@@ -1,0 +1,54 @@
+"""What a user's editor and type checker see."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import amulet
+from amulet.assessment import RISKS
+
+SCRIPT = """\
+import amulet
+from amulet.assessment import Plan, assess
+from amulet.core import Factory
+from amulet.datasets import load_census
+from amulet.evasion import EvasionPGD
+
+attack = EvasionPGD(epsilon=0.05)
+optimizer = Factory("torch.optim.Adam", lr=1e-3)
+plan = Plan(data=load_census(limit=500), architecture=Factory("amulet.models.LinearNet"), optimizer=optimizer)
+outcome = assess(plan)
+reveal_type(attack.epsilon)
+reveal_type(plan.epochs)
+reveal_type(outcome.metrics["undefended"]["test_accuracy"])
+reveal_type(amulet.evasion.EvasionPGD)
+"""
+SEEN = ["float | None", "int", "float", "type[EvasionPGD]"]
+
+
+def test_dir_shows_what_there_is() -> None:
+    assert {"assessment", "datasets", "evasion", "training"} <= set(dir(amulet))
+    assert amulet.evasion.EvasionPGD.risk == "evasion"
+    assert "EvasionPGD" in dir(amulet.evasion)
+    assert {"Plan", "assess"} <= set(dir(amulet.assessment))
+    with pytest.raises(AttributeError, match="has no attribute 'EvasionPDG'"):
+        _ = amulet.evasion.EvasionPDG
+
+
+@pytest.mark.parametrize("risk", list(RISKS))
+def test_a_risks_package_offers_its_attacks_and_defences(risk: str) -> None:
+    package = getattr(amulet, risk)
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+
+
+def test_a_type_checker_knows_the_types(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "reportMissingTypeStubs": "none"}')
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "\n0 errors" in run.stdout, run.stdout
+    found = [line.partition(" is ")[2].strip('"') for line in run.stdout.splitlines() if "Type of" in line]
+    assert found == SEEN
