@@ -136,7 +136,7 @@ class _Fetching:
         return (f"{mirror.rstrip('/')}/{self.info.name}/{quote(self.download.path)}", *self.download.urls)
 
     def _from(self, address: str, show: Gauge) -> None:
-        """Complete the partial file from one address and verify it; if it was resumed and is wrong, start again once."""
+        """Complete the partial file from one address and verify it; a resumed file that is wrong is loaded again."""
         official = address in self.download.urls  # a mirror may have compressed the same content again
         checked = bool(self.download.checksum or self._content())
         while True:
