@@ -1,1 +1,1 @@
-"""P3 data reconstruction: what the records of a class look like on average, read out of the model."""
+"""P3 data reconstruction: what the records of a class look like on average, extracted from the model."""

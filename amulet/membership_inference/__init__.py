@@ -1,1 +1,1 @@
-"""P1 membership inference: was this record among those that the model was trained on?"""
+"""P1 membership inference: was this record in the model's training data?"""

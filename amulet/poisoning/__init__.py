@@ -1,1 +1,1 @@
-"""S2 poisoning: training records changed so that the model learns what an adversary wants."""
+"""S2 poisoning: changes of training records that make the model learn what an adversary wants."""

@@ -1,1 +1,1 @@
-"""S3 unauthorized model ownership: models stolen by their answers, and how an owner proves it."""
+"""S3 unauthorized model ownership: models stolen through their answers, and how an owner proves it."""
