@@ -55,7 +55,7 @@ class PerRecord:
 
     @contextmanager
     def recording(self) -> Iterator[list[_Run]]:
-        """Keep what passes through the units inside the block; a pass with frozen weights, as in an attack, is ignored."""
+        """Keep what passes through the units inside the block, except with frozen weights, as in an attack."""
         runs: list[_Run] = []
         handles = [unit.module.register_forward_hook(_keeper(unit, runs), with_kwargs=True) for unit in self.units]
         try:

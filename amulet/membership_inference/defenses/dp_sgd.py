@@ -34,10 +34,10 @@ class DPSGD(TrainingDefense):
         delta: the probability that the bound fails, below 1/n for n training records. None: n^-1.1.
         max_grad_norm: the L2 norm to which each record's gradient is clipped.
         noise_multiplier: standard deviation of the noise in units of `max_grad_norm`. None: found for `epsilon`.
-        batch_size: the expected size of a Poisson batch; noise favours large batches and many steps. None: a tenth
-            of the records, at most 1,024; with a loader (`train_private`), the loader's.
+        batch_size: the expected size of a Poisson batch; noise favours large batches and many steps. None: a tenth of
+            the records, at most 1,024; with a loader (`train_private`), the loader's.
         lr: the learning rate of the recipe's optimizer with this defence. None: the recipe's, which was probably not
-            chosen for clipped and noisy gradients. If an optimizer is given (`train_private`), its learning rate counts.
+            chosen for clipped and noisy gradients. With a given optimizer (`train_private`) its rate counts.
         sampling: `poisson`: each record is in each batch with probability batch_size / n, which the accounting
             assumes; `shuffled`: every record once per epoch, as is often done; epsilon is then None.
         accountant: opacus' `rdp`, or `prv`, which is tighter and slower, for epsilon up to 20.

@@ -62,8 +62,8 @@ def measure(evidence: MembershipEvidence) -> Measurement:
     """Four metrics for each score, higher is worse for the victim; with `retained`, again for the retained members.
 
     The baseline of each is a random classifier; that of the balanced accuracy is the better of this and the gap
-    attack, which calls a record a member if it is classified correctly: (1 + gap) / 2 (Yeom et al., CSF 2018). A model trained
-    with differential privacy also has its `epsilon`.
+    attack, which calls a record a member if it is classified correctly: (1 + gap) / 2 (Yeom et al., CSF 2018). A model
+    trained with differential privacy also has its `epsilon`.
     """
     measured = Measurement(warnings=list(evidence.warnings))
     gap = train_test_gap(evidence)
