@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ENDED = {"done": "green", "failed": "bold red", "refused": "yellow"}
 _EVERY = 60.0  # seconds after which a plain line says that the sweep is still alive
 _POLL = 0.5
-_FILES_PER_SECOND = 1000  # share of the time for looking: the folders can be on a network
+_FILES_PER_SECOND = 1000  # checked at most: the folders can be on a network
 _SHOWN = 4  # running jobs on a terminal
 
 
