@@ -1,9 +1,9 @@
-# Every target sets the environment up in .venv by itself, once (again when pyproject.toml or constraints.txt change).
-#   make run     the main job, on the embedded census         make run ARGS="attack=evasion_pgd seed=1"
+# Every target first creates the environment in .venv if needed (again when pyproject.toml or constraints.txt change).
+#   make run     the main job, on the included census        make run ARGS="attack=evasion_pgd seed=1"
 #   make test    all tests and doctests, with coverage        make test ARGS="tests/contracts/test_packaging.py -x"
 #   make check   lint, formatting, types
 #   make smoke   a run of a few seconds
-#   make bench   speed beside peers and the plain way; wants an idle machine
+#   make bench   speed compared with other libraries and straightforward code; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,7 +37,7 @@ run: $(STAMP)
 smoke: $(STAMP)
 	@$(BIN)/amulet run +experiment=smoke $(ARGS)
 
-# One thread per process: torch's threads only get in each other's way on models of this size.
+# One thread per process: with models of this size several torch threads only slow each other down.
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
 
@@ -46,7 +46,7 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Each script prints ratios within one process: these hold better than seconds.
+# Each script prints ratios within one process: these are more stable than seconds.
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo; echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
 

@@ -1,4 +1,4 @@
-"""The same risk assessed on the undefended and on the defended victim, and what follows from it."""
+"""The same risks assessed on the undefended and the defended victim, and the verdict."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What makes sense on which data set: every data set, attack and defence, from `check` alone."""
+"""Which combinations of data set, attack and defence make sense, according to `check`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from amulet.datasets.base import AmuletDataset, Modality
 from amulet.datasets.records import Records
 from amulet.training.defense import Defense
 
-_RECORDS = 600  # of each part of a stand-in: enough for every default setting
+_RECORDS = 600  # records of each part of a made-up data set: enough for every default setting
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a data set is like, as far as attacks and defences care; with the defaults of its loader."""
+    """The properties of a data set that matter to attacks and defences, with the defaults of its loader."""
 
     name: str
     modality: Modality
@@ -36,11 +36,11 @@ FACTS: Mapping[str, Facts] = {
         Facts("celeba", "image", (3, 64, 64), 2, ("Male",)),
     )
 }
-"""Of every data set that has a name of its own, so that nothing has to be read."""
+"""Of every named data set, so that nothing has to be read."""
 
 
 def stand_in(facts: Facts) -> AmuletDataset:
-    """Made-up records of that kind, on which `check` says what it says on the real ones."""
+    """Made-up records of that kind, for which `check` gives the same answer as for the real ones."""
     made: list[Records] = []
     for part in range(2):
         generator = torch.Generator().manual_seed(part)
@@ -57,7 +57,7 @@ def stand_in(facts: Facts) -> AmuletDataset:
 
 
 def why_not(data: AmuletDataset, attack: Attack | None, defenses: Iterable[Defense] = ()) -> str | None:
-    """Why an attack against these defences makes no sense on some data; None if it does. Nothing is trained."""
+    """Why an attack on these defences makes no sense on some data; None if it makes sense. Nothing is trained."""
     plan = Plan(
         data=data,
         architecture=Factory("amulet.models.LinearNet"),

@@ -1,4 +1,4 @@
-"""One assessment: train a model without and with a defence, attack both, and say what changed."""
+"""One assessment: train a model without and with a defence, attack both, and report what changed."""
 
 import dataclasses
 import importlib
@@ -38,7 +38,7 @@ AFTER = "after_"
 
 
 class RiskProtocol(Protocol):
-    """What `amulet.<risk>.protocol` offers."""
+    """The interface of `amulet.<risk>.protocol`."""
 
     def default_attack(self, defenses: Sequence[Defense]) -> Attack:
         """The attack that measures this risk when the user chose none for it."""
@@ -76,24 +76,24 @@ class Plan:
     early_stopping: EarlyStopping | None = None
     precision: Precision = "auto"
     augmentation: tuple[Factory, ...] = ()
-    """Random changes of the images that are trained on, by the adversary's models as by the victim's."""
+    """Random changes of the training images, for the adversary's models as well as for the victim's."""
     defenses: tuple[Defense, ...] = ()
     attack: Attack | None = None
     metrics: tuple[str, ...] = ("default",)
     """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
     optional: tuple[str, ...] = ()
-    """Those of them that are left out where they make no sense, with the reason; any other has the plan refused."""
+    """Those of them that are left out, with the reason, if they make no sense; for any other the plan is refused."""
     attack_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """By risk: hyper-parameters of its default attack, for a risk that `attack` is not on."""
     extra_metrics: Mapping[str, Sequence[ExtraMetric]] = field(default_factory=dict[str, Sequence[ExtraMetric]])
-    """By risk: a user's own functions of its evidence, measured after its metrics."""
+    """By risk: the user's own functions of its evidence, computed after its metrics."""
     adversary_fraction: float = 0.5
-    """Share of the training split that the adversary owns instead of the victim."""
+    """Share of the training split that the adversary has instead of the victim."""
     pretrained: Pretrained | None = None
-    """The undefended victim's weights, where it was trained elsewhere."""
+    """The undefended victim's weights, if it was trained elsewhere."""
     seed: int = 0
     reuse: bool = True
-    """Take from the runtime's store what was measured before, and keep what is measured now."""
+    """Reuse earlier measurements from the runtime's store, and keep the new ones."""
     runtime: Runtime = field(default_factory=Runtime)
 
     def risks(self) -> list[str]:
@@ -127,7 +127,7 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What came out of an assessment. Victims are `undefended` and, with a defence, `defended`."""
+    """The result of an assessment. Victims are `undefended` and, with a defence, `defended`."""
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     baselines: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
@@ -145,7 +145,7 @@ class Outcome:
 
 
 def check(plan: Plan) -> list[str]:
-    """Refuse what cannot work before anything slow; return what the user should be warned of.
+    """Refuse a plan that cannot work, before anything slow; return warnings for the user.
 
     Raises:
         IncompatibleError: a combination that makes no sense.
@@ -156,7 +156,7 @@ def check(plan: Plan) -> list[str]:
 
 
 def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
-    """Warnings, and of the optional risks those that make no sense, with the reason."""
+    """Warnings, and the optional risks that make no sense, with the reason."""
     warnings = check_defenses(plan.defenses)
     if plan.data is not None:
         for defense in plan.defenses:
@@ -265,7 +265,7 @@ def _attack_facts(attack: Attack) -> AttackFacts:
 
 
 def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> None:
-    """What shows only once it is known who has which records; a protocol may have a `check_splits` for that."""
+    """Checks that need the splits; a protocol may have a `check_splits` for them."""
     for risk in plan.risks():
         look = None if risk == UTILITY.name else getattr(protocol_of(risk), "check_splits", None)
         if look is not None and risk not in left_out:
@@ -284,9 +284,9 @@ def _measure(risk: str, victim: Victim, plan: Plan, splits: DataSplits, outcome:
 
 
 def _measure_aftermath(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Measurement:
-    """Where an attack acts on the training: do defences that are to endure it still work on what came out?
+    """Where an attack acts on the training: do the defences that should survive it still work on the resulting model?
 
-    Their own risks' metrics of that model, as `after_<risk>.<metric>`. A protocol that has an `aftermath` makes it.
+    Measures their own risks on that model, as `after_<risk>.<metric>`. The protocol's `aftermath` makes the model.
     """
     found = Measurement()
     aftermath = None if risk == UTILITY.name else getattr(protocol_of(risk), "aftermath", None)
@@ -311,7 +311,7 @@ def _measure_aftermath(risk: str, victim: Victim, plan: Plan, splits: DataSplits
 
 
 def _measured(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Measured:
-    """From the store where the same was measured before; a user's own functions need the evidence itself."""
+    """From the store if the same was measured before, unless the user's own functions need the evidence."""
     attack, functions = plan.attack_on(risk), plan.extra_metrics.get(risk, ())
     if functions or not plan.reuse:
         return _measured_anew(risk, victim, attack, splits, functions)

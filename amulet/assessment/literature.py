@@ -16,7 +16,7 @@ _TABLE = {
     "differential privacy": "^ ^ . v v v v ^",
     "group fairness": "^ ^ . ^ . v ^ v",
 }
-"""By column: ^ the risk rises when the defence is effective, v it falls, . nobody has looked."""
+"""By column: ^ the risk rises when the defence is effective, v it falls, . unexplored."""
 
 _NOTES = {
     ("differential privacy", "P4"): "rises where the adversary's shadow models are trained with it too",
@@ -34,7 +34,7 @@ FAMILIES = tuple(_TABLE)
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of one risk under one family of defences, where the defence is effective."""
+    """The expected effect of one family of defences on one risk, where the defence is effective."""
 
     family: str
     direction: Direction

@@ -1,9 +1,9 @@
-"""Measurements that are kept: the same attack on the same victim is run once, whatever else a run is about.
+"""Stored measurements: the same attack on the same victim is run once, whatever else changes between runs.
 
-In a sweep the undefended victim meets each attack once, not once per defence, and a defence's own risk is measured
-once, not once per attack. A victim whose defence changes no weight is the undefended one under another name. All that
-holds because of a rule of the house: a risk's protocol looks at the victim, at the splits and at the defences of its
-own risk, never at those of other risks.
+In a sweep the undefended victim is attacked once by each attack, not once per defence, and a defence's own risk is
+measured once, not once per attack. A victim whose defence changes no weight is the same as the undefended one. This
+relies on a rule: a risk's protocol uses the victim, the splits and the defences of its own risk, never those of other
+risks.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ _KEPT = "evidence."
 
 @dataclass(kw_only=True)
 class Measured:
-    """One risk of one victim: the numbers, how they came about, the evidence."""
+    """One risk of one victim: the numbers, how they were obtained, the evidence."""
 
     measurement: Measurement
     manifest: dict[str, Any] = field(default_factory=dict[str, Any])
     arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def stored(self, victim: str) -> Stored | None:
-        """In the form that a store keeps; None where an array or an entry cannot be kept as it is."""
+        """In the form that a store keeps; None if an array or an entry cannot be kept unchanged."""
         numbers = self.measurement
         meta: dict[str, Any] = {
             "victim": victim,
@@ -55,7 +55,7 @@ class Measured:
 
     @classmethod
     def of(cls, stored: Stored, victim: str) -> "Measured":
-        """What `stored` made; warnings begin with the victim's name, and that may be another one's now."""
+        """From the result of `stored`; warnings begin with the name of the victim, which may be a different one now."""
         meta = stored.meta
         before = f"{meta['victim']}: "
         return cls(
@@ -72,7 +72,7 @@ class Measured:
 
 
 def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str:
-    """A hash of all that determines the measurement of one risk of one victim."""
+    """A hash of everything that determines the measurement of one risk of one victim."""
     data = splits.data
     parts = {
         "amulet": [amulet.__version__, code_of_amulet(), torch.__version__.split("+")[0]],
@@ -95,7 +95,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
 
 @cache
 def code_of_amulet() -> str:
-    """SHA-256 over the library's whole source: a measurement is only as old as the code that made it."""
+    """SHA-256 of the library's source code, so that a change of the code makes stored measurements invalid."""
     folder = Path(amulet.__file__).parent
     sha = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):

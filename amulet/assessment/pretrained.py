@@ -1,4 +1,4 @@
-"""What can be assessed on a model that was trained elsewhere, and what must be known to read the numbers."""
+"""What can be assessed on a model that was trained elsewhere, with warnings about the numbers."""
 
 from collections.abc import Sequence
 
@@ -29,8 +29,8 @@ def check_pretrained(
 
     Args:
         given: the weights.
-        risks: what is to be measured.
-        defenses: what the defended victim is trained with.
+        risks: the risks to measure.
+        defenses: the defences of the defended victim.
         adapted: does a defence need another architecture than the given one?
 
     Raises:

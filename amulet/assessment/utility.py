@@ -1,4 +1,4 @@
-"""Utility: what every run reports of its victims, whatever the risk."""
+"""Utility: reported by every run, whatever the risk."""
 
 from amulet.attribute_inference.metrics import balanced_accuracy
 from amulet.core.evidence import Measurement
@@ -17,9 +17,9 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
     """Accuracy on the victim's training records and on the test split; the baseline is the majority class.
 
     On the test split also the balanced accuracy, the mean over the classes of the share of their records that are
-    answered correctly: what accuracy hides where one class is rare. Its baseline is 1 / classes.
+    classified correctly: it shows what accuracy hides if one class is rare. Its baseline is 1 / classes.
 
-    What a given model was trained on is unknown: it has no training accuracy.
+    The training data of a pretrained model are unknown: it has no training accuracy.
     """
     measured = Measurement()
     tables = {"train_accuracy": victim.records, "test_accuracy": splits.test_records}
@@ -30,7 +30,7 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
         measured.proportion(METRICS[name], int((answers == records.y).sum()), len(records))
         majority = records.y.bincount().max().item() / len(records)
         measured.baselines[name] = majority
-    measured.intervals.pop("train_accuracy", None)  # not a sample of anything: these are all the records there are
+    measured.intervals.pop("train_accuracy", None)  # not a sample: these are all the records
     accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
     answers, labels = victim.logits(splits.test_records).argmax(dim=1), splits.test_records.y
     balanced = balanced_accuracy(answers, labels)

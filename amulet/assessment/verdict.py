@@ -1,6 +1,6 @@
-"""Statistics over seeds: what a defence changed, how sure that is, and what can be said at all.
+"""Statistics over seeds: what a defence changed, how certain that is, and the verdict.
 
-Undefended and defended victims share their seeds, so everything here works on the differences of pairs.
+Undefended and defended victims share their seeds, so everything here works on paired differences.
 """
 
 import math
@@ -34,8 +34,8 @@ Worse = Literal["higher", "lower"]
 K = TypeVar("K", bound=Hashable)
 
 MIN_SEEDS = 10
-"""Below this many seeds there are intervals, and no verdicts."""
-_ROUNDING = 1e-12  # differences of fractions below this are float noise
+"""With fewer seeds there are intervals but no verdicts."""
+_ROUNDING = 1e-12  # differences of fractions below this are rounding errors
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What may be said about one risk."""
+    """The verdict on one risk."""
 
     outcome: Outcome
     change: Change
@@ -129,7 +129,7 @@ def wilcoxon(undefended: ArrayLike, defended: ArrayLike) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """P-values corrected for being many (Holm, 1979): compare them with alpha as if each were the only one.
+    """P-values corrected for multiple tests (Holm, 1979): compare each with alpha as if it were the only one.
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
@@ -154,11 +154,11 @@ def bootstrap_interval(
     """The percentile interval of a statistic of records (Efron, 1979).
 
     Args:
-        statistic: takes the resampled arrays, returns a number; NaN where a resample has none.
+        statistic: takes the resampled arrays and returns a number; NaN if a resample has none.
         arrays: aligned arrays, (n, ...) each; records are drawn with replacement, the same ones from all.
 
     Returns:
-        The interval, NaN if more than one resample in twenty has no number.
+        The interval; NaN if more than one resample in twenty has no number.
     """
     n = len(arrays[0])
     if any(len(array) != n for array in arrays):
@@ -187,7 +187,7 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
     """Where the non-central t distribution leaves the acceptance region with probability `power`; by bisection.
 
     That distribution is integrated here over 4,000 quantiles of the standard deviation: scipy's function for it
-    has holes.
+    is undefined for some arguments.
     """
     from scipy.special import gammaincinv, ndtr, stdtrit
 
@@ -208,7 +208,7 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
 def judge(grid: Mapping[K, Comparison], alpha: float = 0.05, min_seeds: int = MIN_SEEDS) -> dict[K, Verdict]:
     """A verdict for every cell of a grid, from paired t-tests corrected over all cells that can be tested.
 
-    The risk rises when the metric moves the harmful way. A cell with fewer than `min_seeds` pairs gets no
+    The risk rises if the metric changes in the harmful direction. A cell with fewer than `min_seeds` pairs gets no
     verdict, and one that the defence cannot change is unchanged by construction; neither counts as a test.
     """
     changes = {key: paired_change(cell.undefended, cell.defended) for key, cell in grid.items()}

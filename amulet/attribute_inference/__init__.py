@@ -1,4 +1,4 @@
-"""P2 attribute inference: sensitive attributes of a record guessed from a model's answer to it."""
+"""P2 attribute inference: sensitive attributes of a record, inferred from a model's answer to it."""
 
 from typing import TYPE_CHECKING
 

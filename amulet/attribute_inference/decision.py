@@ -1,18 +1,18 @@
-"""From how likely each value is to an answer: the thresholds that balanced accuracy asks for."""
+"""From the likelihood of each value to an answer: the thresholds that maximise balanced accuracy."""
 
 import torch
 from torch import Tensor
 
 
 def balanced_thresholds(log_probabilities: Tensor, truth: Tensor) -> Tensor:
-    """What to subtract from each value's log probability before the largest wins, (k,).
+    """The amount to subtract from each value's log probability before taking the largest, (k,).
 
-    Chosen to make balanced accuracy on these records as high as it gets: for two values the best threshold there is,
-    for more the thresholds one after the other, three times around. They start at each value's share of the records,
-    which is best for probabilities that are right.
+    Chosen to maximise balanced accuracy on these records: for two values the best threshold; for more, one threshold
+    after the other, in three rounds. They start at each value's share of the records, which is optimal for correct
+    probabilities.
 
     Args:
-        log_probabilities: (n, k) of records that the probabilities were not fitted to.
+        log_probabilities: (n, k) of records to which the probabilities were not fitted.
         truth: (n,) the records' values in [0, k).
 
     >>> p = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]).double().log()
@@ -39,17 +39,17 @@ def answers(log_probabilities: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def _best(margin: Tensor, wanted: Tensor, otherwise_right: Tensor, weights: Tensor) -> Tensor:
-    """The threshold on `margin` above which a record is given the value at hand, for the most weight of right answers.
+    """The threshold on `margin` above which a record gets this value, for the largest weight of correct answers.
 
     Args:
         margin: (n,) log probability of the value over the best of the others.
-        wanted: (n,) whether the value is the right answer.
+        wanted: (n,) whether the value is the correct answer.
         otherwise_right: (n,) whether the best of the others is.
-        weights: (n,) what a right answer counts.
+        weights: (n,) the weight of a correct answer.
     """
     margin, order = margin.sort(descending=True)
     gain = (weights * (wanted.double() - otherwise_right.double()))[order].cumsum(0)
-    # Between equal margins there is no threshold; above all and below all there is one.
+    # There is no threshold between equal margins; there is one above all and one below all.
     ends = torch.cat([margin[1:] < margin[:-1], torch.ones(1, dtype=torch.bool)])
     gain = torch.where(ends, gain, float("-inf"))
     best = int(gain.argmax())

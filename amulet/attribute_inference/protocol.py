@@ -1,4 +1,4 @@
-"""How attribute inference is assessed: learned on the adversary's records, judged on the test split."""
+"""How attribute inference is assessed: learned on the adversary's records, evaluated on the test split."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ def default_attack(defenses: Sequence[Defense]) -> AttributeAttack:
 
 
 def check(attack: AttributeAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """With `data`: `IncompatibleError` without sensitive attributes, `SettingError` if one asked for is missing."""
+    """With `data`: `IncompatibleError` without sensitive attributes, `SettingError` if a requested one is missing."""
     if data is not None:
         attack.chosen(data.attributes)
 
 
 def assess(victim: Victim, attack: AttributeAttack, splits: DataSplits) -> AttributeEvidence:
-    """Ask the victim about the adversary's records and the test split, and guess the attributes of the latter."""
+    """Query the victim with the adversary's records and the test split, and infer the attributes of the latter."""
     adversary, test = splits.adversary_records, splits.test_records
     return attack.infer(
         adversary,

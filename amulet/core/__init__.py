@@ -1,4 +1,4 @@
-"""What everything else stands on: errors, random streams, components, progress, evidence."""
+"""The foundation of the library: errors, random streams, components, progress, evidence."""
 
 from typing import TYPE_CHECKING
 

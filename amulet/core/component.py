@@ -1,4 +1,4 @@
-"""Components: classes whose keyword-only arguments are their hyper-parameters, and factories of other people's."""
+"""Components: classes whose keyword-only arguments are their hyper-parameters, and factories for other classes."""
 
 import hashlib
 import importlib
@@ -15,9 +15,9 @@ _IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, 
 
 @cache
 def code_digest(module: str) -> str:
-    """SHA-256 (16 hex digits) of a module's source: a trained model is only as old as the code that made it.
+    """SHA-256 (16 hex digits) of a module's source code, so that a change of the code makes stored models invalid.
 
-    What the module imports from its own package counts too, and what that imports.
+    It includes what the module imports from its own package, directly or indirectly.
     """
     sources: dict[str, str] = {}
     waiting = [module]
@@ -39,7 +39,7 @@ def _source(module: str) -> str | None:
 
 
 def _imported(source: str, package: str) -> list[str]:
-    """Modules of one package that a source names in its imports, and what may be modules of theirs."""
+    """The modules of one package that a source imports; some names may be members of a module instead."""
     found: list[str] = []
     for where, names in _IMPORT.findall(source):
         if where.partition(".")[0] == package:
@@ -56,8 +56,8 @@ def _keyword_only(cls: type) -> tuple[str, ...]:
 class Component:
     """An attack, a defence, an objective: built with its hyper-parameters, which it stores under their own names.
 
-    Positional arguments of a subclass are what an object works on (a model, a loader); keyword-only arguments are
-    its hyper-parameters, and with their types and defaults they are the schema of its configuration.
+    The positional arguments of a subclass are the objects it works on (a model, a loader). The keyword-only arguments
+    are its hyper-parameters; their types and defaults are the schema of its configuration.
     """
 
     @classmethod
@@ -88,7 +88,7 @@ def kind_of(component: Component) -> str:
 
 
 class Attack(Component):
-    """What an adversary does. A subclass belongs to one risk, and that risk's protocol says what it must offer."""
+    """The base of all attacks. A subclass belongs to one risk, whose protocol defines what it must offer."""
 
     risk: ClassVar[str]
     """The risk's package: `evasion`, `poisoning`, ..."""
@@ -107,7 +107,7 @@ class Factory:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Factory":
-        """From the form that configurations have: ``{"_target_": path, ...}``."""
+        """From the form used in configurations: ``{"_target_": path, ...}``."""
         settings = {str(key): value for key, value in mapping.items() if key != "_target_"}
         return cls(str(mapping["_target_"]), **settings)
 
@@ -123,11 +123,11 @@ class Factory:
         return found
 
     def build(self, *args: Any, **more: Any) -> Any:
-        """Call it with `args`, its settings and `more`; `more` goes only where the signature takes it."""
+        """Call it with `args`, its settings and `more`; `more` is passed only if the signature accepts it."""
         target = self.load()
         try:
             accepted = inspect.signature(target).parameters
-        except (TypeError, ValueError):  # no signature to be had: give it all
+        except (TypeError, ValueError):  # no signature available: pass everything
             return target(*args, **self.settings, **more)
         if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
             more = {name: value for name, value in more.items() if name in accepted}
@@ -138,7 +138,7 @@ class Factory:
         return Factory(self.path, **{**self.settings, **settings})
 
     def describe(self) -> dict[str, Any]:
-        """What determines the result, as JSON; with a digest of the code where it is not torch's."""
+        """What determines the result, as JSON; with a digest of the code unless it is torch's."""
         target = self.load()
         module = getattr(target, "__module__", "")
         code = "" if module.startswith("torch.") else code_digest(module)

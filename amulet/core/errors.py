@@ -5,19 +5,19 @@ from collections.abc import Iterable
 
 
 class AmuletError(Exception):
-    """Base of all errors raised on purpose; its text is written for the person at the keyboard."""
+    """Base of all errors raised on purpose; the text is for the user."""
 
 
 class SettingError(AmuletError, ValueError):
-    """A setting that cannot work: what, where, what was expected."""
+    """A setting that cannot work; the text says what, where, and what was expected."""
 
 
 class IncompatibleError(AmuletError):
-    """A combination that makes no sense, refused before training; the text is the reason."""
+    """A combination that makes no sense, refused before training; the text gives the reason."""
 
 
 def needs_attributes(what: str) -> IncompatibleError:
-    """Why something about groups of people cannot be done on data that does not tell them."""
+    """The error for something that needs sensitive attributes, on data without any."""
     return IncompatibleError(
         f"{what} needs a sensitive attribute, and the data set has none; take one that has, such as census or lfw, or "
         "name columns in `dataset.sensitive` where it has that setting"
@@ -25,7 +25,7 @@ def needs_attributes(what: str) -> IncompatibleError:
 
 
 class DataError(AmuletError):
-    """Data that is missing, damaged or not what it should be; the text says what to do."""
+    """Data that are missing, damaged or not what they should be; the text says what to do."""
 
 
 class Diverged(AmuletError):

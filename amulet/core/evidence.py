@@ -1,4 +1,4 @@
-"""What a protocol returns, and what metrics make of it."""
+"""Evidence, which a protocol returns, and the measurement that metrics compute from it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from amulet.core.facts import Metric, MetricFacts
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The input of one risk's metrics: arrays, the record ids they belong to, and how they came about.
+    """The input of one risk's metrics: arrays, the record ids they belong to, and how they were obtained.
 
     Every risk has a subclass. Tensor and array fields are kept in `evidence.npz`; `manifest` and `warnings` go
     into `metrics.json`.
@@ -22,14 +22,14 @@ class Evidence:
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Who got which records, budgets, counts: JSON."""
     warnings: tuple[str, ...] = ()
-    """Why a number may not carry its claim, each with what to do about it."""
+    """Reasons why a number may not be reliable, each with what to do about it."""
 
     def changed(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every tensor, array or mapping of such among the fields, as numpy arrays by name."""
+        """Every tensor, array or mapping of these among the fields, as numpy arrays by name."""
         found: dict[str, np.ndarray] = {}
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
@@ -45,11 +45,11 @@ class Evidence:
 
 @dataclass(kw_only=True)
 class Measurement:
-    """The numbers of one risk for one victim. Fractions in [0, 1]; NaN where a number cannot be had."""
+    """The numbers of one risk for one victim. Fractions in [0, 1]; NaN where there is no number."""
 
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     baselines: dict[str, float] = field(default_factory=dict[str, float])
-    """What the metrics would be without the attack, or without the model."""
+    """The values of the metrics without the attack, or without the model."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """95 % intervals by metric."""
     facts: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
@@ -57,7 +57,7 @@ class Measurement:
     warnings: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Measurement") -> None:
-        """Take over the numbers of another measurement of the same victim."""
+        """Add the numbers of another measurement of the same victim."""
         self.metrics.update(other.metrics)
         self.baselines.update(other.baselines)
         self.intervals.update(other.intervals)
@@ -114,9 +114,9 @@ class Measurement:
 
 
 def pictured(images: torch.Tensor, most: int = 20) -> np.ndarray:
-    """The first of some images (k, channels, h, w) in [0, 1], as evidence to be drawn: uint8 (k, h, w, channels).
+    """The first of some images (k, channels, h, w) in [0, 1], as evidence to be shown: uint8 (k, h, w, channels).
 
-    The runner draws evidence arrays named `picture.<file>.<row>` as that row of `<file>.png`. NaN is drawn black.
+    The runner shows evidence arrays named `picture.<file>.<row>` as that row of `<file>.png`, with NaN as black.
     """
     shown = images[:most].detach().cpu().nan_to_num(0).clamp(0, 1)
     return (shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

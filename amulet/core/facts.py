@@ -1,4 +1,4 @@
-"""What a reader has to know about a metric. Whoever computes a metric states it; nobody guesses it from a name."""
+"""What a reader has to know about a metric. The code that computes it states these facts; no code parses its name."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from typing import Any, Literal
 from amulet.core.risk import code_order
 
 Harm = Literal["higher", "lower", "none"]
-"""Which way is worse for the victim; `none`: neither, as for the accuracy of a stolen model's teacher."""
+"""Which direction is worse for the victim; `none`: neither, as for the accuracy of a stolen model's teacher."""
 FRACTION = "fraction"
 """The unit of a share in [0, 1], and of a difference of shares: shown in per cent, its changes in points."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFacts:
-    """One metric as a result has it: what it is about, how to show it, what it decides."""
+    """The facts about one metric of a result: its subject, how to show it, what it decides."""
 
     name: str
     """Without what is in front of it: `auc` of `race.auc`."""
     label: str
-    """In plain words: `accuracy under attack`."""
+    """For people: `accuracy under attack`."""
     risk: str = ""
     """The name of the risk that it measures, or `utility`; empty for a number that belongs to none."""
     harm: Harm = "none"
@@ -31,11 +31,11 @@ class MetricFacts:
     verifies: bool = False
     """Whether it says how well a defence does what it is for, and not how large the risk is."""
     subject: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What it is about, where a risk has a number for each: ``{"attribute": "race"}``, a class, a group, a score."""
+    """Its subject, where a risk has one number for each: ``{"attribute": "race"}``, a class, a group, a score."""
     after: str = ""
-    """The risk whose attack made the model that it was measured on of the victim; empty: the victim itself."""
+    """The risk of the attack that made the model it was measured on; empty: measured on the victim itself."""
     rank: int = 0
-    """Its place among the metrics of its risk, the first is 0."""
+    """Its position among the metrics of its risk, from 0."""
 
     @property
     def fraction(self) -> bool:
@@ -59,7 +59,7 @@ class MetricFacts:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric where it is defined, beside the code that computes it.
+    """The definition of a metric, beside the code that computes it.
 
     >>> Metric("auc", "area under the ROC curve", "higher", risk="membership_inference").named("rmia")
     'rmia.auc'
@@ -75,7 +75,7 @@ class Metric:
     rank: int = 0
 
     def named(self, *prefix: str) -> str:
-        """Its name in a result, with what it is about in front: ``race.auc``."""
+        """Its name in a result, with its subject in front: ``race.auc``."""
         return ".".join((*prefix, self.name))
 
     def facts(self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None) -> MetricFacts:

@@ -1,4 +1,4 @@
-"""Package contents that are imported when they are first asked for, so that what is light stays light."""
+"""Package contents that are imported on first use, so that importing the package stays fast."""
 
 import importlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Packages beside Amulet that bring attacks, defences, metrics, data sets, models, risks or views.
+"""Installed packages that add attacks, defences, metrics, data sets, models, risks or views to Amulet.
 
 A package names a module under the entry point group `amulet.plugins`. The module is imported once, registers what needs
 registering (a risk, a view), and may have a folder `conf` beside it, whose options Hydra then finds.
@@ -23,12 +23,12 @@ class Plugin:
     conf: Path | None
     """Its folder of options, if it has one."""
     error: str = ""
-    """Why it could not be loaded; then it brings nothing."""
+    """Why it could not be loaded; it then adds nothing."""
 
 
 @cache
 def plugins() -> tuple[Plugin, ...]:
-    """Every installed plug-in, loaded, in the order of their names. One that cannot be loaded says why."""
+    """Every installed plug-in, loaded, in the order of their names. One that cannot be loaded has the error."""
     return tuple(_loaded(*found) for found in sorted(_installed()))
 
 
@@ -40,7 +40,7 @@ def _installed() -> set[tuple[str, str, str]]:
 def _loaded(name: str, path: str, distribution: str) -> Plugin:
     try:
         module = import_module(path)
-    except Exception as error:  # noqa: BLE001 - somebody else's package: anything can go wrong in it
+    except Exception as error:  # noqa: BLE001 - code of another package: it may fail in any way
         return Plugin(
             name=name, module=path, distribution=distribution, conf=None, error=f"{type(error).__name__}: {error}"
         )

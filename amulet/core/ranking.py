@@ -1,4 +1,4 @@
-"""How well a score tells two kinds of records apart."""
+"""How well a score separates two kinds of records."""
 
 import math
 
@@ -22,8 +22,8 @@ def auc(positive: np.ndarray, score: np.ndarray) -> float:
 def one_vs_rest_auc(scores: Tensor, truth: Tensor) -> float:
     """Area under the ROC curve of scores for each value, in [0, 1], chance 0.5.
 
-    With more than two values the mean over the values that occur, each against the rest (one-vs-rest, macro). NaN
-    where only one value occurs.
+    With more than two values: the mean over the values that occur, each against the rest (one-vs-rest, macro). NaN
+    if only one value occurs.
 
     Args:
         scores: (n, k), one column for each value; only their order counts.
@@ -41,9 +41,9 @@ def one_vs_rest_auc(scores: Tensor, truth: Tensor) -> float:
 def auc_interval(positive: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     """95 % interval of the AUC over records, by DeLong's variance in the form of Sun and Xu (2014).
 
-    It takes the models that the scores come from as given; what another training would change shows over seeds.
-    Where all positives score above all negatives, or below, the variance vanishes: the exact interval of as many trials
-    as the smaller side has records stands in.
+    It is for the given models; several seeds show how much another training would change.
+    If all positives score above all negatives, or below, the variance is zero: then it is the exact interval for as
+    many trials as the smaller side has records.
     """
     inside, outside = score[positive], score[~positive]
     m, n = len(inside), len(outside)
@@ -59,6 +59,6 @@ def auc_interval(positive: np.ndarray, score: np.ndarray) -> tuple[float, float]
 
 
 def _midranks(values: np.ndarray) -> np.ndarray:
-    """1-based ranks; equal values share the middle of theirs."""
+    """1-based ranks; equal values get their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]

@@ -11,26 +11,26 @@ class Risk:
     """One risk. Its package registers it in a module named `risk`."""
 
     name: str
-    """Its name in configurations and results; of Amulet's own also that of its package."""
+    """Its name in configurations and results; for Amulet's own risks also the name of the package."""
     code: str
     """A letter and, where there are several, a number: S1."""
     title: str
     protocol: str
-    """The module that offers what `amulet.assessment.RiskProtocol` asks for."""
+    """The module that implements `amulet.assessment.RiskProtocol`."""
     retrains: bool = False
-    """Does assessing it train the victim again, on other records? It then says what the recipe gives away."""
+    """Does assessing it train the victim again, on other records? The number is then about the recipe."""
     aliases: tuple[str, ...] = ()
-    """Other names by which it may be called."""
+    """Other names that are accepted."""
 
 
 UTILITY = Risk(name="utility", code="U", title="utility", protocol="amulet.assessment.utility")
-"""No risk, but what every run reports beside them: whether the victims are of any use."""
+"""Not a risk, but reported by every run: how useful the victims are."""
 
 _registered: dict[str, Risk] = {}
 
 
 def register_risk(risk: Risk) -> Risk:
-    """Make a risk known; registering the same one twice does nothing.
+    """Register a risk; registering the same one twice does nothing.
 
     Raises:
         ValueError: another risk has its name, its code or one of its aliases.
@@ -50,7 +50,7 @@ def registered_risks() -> dict[str, Risk]:
 
 
 def code_order(code: str) -> tuple[int, str, int]:
-    """Sorts codes as the paper has them.
+    """A sort key that orders codes as in the paper.
 
     >>> sorted(["F", "X1", "P10", "P2", "S1"], key=code_order)
     ['S1', 'P2', 'P10', 'F', 'X1']

@@ -9,10 +9,10 @@ import torch
 
 
 class Stream:
-    """A random stream that is known by its name, so that no use disturbs another.
+    """A random stream that is identified by its name, so no use affects another.
 
-    ``Stream(0) / "victim" / "weights"`` depends on the run seed and on its own path alone: what other streams
-    were drawn from, and in which order, changes nothing.
+    ``Stream(0) / "victim" / "weights"`` depends only on the run seed and on its path. It does not matter which other
+    streams were used, or in which order.
 
     >>> (Stream(0) / "victim").seed == (Stream(0) / "victim").seed != (Stream(0) / "attack").seed
     True
@@ -55,9 +55,9 @@ class Stream:
 
     @contextmanager
     def seed_global(self, device: str | torch.device = "cpu") -> Iterator[None]:
-        """Let torch's global generators follow this stream inside the block and restore them after it.
+        """Seed torch's global generators from this stream inside the block and restore them after it.
 
-        For what takes no generator of its own: weight initialisers, dropout.
+        For code that does not accept a generator: weight initialisers, dropout.
         """
         device = torch.device(device)
         cuda = [device] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""The one way to torchvision, which does not import beside every build of torch."""
+"""The only way to import torchvision, which cannot be imported with every build of torch."""
 
 import importlib
 import sys
@@ -10,15 +10,15 @@ import torch
 
 _MISSING = "operator torchvision::nms does not exist"
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_declared: list[torch.library.Library] = []  # operators live as long as the library that declares them
+_declared: list[torch.library.Library] = []  # operators exist as long as the library that declares them
 
 
 @cache
 def import_torchvision() -> ModuleType:
     """torchvision, for data sets, transforms and models; call it before importing what imports torchvision itself.
 
-    A torchvision whose compiled part does not fit the torch beside it stops at its import, because that part does not
-    register the operators that its Python part adds to. Only then two of them are declared, without an implementation.
+    If the compiled part of torchvision does not match the installed torch, the import fails, because that part does not
+    register the operators that the Python part extends. In that case two of them are declared, without implementation.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Failed to load image Python extension", category=UserWarning)
@@ -28,7 +28,7 @@ def import_torchvision() -> ModuleType:
             if _MISSING not in str(error):
                 raise
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]  # halves of a failed import
+            del sys.modules[name]  # remains of a failed import
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(name + _SCHEMA)

@@ -1,4 +1,4 @@
-"""P3 data reconstruction: what the records of a class look like on average, read out of the model."""
+"""P3 data reconstruction: what the records of a class look like on average, extracted from the model."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How data reconstruction is assessed: with the victim's weights, against the means of what it was trained on."""
+"""How data reconstruction is assessed: with the victim's weights, against the class means of its training records."""
 
 from collections.abc import Sequence
 
@@ -50,10 +50,10 @@ def class_means(records: Records, num_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> ReconstructionEvidence:
-    """Reconstruct an input of each class; the truth is the mean of the records that the victim's recipe was given.
+    """Reconstruct an input of each class; the truth is the mean of the records given to the victim's recipe.
 
-    A defence that changes the records before training changes what is learned, not what is to be protected: both
-    victims are compared with the same means.
+    A defence that changes the records before training changes what the model learns, not what has to be protected:
+    both victims are compared with the same means.
     """
     means, counts = class_means(victim.records, splits.data.num_classes)
     found = attack.reconstruct(

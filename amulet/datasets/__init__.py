@@ -1,4 +1,4 @@
-"""Data sets as in-memory tensors, where their files come from, and how they are cut into parts."""
+"""Data sets as in-memory tensors, the sources of their files, and how they are split."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""From whole tensors to an `AmuletDataset`: the cut into train and test, limits, digests, the notes in every result."""
+"""From tensors to an `AmuletDataset`: the split into train and test, limits, digests, the notes in every result."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -29,22 +29,22 @@ def assemble(
     notes: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> AmuletDataset:
-    """A data set whose records are numbered by their place in `x`.
+    """A data set whose records are numbered by their position in `x`.
 
     Args:
         name: what results call it.
         modality: `tabular` or `image`.
-        x: inputs (n, *shape): float32 in [0, 1] or uint8. A part that is a run of neighbours stays a view of it, so
-            that a memory-mapped `x` stays on disk.
+        x: inputs (n, *shape): float32 in [0, 1] or uint8. A part of consecutive records stays a view of it, so a
+            memory-mapped `x` stays on disk.
         y: labels (n,), int64.
         z: sensitive attributes (n, k), int64.
         attributes: names of the k columns of `z`.
         parts: positions of the training and of the test records.
-        num_classes: how many labels there are.
-        origin: what determines the content: names, checksums and every setting of the loader but `limit`.
+        num_classes: the number of labels.
+        origin: what determines the content: names, checksums and every setting of the loader except `limit`.
         stream: the loader's random stream; `limit` draws from it.
         limit: at most this many training and this many test records, stratified by label.
-        notes: what the loader wants in every result beside sizes and proportions.
+        notes: what the loader adds to every result besides sizes and proportions.
         more: the other fields of `AmuletDataset`.
     """
     made: list[Records] = []
@@ -68,7 +68,7 @@ def assemble(
 
 
 def _neighbours(part: Tensor) -> Tensor | slice:
-    """Positions that follow one another as a slice, which copies nothing."""
+    """Consecutive positions as a slice, which copies nothing."""
     if len(part) and bool((part == torch.arange(int(part[0]), int(part[0]) + len(part))).all()):
         return slice(int(part[0]), int(part[0]) + len(part))
     return part

@@ -1,4 +1,4 @@
-"""`AmuletDataset`: what every module of the library takes its records from."""
+"""`AmuletDataset`: the records for every module of the library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ Modality = Literal["tabular", "image"]
 
 @dataclass(frozen=True, kw_only=True)
 class AmuletDataset:
-    """Train and test records in memory, with what a model needs to know of them.
+    """Train and test records in memory, with what a model needs to know about them.
 
-    Anything can be one: ``AmuletDataset(name="mine", modality="tabular", train=Records.of(x, y), ...)``.
+    You can build one from any tensors: ``AmuletDataset(name="mine", modality="tabular", train=Records.of(x, y), ...)``.
     """
 
     name: str
@@ -24,13 +24,13 @@ class AmuletDataset:
     test: Records
     num_classes: int
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the loader wants in every result: sizes, proportions, licence, checksum."""
+    """What the loader adds to every result: sizes, proportions, licence, checksum."""
     feature_names: tuple[str, ...] = ()
-    """Names of a tabular data set's columns."""
+    """Names of the columns of a tabular data set."""
     groups: tuple[tuple[int, int], ...] = ()
     """Column ranges [start, end) of a tabular data set that are one-hot codes of one variable."""
     warnings: tuple[str, ...] = ()
-    """What a reader of a result on this data must know."""
+    """What a reader of a result on these data must know."""
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):

@@ -1,8 +1,8 @@
-"""What data sets there are, and where their files come from. No torch: `amulet data` answers at once."""
+"""The data sets and the sources of their files. Without torch, so that `amulet data` is fast."""
 
 from amulet.datasets.info import DatasetInfo, Download
 
-_FMNIST = "FashionMNIST/raw"  # as torchvision lays it out
+_FMNIST = "FashionMNIST/raw"  # in torchvision's layout
 _FMNIST_HOSTS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
@@ -37,7 +37,7 @@ FMNIST = DatasetInfo(
     licence="MIT",
     source="Xiao, Rasul and Vollgraf, 2017, arXiv:1708.07747",
     size="31 MB",
-    # Of the decompressed bytes: whoever compresses them again, as Debian does, changes the rest.
+    # Of the decompressed bytes: compressing them again, as Debian does, changes the others.
     files={
         f"{_FMNIST}/train-images-idx3-ubyte.gz": "md5:f4a8712d7a061bf5bd6d2ca38dc4d50a",
         f"{_FMNIST}/train-labels-idx1-ubyte.gz": "md5:9018921c3c673c538a1fc5bad174d6f9",
@@ -104,7 +104,7 @@ LFW = DatasetInfo(
         Download(
             path="lfw_home/lfw_attributes.txt",
             urls=("https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt",),
-            checksum=None,  # its authors publish none
+            checksum=None,  # the authors publish no checksum
         ),
     ),
     by_hand="unpack lfw-funneled.tgz of http://vis-www.cs.umass.edu/lfw into its lfw_home folder, or copy the lfw_home "
@@ -138,4 +138,4 @@ CELEBA = DatasetInfo(
 )
 
 CATALOG = {info.name: info for info in (CENSUS, FMNIST, CIFAR10, LFW, CELEBA)}
-"""Every data set that has a name of its own, by that name."""
+"""Every named data set, by name."""

@@ -1,4 +1,4 @@
-"""CelebA: 202,599 photographs of celebrities with 40 yes-or-no attributes, mapped from the disk."""
+"""CelebA: 202,599 photographs of celebrities with 40 binary attributes, memory-mapped from disk."""
 
 import hashlib
 import json
@@ -36,26 +36,26 @@ def load_celeba(
 ) -> AmuletDataset:
     """Faces (3, image_size, image_size), as bytes; does a person smile (1) or not (0)?
 
-    Of each picture the square in its middle, for CelebA's 178 x 218 the usual 178 x 178, is scaled to `image_size` by
-    Pillow's bilinear filter: torchvision's `CenterCrop(178)` and `Resize(image_size)`. That is done once. The result is
-    kept in the cache (202,599 x 3 x image_size^2 bytes: 2.5 GB for 64) and mapped from there, not read: a load takes
-    no memory to speak of, and the pictures that training touches come and go as the system has room.
+    The central square of each image, for CelebA's 178 x 218 the usual 178 x 178, is scaled to `image_size` with
+    Pillow's bilinear filter: torchvision's `CenterCrop(178)` and `Resize(image_size)`. This is done once. The result is
+    cached (202,599 x 3 x image_size^2 bytes: 2.5 GB for 64) and memory-mapped: loading takes almost no memory, and the
+    operating system keeps in memory what training uses.
 
-    The official split: 162,770 training, 19,867 validation and 19,962 test pictures; nobody is in two of them.
+    The official split: 162,770 training, 19,867 validation and 19,962 test images; no person is in two parts.
 
     Args:
-        root: a folder with `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, in it or in its
-            `celeba`; the cache or a download if not given. A part of the pictures will do, with a warning in every
+        root: a folder with `img_align_celeba`, `list_attr_celeba.txt` and `list_eval_partition.txt`, directly or in
+            `celeba`; the cache or a download if not given. A part of the images is enough, with a warning in every
             result.
         target: one of the 40 attributes.
         sensitive: which of them are sensitive attributes.
         image_size: side of the square, at least 8.
-        validation: which part gets the validation pictures, if any.
+        validation: the part that gets the validation images, if any.
         limit: at most this many training and this many test records, stratified; for quick trials.
         split_seed: which records `limit` takes.
 
     Raises:
-        DataError: a file is missing, damaged or not in the format; a list that we fetched is not the official one.
+        DataError: a file is missing, damaged or not in the format; a downloaded list is not the official one.
         SettingError: there is no such attribute.
     """
     one_of("validation", validation, ("unused", "train", "test"))
@@ -110,9 +110,9 @@ def load_celeba(
 
 
 def _prepared(place: Place, lists: Mapping[str, bytes], checksums: str, image_size: int) -> Path:
-    """The folder of the cache with the pictures, their attributes and their counts, in the order of the parts."""
+    """The folder of the cache with the images, their attributes and their counts, in the order of the parts."""
     folder = place.file(_IMAGES)
-    if (inner := folder / folder.name).is_dir():  # as some copies are packed
+    if (inner := folder / folder.name).is_dir():  # the layout of some copies
         folder = inner
     there = {entry.name for entry in os.scandir(folder)}
     state = f"{checksums} {folder.stat().st_mtime_ns} {hashlib.sha256('/'.join(sorted(there)).encode()).hexdigest()}"
@@ -124,7 +124,7 @@ def _prepared(place: Place, lists: Mapping[str, bytes], checksums: str, image_si
         if not found.any():
             raise DataError(f"{folder}: holds none of the {len(names):,} pictures of {_ATTRIBUTES}, such as {names[0]}")
         rows = np.flatnonzero(found)
-        rows = rows[np.argsort(part[rows], kind="stable")]  # so that each part is one stretch, and stays on the disk
+        rows = rows[np.argsort(part[rows], kind="stable")]  # so that each part is one slice, and stays on disk
         paths = [f"{folder}{os.sep}{names[row]}" for row in rows]
         digest = decode(paths, target / "pixels.npy", (image_size, image_size), _square(image_size), "celeba")
         np.save(target / "attributes.npy", table[rows])

@@ -1,4 +1,4 @@
-"""The two lists of CelebA: which attributes each picture has, and which part of the official split it is in."""
+"""The two lists of CelebA: the attributes of each image, and its part of the official split."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ _CURE = "get it again from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, or
 
 
 def names_of(content: bytes, file: Path) -> tuple[str, ...]:
-    """The attributes that `list_attr_celeba.txt` names in its second line.
+    """The names of the attributes, from the second line of `list_attr_celeba.txt`.
 
     Raises:
-        DataError: its first two lines are not the number of pictures and those names.
+        DataError: its first two lines are not the number of images and those names.
     """
     return _header(_lines(content[:10_000], file), file)[1]
 
@@ -57,10 +57,10 @@ def read_attributes(content: bytes, file: Path) -> tuple[list[str], Pixels]:
 
 
 def read_parts(content: bytes, names: Sequence[str], file: Path) -> Pixels:
-    """The part of each picture by its name (n,): positions in `PARTS`.
+    """The part of each image by its name (n,): positions in `PARTS`.
 
     Raises:
-        DataError: a line is not a name and 0, 1 or 2, or a picture has none.
+        DataError: a line is not a name and 0, 1 or 2, or an image has no line.
     """
     parts: dict[str, int] = {}
     for i, line in enumerate(_lines(content, file), 1):

@@ -1,4 +1,4 @@
-"""The 1994 US census income data ("Adult", UCI), as the paper cuts it. Shipped with the package."""
+"""The 1994 US census income data ("Adult", UCI), split as in the paper. Part of the package."""
 
 import hashlib
 import lzma
@@ -43,7 +43,7 @@ def load_census(
 ) -> AmuletDataset:
     """46,447 people, 42 columns in [0, 1]; does a person earn over $50K (1) or not (0)?
 
-    Of UCI Adult's 48,842 records those with race White or Black; 5 numeric columns, min-max scaled on the training
+    The records with race White or Black among UCI Adult's 48,842; 5 numeric columns, min-max scaled on the training
     part, and one-hot `workclass` (9; unknown is a category), `marital-status` (7), `occupation` (15) and
     `relationship` (6). Split 23,223 / 23,224, stratified by income (paper, Section 5).
 
@@ -117,16 +117,16 @@ def _read(name: str, root: str | None) -> bytes:
 
 @dataclass(frozen=True)
 class _Table:
-    """Both files' records, whatever the split."""
+    """The records of both files, for any split."""
 
     numbers: Mapping[str, Tensor]
-    """(n,) float32 by numeric column."""
+    """By numeric column: (n,) float32."""
     codes: Mapping[str, Tensor]
-    """(n,) int64 by column of words: the place among its categories; of an attribute and the target 0 or 1."""
+    """By text column: (n,) int64, the index of the category; for an attribute and the target 0 or 1."""
     categories: Mapping[str, Sequence[str]]
 
 
-@lru_cache(maxsize=1)  # of official bytes there is but one, and a sweep over splits asks for it again and again
+@lru_cache(maxsize=1)  # there is only one official version, and a sweep over splits loads it many times
 def _table(root: str | None) -> _Table:
     rows = [row for name in SHA256 for row in _parse(_read(name, root))]
     columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))

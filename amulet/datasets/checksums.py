@@ -1,4 +1,4 @@
-"""Files that should be a source's own bytes: what to say, and what to do, where they are not."""
+"""Files that should be identical to the source's: what happens, and what to report, if they are not."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _TELL = "say so beside these numbers, and do not compare them with those on the 
 
 
 def md5_of(content: bytes) -> str:
-    """A checksum as `DatasetInfo.files` has it; MD5 because that is what the sources publish.
+    """A checksum in the form of `DatasetInfo.files`; MD5 because the sources publish MD5.
 
     >>> md5_of(b"")
     'md5:d41d8cd98f00b204e9800998ecf8427e'
@@ -21,7 +21,7 @@ def md5_of(content: bytes) -> str:
 
 
 def cure(info: DatasetInfo, place: Place) -> str:
-    """What to do about a file that cannot be used, by where it lies."""
+    """What to do about a file that cannot be used, by its location."""
     if place.origin == "root":
         return "put the official file there, or leave out `dataset.root` to use the cache or a download"
     if place.origin == "system":
@@ -30,7 +30,7 @@ def cure(info: DatasetInfo, place: Place) -> str:
 
 
 def check_file(info: DatasetInfo, place: Place, name: str, found: str) -> None:
-    """Raise `DataError` unless the file is the official one, or one of the user's own folder."""
+    """Raise `DataError` unless the file is the official one, or in the user's own folder."""
     if place.origin != "root" and found != info.files[name]:
         raise DataError(
             f"{place.file(name)}: damaged, or not the official file: {_short(found)}, expected "
@@ -39,7 +39,7 @@ def check_file(info: DatasetInfo, place: Place, name: str, found: str) -> None:
 
 
 def unofficial(info: DatasetInfo, found: Mapping[str, str]) -> tuple[str, ...]:
-    """What a reader of results must know of a user's own files: the names of those that are not the official bytes."""
+    """What a reader of results must know about a user's own files: the names of those that are not official."""
     other = [name.rpartition("/")[2] for name, checksum in found.items() if checksum != info.files[name]]
     if not other:
         return ()

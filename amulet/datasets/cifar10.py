@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 small colour pictures, in the Python batches of its authors."""
+"""CIFAR-10: 60,000 small colour images, in the authors' Python batches."""
 
 import pickle
 from collections.abc import Mapping
@@ -25,24 +25,24 @@ _BATCH = 10_000
 
 
 def load_cifar10(*, root: str | None = None, limit: int | None = None, split_seed: int = 0) -> AmuletDataset:
-    """60,000 colour pictures (3, 32, 32) of ten kinds of things, as bytes; the official split 50,000 / 10,000.
+    """60,000 colour images (3, 32, 32) of ten classes, as bytes; the official split 50,000 / 10,000.
 
-    The batches are pickles: they are read without calling anything that they name. No sensitive attributes.
+    The batches are pickles, which are read without calling anything that they name. No sensitive attributes.
 
     Args:
-        root: a folder with `data_batch_1` to `data_batch_5` and `test_batch`, in it or in its `cifar-10-batches-py`;
+        root: a folder with `data_batch_1` to `data_batch_5` and `test_batch`, directly or in `cifar-10-batches-py`;
             the cache or a download if not given.
-        limit: at most this many training and this many test pictures, stratified; for quick trials.
-        split_seed: which pictures `limit` takes.
+        limit: at most this many training and this many test images, stratified; for quick trials.
+        split_seed: which images `limit` takes.
 
     Raises:
-        DataError: a file is missing, damaged or not in the format, or one that we fetched is not the official one.
+        DataError: a file is missing, damaged or not in the format, or a downloaded file is not the official one.
             Files of the user's own folder that are not the official bytes are used, with a warning in every result.
     """
     in_range("limit", limit, 20, optional=True)
     place = find(INFO, root)
     found: dict[str, str] = {}
-    pixels = np.empty((len(INFO.files) * _BATCH, _PIXELS), np.uint8)  # once, not once per batch and again for all
+    pixels = np.empty((len(INFO.files) * _BATCH, _PIXELS), np.uint8)  # once for all, not once per batch
     labels: list[int] = []
     sizes = [0, 0]
     with current_reporter().stage("read cifar10", len(INFO.files), "batch") as stage:
@@ -71,7 +71,7 @@ def load_cifar10(*, root: str | None = None, limit: int | None = None, split_see
 
 
 def _batch(place: Place, name: str, found: dict[str, str]) -> tuple[np.ndarray, list[int]]:
-    """A batch's pictures (n, 3072) uint8 and their labels; its checksum goes into `found`."""
+    """The images (n, 3072) uint8 and labels of a batch; its checksum is added to `found`."""
     path = place.file(name)
     try:
         content = path.read_bytes()
@@ -119,7 +119,7 @@ def _labels(path: Path, place: Place, batch: Any) -> list[int]:
 
 
 def _entry(path: Path, place: Place, batch: Any, key: str) -> Any:
-    """An entry of a batch; Python 2, which made the official ones, wrote its keys as bytes."""
+    """An entry of a batch; the official batches were written by Python 2, so their keys are bytes."""
     if not isinstance(batch, Mapping):
         raise _unusable(path, place, f"holds a {type(batch).__name__} instead of a batch of pictures")
     entries = cast(Mapping[Any, Any], batch)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey pictures of clothing, in the idx files of its authors."""
+"""Fashion-MNIST: 70,000 grey images of clothing, in the authors' idx files."""
 
 import gzip
 import zlib
@@ -17,22 +17,22 @@ from amulet.datasets.locations import Place, find
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _SIDE = 28
-_FOLDER = "FashionMNIST/raw"  # as torchvision lays it out
+_FOLDER = "FashionMNIST/raw"  # in torchvision's layout
 
 
 def load_fmnist(*, root: str | None = None, limit: int | None = None, split_seed: int = 0) -> AmuletDataset:
-    """70,000 grey pictures (1, 28, 28) of ten kinds of clothing, as bytes; the official split 60,000 / 10,000.
+    """70,000 grey images (1, 28, 28) of ten kinds of clothing, as bytes; the official split 60,000 / 10,000.
 
     No sensitive attributes.
 
     Args:
-        root: a folder with the four idx files, compressed or not, in it or in its `FashionMNIST/raw` or `raw`; the
+        root: a folder with the four idx files, compressed or not, directly or in `FashionMNIST/raw` or `raw`; the
             cache, the system's folder or a download if not given.
-        limit: at most this many training and this many test pictures, stratified; for quick trials.
-        split_seed: which pictures `limit` takes.
+        limit: at most this many training and this many test images, stratified; for quick trials.
+        split_seed: which images `limit` takes.
 
     Raises:
-        DataError: a file is missing, damaged or not in the format, or one that we fetched is not the official one.
+        DataError: a file is missing, damaged or not in the format, or a downloaded file is not the official one.
             Files of the user's own folder that are not the official bytes are used, with a warning in every result.
     """
     in_range("limit", limit, 20, optional=True)
@@ -66,7 +66,7 @@ def load_fmnist(*, root: str | None = None, limit: int | None = None, split_seed
 
 
 def _read(place: Place, name: str, shape: tuple[int, ...], found: dict[str, str]) -> np.ndarray:
-    """An idx file's records (n, *shape) uint8; its checksum goes into `found`."""
+    """The records of an idx file (n, *shape) uint8; its checksum is added to `found`."""
     path = place.file(name)
     content = _content(path, place)
     found[name] = md5_of(content)

@@ -1,4 +1,4 @@
-"""Reading arrays and plain containers out of a pickle without calling anything that the pickle names."""
+"""Reads arrays and plain containers from a pickle without calling anything that the pickle names."""
 
 import io
 import pickle
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Array:
-    """Stands in for a numpy array while a pickle is read: keeps what the pickle says of it, and does nothing."""
+    """A placeholder for a numpy array while a pickle is read: keeps what the pickle says about it, and does nothing."""
 
     __slots__ = ("raw", "state")
 
@@ -20,10 +20,10 @@ class Array:
         self.state = state
 
     def bytes_of(self) -> np.ndarray:
-        """The array, if it is one of bytes.
+        """The array, if its elements are bytes.
 
         Raises:
-            ValueError: its type, its shape and its content do not fit, or it is of anything but uint8.
+            ValueError: its type, shape and content do not match, or it is not uint8.
         """
         if self.raw is not None:
             content, dtype, shape, order = self.raw
@@ -44,16 +44,16 @@ class _Dtype:
         self.kind = kind
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order and the like: nothing that an array of bytes has."""
+        """Byte order and similar, which an array of bytes does not need."""
 
 
 class _Reader(pickle.Unpickler):
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
 
-        # Functions made anew for every reader: what a pickle may set on them is gone with it.
+        # New functions for every reader: what a pickle sets on them disappears with the reader.
         def ndarray() -> None:
-            """Named as an argument only."""
+            """Occurs only as an argument."""
 
         def dtype(kind: Any, *_: Any) -> _Dtype:
             return _Dtype(kind)
@@ -79,16 +79,16 @@ class _Reader(pickle.Unpickler):
 
 
 class Refusal(pickle.UnpicklingError):
-    """A pickle names something that is no part of an array; the text is its name."""
+    """A pickle names something that is not part of an array; the text is its name."""
 
 
 def read(content: bytes) -> Any:
-    """What a pickle holds: builtin containers, texts, numbers, and `Array` for every numpy array.
+    """The content of a pickle: builtin containers, texts, numbers, and `Array` for every numpy array.
 
     Texts of Python 2 are bytes. Nothing that the pickle names is looked up, imported or called.
 
     Raises:
-        Refusal: the pickle names anything but what makes up an array.
+        Refusal: the pickle names anything that is not part of an array.
         pickle.UnpicklingError: it is damaged.
 
     >>> read(pickle.dumps({"labels": [1, 2], "data": np.zeros((2, 1), np.uint8)}))["data"].bytes_of().shape

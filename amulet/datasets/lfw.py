@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild: photographs of public figures, with attributes that a classifier scored."""
+"""Labeled Faces in the Wild: photographs of public figures, with attribute scores from classifiers."""
 
 import dataclasses
 import hashlib
@@ -43,31 +43,31 @@ def load_lfw(
     limit: int | None = None,
     split_seed: int = 0,
 ) -> AmuletDataset:
-    """Colour crops (3, 62, 47) of faces, as bytes; is a person middle aged or senior (1), or younger (0)?
+    """Colour crops (3, 62, 47) of faces, as bytes; is a person middle-aged or older (1), or younger (0)?
 
     The crops are those of scikit-learn's `fetch_lfw_people(color=True)`; flattened they are the paper's 8,742 values.
-    Each has 73 attributes, scored by Kumar et al.'s classifiers (ICCV 2009) and joined by person and number of the
-    picture. An attribute is 1 where its score is above 0. Three are made of several: `gender` is Male (1) or not;
+    Each has 73 attributes, scored by Kumar et al.'s classifiers (ICCV 2009) and joined by person and image number.
+    An attribute is 1 if its score is above 0. Three are derived from several scores: `gender` is Male (1) or not;
     `age` is 1 if Middle Aged or Senior has the highest of the scores Baby, Child, Youth, Middle Aged, Senior; `race` is
     1 if White has the highest of White, Black, Asian, Indian.
 
     Args:
-        root: a folder with `lfw_funneled` and `lfw_attributes.txt`, in it or in its `lfw_home`; the cache or a download
+        root: a folder with `lfw_funneled` and `lfw_attributes.txt`, directly or in `lfw_home`; the cache or a download
             if not given.
         target: `age`, `gender`, `race`, or any of the 73 attributes, such as `Smiling` or `wavy_hair`.
         sensitive: which of the same names are sensitive attributes.
-        scores: `paper` reads `age` and `race` as the code of the paper's authors and Melis et al. (IEEE S&P 2019) do:
-            race by the scores White and Black alone, and without the records that have no score of at least -0.1 among
-            those.
-        split: `random` cuts by picture, as the paper does: most people are in both parts. `person` puts all pictures of
-            a person into one part.
-        test_fraction: the share of test records, in (0, 1); with `split: person` as near as whole people allow.
+        scores: `paper` derives `age` and `race` like the code of the paper's authors and Melis et al. (IEEE S&P 2019):
+            race from the scores White and Black only, and without the records that have no score of at least -0.1 among
+            the relevant ones.
+        split: `random` splits by image, like the paper: most people are in both parts. `person` puts all images of a
+            person into one part.
+        test_fraction: the share of test records, in (0, 1); with `split: person` as close as possible.
         limit: at most this many training and this many test records, stratified; for quick trials.
         split_seed: which split into train and test; the same for every run, whatever its seed.
 
     Raises:
-        DataError: a file is missing, damaged or not in the format. Pictures without attributes and attributes without
-            a picture are left out and counted in the notes.
+        DataError: a file is missing, damaged or not in the format. Images without attributes and attributes without
+            an image are left out and counted in the notes.
         SettingError: there is no such attribute.
     """
     one_of("scores", scores, ("all", "paper"))
@@ -148,7 +148,7 @@ def _content(file: Path) -> bytes:
 
 
 def _listed(folder: Path) -> tuple[dict[Record, str], str]:
-    """The pictures by person and number, in that order, and a text that changes with any of them."""
+    """The images by person and number, in that order, and a text that changes with any of them."""
     found: list[tuple[Record, str, str]] = []
     for person in os.scandir(folder):
         if not person.is_dir():
@@ -166,7 +166,7 @@ def _listed(folder: Path) -> tuple[dict[Record, str], str]:
 
 
 def _crops(folder: Path, paths: Sequence[str], state: str) -> tuple[Tensor, str]:
-    """All pictures of a folder as bytes (n, 3, 62, 47), and the SHA-256 of those bytes."""
+    """All images of a folder as bytes (n, 3, 62, 47), and the SHA-256 of those bytes."""
 
     def fill(target: Path) -> None:
         digest = decode(paths, target / "pixels.npy", _SIZE, _crop, "lfw")

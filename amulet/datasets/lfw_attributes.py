@@ -1,4 +1,4 @@
-"""The attributes of LFW: a table of 73 scores for each picture, and the labels made of them."""
+"""The attributes of LFW: a table of 73 scores for each image, and the labels derived from them."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from amulet.core.errors import DataError
 
 Record = tuple[str, int]
-"""A person's name with underscores, and which picture of that person."""
+"""A person's name with underscores, and the number of the image."""
 Variant = Literal["all", "paper"]
 
 _KEY = ("person", "imagenum")
@@ -28,22 +28,22 @@ _CURE = "get lfw_attributes.txt again from https://www.cs.columbia.edu/CAVE/data
 
 @dataclass(frozen=True)
 class Attributes:
-    """Scores of the pictures; above 0 the classifier says that a picture has the attribute."""
+    """Scores of the images; above 0 the classifier says that an image has the attribute."""
 
     columns: tuple[str, ...]
-    """Names as a person types them: `middle_aged`."""
+    """Names as a user types them: `middle_aged`."""
     rows: Mapping[Record, int]
-    """The row of each picture's scores."""
+    """The row with each image's scores."""
     scores: npt.NDArray[np.float64]
     """(n, columns)."""
 
     @property
     def known(self) -> tuple[str, ...]:
-        """All names that can be asked for."""
+        """All available names."""
         return (*_WORDS, *self.columns)
 
     def values(self, name: str, variant: Variant = "all") -> npt.NDArray[np.int64]:
-        """An attribute of each row (n,): 0 or 1."""
+        """An attribute for each row (n,): 0 or 1."""
         if name == "age":
             values = self._of(_AGES).argmax(axis=1) >= _AGES.index("middle_aged")
         elif name == "race":
@@ -53,12 +53,12 @@ class Attributes:
         return values.astype(np.int64)
 
     def certain(self, name: str) -> npt.NDArray[np.bool_]:
-        """Of each row (n,): whether one of the scores that an attribute is made of is at least -0.1."""
+        """For each row (n,): whether any of the scores from which an attribute is derived is at least -0.1."""
         made_of = {"age": _AGES, "race": _RACES["paper"]}.get(name)
         return np.full(len(self.scores), True) if made_of is None else self._of(made_of).max(axis=1) >= _CERTAIN
 
     def words(self, name: str) -> list[str]:
-        """What 0 and 1 mean."""
+        """The meaning of 0 and 1."""
         word = name.replace("_", " ")
         return _WORDS.get(name, [f"not {word}", word])
 
@@ -67,12 +67,12 @@ class Attributes:
 
 
 def parse(content: bytes, file: Path) -> Attributes:
-    """Read `lfw_attributes.txt`: columns apart by tabs, named by one line, which may begin with `#`, or not.
+    """Read `lfw_attributes.txt`: columns separated by tabs, named in one line, which may begin with `#`.
 
-    Lines before that one that begin with `#` are its authors' remarks.
+    Earlier lines that begin with `#` are comments.
 
     Raises:
-        DataError: the names are missing, or a row is not like them; the message has the number of the line.
+        DataError: the names are missing, or a row does not match them; the message has the line number.
     """
     try:
         lines = content.decode("utf-8").splitlines()
@@ -108,7 +108,7 @@ def parse(content: bytes, file: Path) -> Attributes:
 
 
 def _header(lines: list[str], file: Path) -> tuple[int, tuple[str, ...]]:
-    """Which line is the first after the names, and the names of the scores."""
+    """The number of the first line after the names, and the names of the scores."""
     for i, line in enumerate(lines):
         cells = [cell.strip() for cell in line.lstrip("#").strip().split("\t")]
         if tuple(cells[: len(_KEY)]) == _KEY:

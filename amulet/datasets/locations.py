@@ -1,4 +1,4 @@
-"""Where a data set's files lie: a folder the user names, the cache, the system's folders; else they are fetched."""
+"""The location of a data set's files: a folder that the user names, the cache, the system's folders, or a download."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from amulet.core.errors import DataError
 from amulet.datasets.info import DatasetInfo
 
 Origin = Literal["root", "cache", "system", "download", "package"]
-_MOST_NAMED = 3  # missing files that a message names
+_MOST_NAMED = 3  # missing files that a message lists
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Place:
     origin: Origin
 
     def file(self, name: str) -> Path:
-        """Where a file of `DatasetInfo.files` is.
+        """The path of a file of `DatasetInfo.files`.
 
         The folders above it and `.gz` at its end may be missing: ``a/b/c.gz`` is also found as ``b/c.gz`` or ``c``.
-        What ships with the package is compressed: ``c.xz``.
+        Files in the package are compressed: ``c.xz``.
 
         Raises:
-            DataError: it is not there.
+            DataError: it does not exist.
         """
         found = seek(self.folder, f"{name}.xz" if self.origin == "package" else name)
         if found is None:
@@ -37,7 +37,7 @@ class Place:
 
 
 def cache_folder() -> Path:
-    """Where downloaded data goes: AMULET_DATA, else `data` in the platform's cache folder for Amulet."""
+    """The folder for downloads: AMULET_DATA, or else `data` in the platform's cache folder for Amulet."""
     from platformdirs import user_cache_path
 
     named = os.environ.get("AMULET_DATA")
@@ -45,13 +45,13 @@ def cache_folder() -> Path:
 
 
 def find(info: DatasetInfo, root: str | None = None) -> Place:
-    """The folder with the data set's files: `root` if given, else the cache, the system's, or a download's.
+    """The folder with the data set's files: `root` if given, else the cache, the system's folder, or a download.
 
-    Only names are looked at; the loader checks what it reads.
+    Only names are checked; the loader verifies the content.
 
     Raises:
-        DataError: a file is missing and cannot be had; the message names it, the folder to put it into, and where
-            people get it.
+        DataError: a file is missing and cannot be downloaded; the message names it, the folder to put it into, and
+            where to get it.
     """
     if root is not None:
         return _named(info, Path(root).expanduser())
@@ -80,17 +80,17 @@ def locate(info: DatasetInfo) -> Place | None:
 
 
 def missing(info: DatasetInfo, folder: Path) -> list[str]:
-    """Names of the data set's files that are not below `folder`, in the order of `info.files`."""
+    """Names of the data set's files that are not in `folder`, in the order of `info.files`."""
     return [name for name in info.files if seek(folder, name) is None]
 
 
 def seek(folder: Path, name: str) -> Path | None:
-    """Where below `folder` a file is, as `Place.file` finds it; None if it is not there."""
+    """The path of a file in `folder`, found like `Place.file`; None if it does not exist."""
     return next((path for path in _candidates(folder, name) if _is_there(path, name)), None)
 
 
 def by_hand(info: DatasetInfo, folder: Path, lost: list[str]) -> str:
-    """What a person can do about files that cannot be fetched; whole sentences."""
+    """What the user can do about files that cannot be downloaded; complete sentences."""
     put = f"{_few(lost)} of {info.name} can be put into {folder} by hand"
     return f"{put}: {info.by_hand}" if info.by_hand else f"{put}; the source is {info.source}"
 
@@ -121,7 +121,7 @@ def _candidates(folder: Path, name: str) -> Iterator[Path]:
 
 
 def _is_there(path: Path, name: str) -> bool:
-    """A file, or for a name that ends in `/` a folder with something in it."""
+    """A file, or for a name that ends in `/` a folder that is not empty."""
     try:
         return next(path.iterdir(), None) is not None if name.endswith("/") else path.is_file()
     except OSError:

@@ -1,4 +1,4 @@
-"""Cutting pictures of people into parts so that nobody is in two of them."""
+"""Splits images of people so that no person is in two parts."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from amulet.core.errors import DataError
 
 
 def split_by_person(people: Tensor, y: Tensor, test_fraction: float, generator: torch.Generator) -> list[Tensor]:
-    """Positions of training and of test records: all of one person in one of them, sizes and classes near the shares.
+    """Positions of training and of test records: each person in one part only, sizes and classes close to the shares.
 
-    People go one after the other, those with most pictures first, to a side drawn with the odds of the room that it
-    has left for the class that most of their pictures are of, and only where they fit if they fit anywhere.
+    People are assigned one after the other, those with most images first. The part is drawn with probability
+    proportional to its remaining room for the most frequent class of the person, among the parts where they fit.
 
     Args:
-        people: (n,) who is on each picture, integers in [0, people).
+        people: (n,) the person on each image, integers in [0, people).
         y: (n,) labels.
         test_fraction: the share wanted for the test records, in (0, 1).
         generator: the random stream.
@@ -39,14 +39,14 @@ def split_by_person(people: Tensor, y: Tensor, test_fraction: float, generator: 
             side[person] = int(fits[1] or (not fits[0] and left[1] > left[0]))
         for label, number in enumerate(table[person].tolist()):
             room[side[person]][label] -= number
-    if len(set(side)) == 1:  # a share so small that nobody fits: the person with the fewest pictures
+    if len(set(side)) == 1:  # a share so small that nobody fits: take the person with the fewest images
         side[int(order[-1])] = 1 - side[0]
     of_test = torch.tensor(side)[people] == 1
     return [(~of_test).nonzero().squeeze(1), of_test.nonzero().squeeze(1)]
 
 
 def known_faces(train: Tensor, test: Tensor) -> tuple[str, ...]:
-    """The warning where people of the training records `train` (n,) are among those of the test records (m,)."""
+    """The warning if people of the training records `train` (n,) are among those of the test records (m,)."""
     known = torch.isin(test, train).float().mean().item()
     if not known:
         return ()

@@ -1,4 +1,4 @@
-"""Pictures decoded once into an array on the disk, and attributes looked up by name."""
+"""Images decoded once into an array on disk, and attributes looked up by name."""
 
 import hashlib
 import os
@@ -20,20 +20,20 @@ from amulet.core.reporting import current_reporter
 from amulet.datasets.locations import cache_folder
 
 Pixels = npt.NDArray[np.uint8]
-_CHUNK = 256  # pictures that one thread decodes before it hands them over
+_CHUNK = 256  # images that one thread decodes before it passes them on
 _CHANNELS = 3
 
 
 def prepared(name: str, source: str, content: str, fill: Callable[[Path], None]) -> Path:
-    """A folder of the cache that `fill` has written into, at this call or at an earlier one.
+    """A folder of the cache that `fill` has written, in this call or an earlier one.
 
-    It appears whole or not at all; of processes that need it at once, one fills it and the others wait.
+    It appears complete or not at all; if several processes need it at once, one fills it and the others wait.
 
     Args:
         name: of the data set.
-        source: what is prepared: a path, and how. When its content has changed, what was prepared of the old one goes.
-        content: what determines what `fill` writes; equal text, equal result.
-        fill: writes into the folder that it is given.
+        source: what is prepared, and how. When its content has changed, the folders of the old content are deleted.
+        content: determines what `fill` writes; equal text, equal result.
+        fill: writes into the folder that it gets.
 
     Raises:
         DataError: the cache cannot be written to.
@@ -49,7 +49,7 @@ def prepared(name: str, source: str, content: str, fill: Callable[[Path], None])
             if folder.is_dir():
                 return folder
             halves = parent / f".{first}"
-            shutil.rmtree(halves, ignore_errors=True)  # of a process that was killed: we hold the lock
+            shutil.rmtree(halves, ignore_errors=True)  # left by a process that was killed: we hold the lock
             halves.mkdir()
             try:
                 fill(halves)
@@ -70,22 +70,22 @@ def prepared(name: str, source: str, content: str, fill: Callable[[Path], None])
 def decode(
     paths: Sequence[str], file: Path, size: tuple[int, int], frame: Callable[[Image.Image], Image.Image], name: str
 ) -> str:
-    """Write pictures into an `.npy` file as one uint8 array (n, 3, height, width), in the order of `paths`.
+    """Write images into an `.npy` file as one uint8 array (n, 3, height, width), in the order of `paths`.
 
-    By threads (Pillow computes without Python's lock), some hundred pictures at a time: the array never is in memory.
+    In threads (Pillow releases Python's lock), some hundred images at a time, so the array is never in memory.
 
     Args:
         paths: the files.
         file: what to write.
         size: height and width.
-        frame: cuts and scales an RGB picture to `size`; raises `ValueError` if it is not what it should be.
+        frame: crops and scales an RGB image to `size`; raises `ValueError` if it is not as expected.
         name: of the data set, for the progress.
 
     Returns:
         SHA-256 of the array's bytes.
 
     Raises:
-        DataError: a picture cannot be read; the message names it. Or there is not enough room.
+        DataError: an image cannot be read; the message names it. Or there is not enough disk space.
     """
     import joblib
 
@@ -116,7 +116,7 @@ def decode(
 
 
 def mapped(file: Path) -> Pixels:
-    """An `.npy` file's array, left on the disk; what a process writes into it stays its own."""
+    """The array of an `.npy` file, memory-mapped; what a process writes into it is not written to the file."""
     try:
         return np.load(file, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -124,13 +124,13 @@ def mapped(file: Path) -> Pixels:
 
 
 def pick(setting: str, name: str, known: Sequence[str]) -> str:
-    """The attribute that `name` means, whatever its case, its spaces and its underscores.
+    """The attribute that `name` means; case, spaces and underscores do not matter.
 
     >>> pick("target", "wavy hair", ["Smiling", "Wavy_Hair"])
     'Wavy_Hair'
 
     Raises:
-        SettingError: there is none; the message has those that look like it, else all.
+        SettingError: there is none; the message has similar names, or else all.
     """
     plain = {_plain(one): one for one in known}
     if (found := plain.get(_plain(name))) is not None:
@@ -141,7 +141,7 @@ def pick(setting: str, name: str, known: Sequence[str]) -> str:
 
 
 def pick_all(setting: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """As `pick`, for a list in which each may be named once."""
+    """Like `pick`, for a list without repetitions."""
     chosen = [pick(setting, name, known) for name in names]
     for name in chosen:
         if chosen.count(name) > 1:
@@ -150,7 +150,7 @@ def pick_all(setting: str, names: Sequence[str], known: Sequence[str]) -> list[s
 
 
 def also_sensitive(target: str, sensitive: Sequence[str]) -> tuple[str, ...]:
-    """The warning where the target is one of the sensitive attributes."""
+    """The warning if the target is one of the sensitive attributes."""
     if target not in sensitive:
         return ()
     text = (
@@ -198,7 +198,7 @@ def _decoded(paths: Sequence[str], size: tuple[int, int], frame: Callable[[Image
 
 
 def _in_order(jobs: Iterator[Future[Pixels]], ahead: int) -> Iterator[Pixels]:
-    """Results in the order of the jobs, of which no more than `ahead` are under way at once."""
+    """Results in the order of the jobs; at most `ahead` jobs are in progress at once."""
     waiting: deque[Future[Pixels]] = deque()
     try:
         for job in jobs:

@@ -33,9 +33,9 @@ def _rows(table: Tensor, index: Tensor | slice) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Records(Dataset[tuple[Tensor, Tensor]]):
-    """A table of n records in memory. Immutable: every change makes another table.
+    """A table of n records in memory. Immutable: every change makes a new table.
 
-    Also a torch data set of ``(x, y)`` pairs, so that ``DataLoader(data.train, 256)`` works.
+    It is also a torch data set of ``(x, y)`` pairs, so ``DataLoader(data.train, 256)`` works.
     """
 
     x: Tensor
@@ -45,13 +45,13 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
     z: Tensor
     """Sensitive attributes (n, k), int64; k may be 0."""
     ids: Tensor
-    """Which record of its data set this is (n,), int64, unique over train and test; negative: made up."""
+    """The number of each record in its data set (n,), int64, unique over train and test; negative: a made-up record."""
     attributes: tuple[str, ...] = ()
     """Names of the k columns of `z`."""
     targets: Tensor | None = None
-    """What a distilled model is to match, (n, classes) floats: logits of the model it is taught by."""
+    """The targets of a distilled model, (n, classes) floats: logits of its teacher."""
     origin: str = field(default="", repr=False)
-    """Digest that determines the content; computed from the tensors where it is not given."""
+    """Digest that determines the content; computed from the tensors if it is not given."""
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -109,13 +109,13 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
         return self.z[:, self.attributes.index(name)]
 
     def batch(self, index: Tensor | slice) -> "Records":
-        """Some records for one step of training: as `take`, without the cost of a digest."""
+        """Some records for one step of training: like `take`, without the cost of a digest."""
         targets = None if self.targets is None else _rows(self.targets, index)
         x, y, z, ids = (_rows(value, index) for value in (self.x, self.y, self.z, self.ids))
         return Records(x, y, z, ids, self.attributes, targets)
 
     def replaced(self, **changes: Tensor | None) -> "Records":
-        """As `replace`, without the cost of a digest: for one step of training."""
+        """Like `replace`, without the cost of a digest: for one step of training."""
         values: dict[str, Any] = dict(changes)
         return dataclasses.replace(self, origin="", **values)
 

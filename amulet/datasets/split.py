@@ -1,4 +1,4 @@
-"""Cutting records into parts, stratified and by a named stream."""
+"""Splits records into parts, stratified and with a named stream."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ def stratified_split(labels: Tensor, sizes: Sequence[int], generator: torch.Gene
 
     Args:
         labels: (n,) integers; records with equal labels are one stratum.
-        sizes: how many records each part gets; their sum is at most n, the rest goes to nobody.
+        sizes: how many records each part gets; their sum is at most n, the rest is in no part.
         generator: the random stream.
 
     Returns:
@@ -29,7 +29,7 @@ def stratified_split(labels: Tensor, sizes: Sequence[int], generator: torch.Gene
     parts: list[Tensor] = []
     for size in sizes:
         place = torch.arange(len(rest) + 1) * size // max(len(rest), 1)
-        chosen = place[1:] > place[:-1]  # deal evenly along the classes
+        chosen = place[1:] > place[:-1]  # distribute evenly along the classes
         parts.append(rest[chosen].sort().values)
         rest = rest[~chosen]
     return parts

@@ -13,7 +13,7 @@ __all__ = ["assess", "check", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> DiscriminatoryBehavior:
-    """All sensitive attributes, each by itself."""
+    """All sensitive attributes, each separately."""
     return DiscriminatoryBehavior()
 
 
@@ -28,7 +28,7 @@ def check(attack: DiscriminatoryBehavior, defenses: Sequence[Defense], data: Amu
 
 
 def assess(victim: Victim, attack: DiscriminatoryBehavior, splits: DataSplits) -> BehaviorEvidence:
-    """Look at the victim's answers; nothing is trained or changed."""
+    """Evaluate the victim's answers; nothing is trained or changed."""
     records = splits.test_records
     answers = victim.logits(records).argmax(dim=1)
     evidence = attack.look(answers, records, splits.data.num_classes, splits.attack_stream(attack.risk))

@@ -1,4 +1,4 @@
-"""P4 distribution inference: what share of the training records has a sensitive attribute, read off a model."""
+"""P4 distribution inference: what share of the training records has a sensitive attribute, inferred from a model."""
 
 from typing import TYPE_CHECKING
 

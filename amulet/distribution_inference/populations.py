@@ -1,4 +1,4 @@
-"""Populations of training sets in which one attribute's value has a share that was asked for, to the record."""
+"""Populations of training sets in which one attribute's value has exactly the requested share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from amulet.datasets.records import Records
 
 Labels = Literal["natural", "fixed"]
 Cells = dict[tuple[int, int], int]
-"""How many records to draw by (has the value: 1 or 0, label); label -1: of any label."""
+"""The number of records to draw by (has the value: 1 or 0, label); label -1: of any label."""
 
 
 def exact(ratio: float) -> Fraction:
-    """A share as the fraction that its decimals say, of at most three places.
+    """A share as the exact fraction of its decimals, with at most three places.
 
     >>> exact(0.1), exact(1 / 3)
     (Fraction(1, 10), Fraction(1, 3))
@@ -36,13 +36,13 @@ def check_ratio(name: str, ratio: float) -> None:
 
 @dataclass(frozen=True)
 class Pool:
-    """The records that one side draws its training sets from."""
+    """The records from which one side draws its training sets."""
 
     records: Records
     attribute: str
     value: int
     among: Tensor | None = None
-    """Positions of those of `records` that it draws from; None: all. No image is copied for a part."""
+    """Positions of the records that it draws from; None: all. No image is copied for a part."""
 
     def __len__(self) -> int:
         return len(self.records if self.among is None else self.among)
@@ -57,7 +57,7 @@ class Pool:
         }
 
     def draw(self, cells: Cells, labels: Labels, stream: Stream) -> Records:
-        """One training set: as many records of each cell as asked for, at random without replacement."""
+        """One training set: the requested number of records of each cell, at random without replacement."""
         return self.records.take(self.places(cells, labels, stream))
 
     def places(self, cells: Cells, labels: Labels, stream: Stream) -> Tensor:
@@ -78,13 +78,13 @@ class Pool:
 
 
 def quotas(size: int, ratio: float, label_shares: Sequence[float] | None) -> Cells:
-    """How many records of each cell make `size` records with the value's share exactly `ratio`.
+    """The numbers of records of each cell for `size` records in which the value's share is exactly `ratio`.
 
     Args:
         size: must make ``ratio * size`` a whole number.
         ratio: the share, [0, 1].
         label_shares: the share of each label among those with the value and among those without, rounded to whole
-            records; None: whatever labels come.
+            records; None: any labels.
 
     >>> quotas(10, 0.3, None)
     {(1, -1): 3, (0, -1): 7}
@@ -106,7 +106,7 @@ def quotas(size: int, ratio: float, label_shares: Sequence[float] | None) -> Cel
 def largest_size(
     pools: Sequence[Pool], ratios: Sequence[float], labels: Labels, label_shares: Sequence[float] | None
 ) -> int:
-    """The most records with which every pool can give every ratio exactly; 0 if none can."""
+    """The largest number of records with which every pool can provide every ratio exactly; 0 if none can."""
     step = lcm(*(exact(ratio).denominator for ratio in ratios))
     available = [{cell: len(place) for cell, place in pool.cells(labels).items()} for pool in pools]
 
@@ -132,10 +132,10 @@ def agreed_size(
     labels: Labels,
     label_shares: Sequence[float] | None,
 ) -> int:
-    """`asked`, or half of the largest size possible, so that each model has records of its own.
+    """`asked`, or half of the largest possible size, so that the models have different records.
 
     Raises:
-        IncompatibleError: the pools cannot give that many records with these ratios, or the ratios would not be exact.
+        IncompatibleError: the pools cannot provide that many records, or the ratios would not be exact.
     """
     step = lcm(*(exact(ratio).denominator for ratio in ratios))
     most = largest_size(pools, ratios, labels, label_shares)

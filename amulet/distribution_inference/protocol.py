@@ -1,4 +1,4 @@
-"""How distribution inference is assessed: on populations of the victim's models, by populations of the adversary's."""
+"""How distribution inference is assessed: on populations of the victim's and of the adversary's models."""
 
 from collections.abc import Sequence
 
@@ -18,23 +18,23 @@ def default_attack(defenses: Sequence[Defense]) -> DistributionAttack:
 
 
 def check(attack: DistributionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """With `data`: `IncompatibleError` if it has no sensitive attribute or cannot give the ratios; `SettingError` if it
-    lacks the attribute that is asked for."""
+    """With `data`: `IncompatibleError` if it has no sensitive attribute or cannot provide the ratios; `SettingError` if
+    it lacks the requested attribute."""
     if data is not None:
         attribute = attack.chosen(data.train)
-        # What even all training records cannot give, a side's part of them cannot.
+        # What all training records cannot provide, a part of them cannot either.
         attack.planned((Pool(data.train, attribute, attack.value),), data.train.y)
 
 
 def check_splits(attack: DistributionAttack, splits: DataSplits) -> None:
-    """`IncompatibleError` if the two sides' own records cannot give the ratios."""
+    """`IncompatibleError` if the records of the two sides cannot provide the ratios."""
     attack.arranged(splits.victim_records, splits.adversary_records, splits.attack_stream("distribution_inference"))
 
 
 def assess(victim: Victim, attack: DistributionAttack, splits: DataSplits) -> DistributionEvidence:
-    """Tell models apart that the victim's recipe makes of the victim's records.
+    """Distinguish models that the victim's recipe makes from the victim's records.
 
-    The model that the other risks are assessed on takes no part: no single model tells how well ratios are told apart.
+    The model on which the other risks are assessed is not used: one model cannot show how well ratios can be inferred.
     """
     shadow = victim.recipe if attack.shadow == "same_as_victim" else splits.plain_recipe
     return attack.infer(

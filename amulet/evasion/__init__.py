@@ -1,4 +1,4 @@
-"""S1 evasion: inputs changed a little so that a model gets them wrong."""
+"""S1 evasion: small changes of inputs that make a model answer wrongly."""
 
 from typing import TYPE_CHECKING
 

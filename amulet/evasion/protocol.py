@@ -1,4 +1,4 @@
-"""How evasion is assessed: the attack on each victim itself, on the test split, with the victim's own gradients."""
+"""How evasion is assessed: each victim is attacked on the test split, with its own gradients."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDatase
 
 
 def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
-    """`attack.epsilon` where it is set, else the budget of a defence against evasion, else the attack's default."""
+    """`attack.epsilon` if it is set, else the budget of a defence against evasion, else the attack's default."""
     if attack.epsilon is not None:
         return attack.epsilon
     asked = [float(d.epsilon) for d in defenses if d.risk == "evasion" and hasattr(d, "epsilon")]  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
 
 
 def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
-    """Attack every test record and judge the outcome in float32."""
+    """Attack every test record and evaluate the result in float32."""
     records = splits.test_records
     epsilon = budget(attack, splits.defenses)
     attack = attack.changed(epsilon=epsilon)
@@ -106,7 +106,7 @@ def _distance(x: Tensor, origin: Tensor, norm: str) -> Tensor:
 def _masking(
     victim: Victim, attack: EvasionPGD, records: Records, epsilon: float, mask: Tensor | None, stream: Stream
 ) -> tuple[str, ...]:
-    """Signs that the gradients hide the way instead of there being none (Athalye et al., ICML 2018)."""
+    """Signs of gradient masking: adversarial examples exist but gradients miss them (Athalye et al., ICML 2018)."""
     if epsilon == 0 or attack.labels == "predicted":
         return ()
     right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""P1 membership inference: was this record among those that the model was trained on?"""
+"""P1 membership inference: was this record in the model's training data?"""
 
 from typing import TYPE_CHECKING
 

@@ -26,7 +26,7 @@ def default_attack(defenses: Sequence[Defense]) -> MembershipAttack:
 
 
 def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """Any recipe can be trained again. With `data`: is the pool as large as asked?"""
+    """Any recipe can be trained again. With `data`: is the pool as large as requested?"""
     if data is not None and attack.pool_size is not None and attack.pool_size > len(data.train):
         raise SettingError(
             f"`attack.pool_size` must be at most the {len(data.train)} training records, got {attack.pool_size}"
@@ -34,11 +34,11 @@ def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDat
 
 
 def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> MembershipEvidence:
-    """Train the victim anew on a random half of the pool, the shadow models on other halves, and score the pool.
+    """Train the victim again on a random half of the pool, the shadow models on other halves, and score the pool.
 
-    The pool is drawn from the whole training split, whatever part of it the victim and the adversary hold otherwise:
+    The pool is drawn from the whole training split, independently of the victim's and the adversary's part:
     members and non-members are equal in number and exchangeable. Pool, halves and streams are the same for both
-    victims; the test split, on which nobody trains, is RMIA's population.
+    victims; the test split, on which no model is trained, is RMIA's population.
     """
     stream = splits.attack_stream("membership")
     pool = _pool(attack, splits)
@@ -88,7 +88,7 @@ def _pool(attack: MembershipAttack, splits: DataSplits) -> Records:
 
 
 def _retained(arrays: Mapping[str, np.ndarray], evidence: MembershipEvidence) -> np.ndarray | None:
-    """Members that no defence took out: one that does reports `ids` and, aligned with them, a bool array `removed`."""
+    """Members that no defence removed: one that does reports `ids` and, aligned with them, a bool array `removed`."""
     removed = [arrays[name][gone] for name, gone in _pairs(arrays)]
     return evidence.members & ~np.isin(evidence.ids, np.concatenate(removed)) if removed else None
 

@@ -1,4 +1,4 @@
-"""Models to attack and to defend, and how to look inside any model."""
+"""Models to attack and to defend, and functions to inspect any model."""
 
 from amulet.models.cnn import SmallCNN
 from amulet.models.ft_transformer import FTTransformer

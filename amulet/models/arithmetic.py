@@ -1,4 +1,4 @@
-"""What a model computes in: number format and memory layout. By device and model, never by a timing."""
+"""The number format and memory layout of a model's computation: chosen by device and model, never by a timing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ def precise_dtype(device: torch.device) -> torch.dtype:
 
 
 def multiplications(model: nn.Module, x: Tensor) -> tuple[int, int]:
-    """How many one forward pass does for inputs (b, *shape): in convolutions, and in other layers with a `weight`.
+    """The multiplications of a forward pass of inputs (b, *shape): in convolutions, in other layers with a `weight`.
 
     >>> multiplications(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5)), torch.zeros(1, 1, 4, 4))
     (72, 40)
@@ -53,7 +53,7 @@ def multiplications(model: nn.Module, x: Tensor) -> tuple[int, int]:
 
 
 def convolutional(model: nn.Module, x: Tensor) -> bool:
-    """Is most of the arithmetic in convolutions? Then bfloat16 pays; for small matrix products it does not."""
+    """Is most of the arithmetic in convolutions? Then bfloat16 is worthwhile; for small matrix products it is not."""
     if not any(isinstance(module, _ConvNd) for module in model.modules()):
         return False
     inside, outside = multiplications(model, x)
@@ -63,8 +63,8 @@ def convolutional(model: nn.Module, x: Tensor) -> bool:
 def channels_last(device: torch.device, *, low_precision: bool) -> bool:
     """Are convolutions faster with the channels last in memory?
 
-    On the CPU where oneDNN computes them, in either precision, and most so in bfloat16. On CUDA in bfloat16: tensor
-    cores want it, while float32 kernels do not.
+    On the CPU if oneDNN computes them, in either precision, and especially in bfloat16. On CUDA in bfloat16: tensor
+    cores need this layout, float32 kernels do not.
     """
     if device.type == "cpu":
         return torch.backends.mkldnn.is_available()
@@ -72,7 +72,7 @@ def channels_last(device: torch.device, *, low_precision: bool) -> bool:
 
 
 def lay_out(model: nn.Module, x: Tensor, *, low_precision: bool) -> bool:
-    """Put the weights of an image model channels last where that is faster; True if so.
+    """Convert the weights of an image model to channels last if that is faster; returns whether it did.
 
     Activations follow the weights, so inputs may stay as they are. A model that takes a feature map apart by `view`
     cannot work so, and is left alone; so is one that oneDNN could not train so on every processor.
@@ -98,7 +98,7 @@ def lay_out(model: nn.Module, x: Tensor, *, low_precision: bool) -> bool:
 
 @contextmanager
 def laid_out(model: nn.Module, x: Tensor, *, low_precision: bool) -> Iterator[None]:
-    """As `lay_out` inside the block; the weights are in torch's own order again after it."""
+    """Like `lay_out` inside the block; afterwards the weights are in torch's order again."""
     changed = lay_out(model, x, low_precision=low_precision)
     try:
         yield
@@ -121,6 +121,6 @@ def _put_back(model: nn.Module) -> None:
 
 
 def _probe(model: nn.Module, x: Tensor) -> None:
-    # A model may draw random numbers even in eval mode; whoever trains it must not notice that it was tried out.
+    # A model may draw random numbers even in eval mode; this trial must not change the training.
     with torch.no_grad(), evaluating(model), torch.random.fork_rng(devices=[]):
         model(x.to(device_of(model)))

@@ -1,4 +1,4 @@
-"""Networks that are one chain of linear layers and ReLU: their input gradient without autograd."""
+"""Networks that are a chain of linear layers and ReLU: their input gradient without autograd."""
 
 from collections.abc import Iterator
 from typing import Any, Self
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from amulet.models.linearnet import LinearNet
 
-# What autograd itself runs for ReLU; comparing and multiplying takes five times as long.
+# The operator that autograd uses for ReLU; comparing and multiplying takes five times as long.
 _threshold_backward: Any = torch.ops.aten.threshold_backward
 
 
 class Chain:
     """A snapshot of such a network in eval mode, computing in one dtype.
 
-    A small network's autograd graph costs as much as a third of its arithmetic, and keeps each activation twice. Where
-    only the gradient of the input is wanted, many times in a row, the few matrix products can be called directly.
+    For a small network autograd costs as much as a third of the arithmetic, and keeps each activation twice. Where
+    only the gradient of the input is needed, many times in a row, the few matrix products can be called directly.
     """
 
     def __init__(self, layers: list[nn.Linear], dtype: torch.dtype) -> None:
@@ -47,13 +47,13 @@ class Chain:
 
     @property
     def classes(self) -> int:
-        """How many logits it gives."""
+        """The number of logits."""
         return len(self.weights[-1])
 
     def gradient(self, x: Tensor, answers: Tensor) -> Tensor:
-        """The gradient by inputs (b, *shape) of each one's cross-entropy with `answers`, or divergence from them.
+        """The gradient for inputs (b, *shape) of the cross-entropy with `answers`, or of the divergence from them.
 
-        Both have the same derivative by the logits: the model's probabilities minus `answers`.
+        Both have the same derivative with respect to the logits: the model's probabilities minus `answers`.
 
         Args:
             x: inputs (b, *shape) float32.
@@ -73,7 +73,7 @@ class Chain:
 
 
 def _in_order(model: nn.Module) -> Iterator[nn.Module | None]:
-    """The layers that an input passes one after the other; None for a module whose order is not known."""
+    """The layers that an input passes through in order; None for a module whose order is unknown."""
     if _watched(model):
         yield None
     elif type(model) is nn.Sequential:
@@ -87,6 +87,6 @@ def _in_order(model: nn.Module) -> Iterator[nn.Module | None]:
 
 
 def _watched(module: nn.Module) -> bool:
-    """Would somebody miss a call of it?"""
+    """Would skipping its forward call be noticed?"""
     hooks = module._forward_hooks, module._forward_pre_hooks  # pyright: ignore[reportPrivateUsage]
     return any(hooks)

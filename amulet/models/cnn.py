@@ -1,4 +1,4 @@
-"""A small convolutional network that a processor without a GPU trains in minutes."""
+"""A small convolutional network that trains in minutes without a GPU."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,15 @@ from amulet.models.layers import Norm, classifier, image_shape, initialise_convo
 
 
 class SmallCNN(nn.Module):
-    """Stages of convolutions, each stage followed by a pooling that halves the image, and a classifier.
+    """Stages of convolutions, each followed by a pooling layer that halves the image, and a classifier.
 
-    A pooling that the image is too small for is left out. The two-layer network of BadNets (Gu et al., 2017; paper,
-    Section 6.1) is `channels: [16, 32]`, `convs: 1`, `kernel_size: 5`, `norm: none`, `pooled: 4`, `hidden: [512]`.
+    A pooling layer for which the image is too small is left out. The two-layer network of BadNets (Gu et al., 2017;
+    paper, Section 6.1) is `channels: [16, 32]`, `convs: 1`, `kernel_size: 5`, `norm: none`, `pooled: 4` and
+    `hidden: [512]`.
 
     Args:
         input_shape: (channels, height, width).
-        num_classes: how many logits.
+        num_classes: the number of logits.
         channels: the channels of each stage.
         convs: convolutions per stage.
         kernel_size: their side in pixels, odd; the image is padded, so that they keep its size.
@@ -52,7 +53,7 @@ class SmallCNN(nn.Module):
         layers: list[nn.Module] = []
         for stage, out in enumerate(channels):
             for _ in range(convs):
-                # A bias would be taken away again by the normalisation.
+                # The normalisation would remove a bias again.
                 layers.append(nn.Conv2d(into, out, kernel_size, padding=kernel_size // 2, bias=normalised is None))
                 if normalised is not None:
                     layers.append(normalised(out))

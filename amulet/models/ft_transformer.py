@@ -1,4 +1,4 @@
-"""A transformer for tables: the FT-Transformer of its authors' package."""
+"""A transformer for tables: the FT-Transformer from its authors' package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +11,17 @@ from amulet.models.vision_transformer import check_sizes
 
 
 class FTTransformer(nn.Module):
-    """Every column as a token, a class token, encoder blocks, a linear head (Gorishniy et al., NeurIPS 2021).
+    """One token per column, a class token, encoder blocks, a linear head (Gorishniy et al., NeurIPS 2021).
 
-    A column's token is a learned vector times its value plus another one, one-hot columns included. The parts are
-    those of `rtdl_revisiting_models`, an optional dependency. The defaults, but for `dim`, are its own for two blocks.
+    A column's token is a learned vector times its value plus another vector, also for one-hot columns. The parts are
+    those of `rtdl_revisiting_models`, an optional dependency. The defaults except `dim` are its defaults for two
+    blocks.
 
     Args:
         input_shape: (columns,).
-        num_classes: how many logits.
+        num_classes: the number of logits.
         dim: the width of a token.
-        layers: how many encoder blocks.
+        layers: the number of encoder blocks.
         heads: attention heads; they divide `dim`.
         mlp_ratio: the hidden width of a block's two linear layers, times `dim`.
         attention_dropout: share of the attention dropped in training, [0, 1).

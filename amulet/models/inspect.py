@@ -1,4 +1,4 @@
-"""Looking at any `nn.Module` without changing it: modes, logits, hidden features."""
+"""Functions that inspect any `nn.Module` without changing it: modes, logits, hidden features."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from amulet.datasets.records import Records
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in eval mode inside the block; each gets its own mode back after it."""
+    """Every module in eval mode inside the block; afterwards each has its previous mode again."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -26,7 +26,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter needs a gradient inside the block: none is computed, none is left behind."""
+    """No parameter requires a gradient inside the block: none is computed, and none is left behind."""
     needing = [p for p in model.parameters() if p.requires_grad]
     for parameter in needing:
         parameter.requires_grad_(False)
@@ -43,9 +43,9 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def batch_size_for(shape: Sequence[int]) -> int:
-    """How many records of that shape to compute on at once, where nothing else asks for a number.
+    """The default number of records of that shape to compute on at once.
 
-    About two million input values: enough to keep matrix products busy, and room for an image model's feature maps.
+    About two million input values: enough for efficient matrix products, with room for an image model's feature maps.
 
     >>> batch_size_for((42,)), batch_size_for((3, 32, 32)), batch_size_for((3, 224, 224))
     (8192, 682, 64)
@@ -68,7 +68,7 @@ def predict(model: nn.Module, records: Records | Tensor, batch_size: int | None 
 
 
 def head_of(model: nn.Module, x: Tensor) -> nn.Module:
-    """The last layer with weights that an input passes: what turns features into logits.
+    """The last layer with weights that an input passes through: it turns features into logits.
 
     Args:
         x: an input or two, (n, *shape), to send through the model.
@@ -92,7 +92,7 @@ def head_of(model: nn.Module, x: Tensor) -> nn.Module:
 
 
 def features(model: nn.Module, records: Records, batch_size: int | None = None) -> Tensor:
-    """Penultimate features (n, d): what enters the model's last layer with weights, flattened; on the CPU."""
+    """Penultimate features (n, d): the input of the model's last layer with weights, flattened; on the CPU."""
     caught: list[Tensor] = []
 
     def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:

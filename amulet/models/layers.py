@@ -1,4 +1,4 @@
-"""Parts that several architectures share."""
+"""Components that several architectures share."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,7 +14,7 @@ Norm = Literal["batch", "group", "none"]
 
 
 def image_shape(model: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
-    """(channels, height, width); `SettingError` if the inputs are no images."""
+    """(channels, height, width); `SettingError` if the inputs are not images."""
     if len(input_shape) != 3:
         raise SettingError(
             f"`model`: {model} takes images (channels, height, width), got inputs of shape {tuple(input_shape)}; "
@@ -25,7 +25,7 @@ def image_shape(model: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def poolings(size: Sequence[int], wanted: int) -> int:
-    """How many poolings that halve an image leave at least one row and one column, up to those wanted.
+    """How many pooling layers that halve an image leave at least one row and one column, up to the wanted number.
 
     >>> poolings((32, 32), 5), poolings((28, 28), 5), poolings((62, 47), 3)
     (5, 4, 3)
@@ -41,25 +41,25 @@ def scaled(channels: int, width: float) -> int:
 def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with 32 groups, or with as many as divide both 32 and the channels (Wu and He, ECCV 2018).
 
-    The same layer as opacus puts in the place of BatchNorm.
+    The same layer with which opacus replaces BatchNorm.
     """
     return nn.GroupNorm(gcd(32, channels), channels)
 
 
 def norm_layer(norm: str, choices: Sequence[str] = ("batch", "group", "none")) -> Callable[[int], nn.Module] | None:
-    """What makes the normalisation of so many channels; None for `none`."""
+    """A function from the number of channels to the normalisation layer; None for `none`."""
     one_of("norm", norm, choices)
     return {"batch": nn.BatchNorm2d, "group": group_norm}.get(norm)
 
 
 def classifier(features: int, hidden: Sequence[int], num_classes: int, dropout: float) -> nn.Sequential:
-    """Linear layers with ReLU and dropout between them; without hidden layers dropout and one linear layer."""
+    """Linear layers with ReLU and dropout between them; without hidden layers: dropout and one linear layer."""
     in_range("dropout", dropout, 0, below=1)
     if any(width < 1 for width in hidden):
         raise SettingError(f"`hidden` must list widths of 1 or more, got {list(hidden)}")
     layers: list[nn.Module] = []
     for before, after in pairwise([features, *hidden]):
-        # A place for dropout whether there is any or not: the names of the weights do not depend on it.
+        # Always a module for dropout, so that the names of the weights do not depend on it.
         layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout) if dropout else nn.Identity()]
     if dropout and not hidden:
         layers.append(nn.Dropout(dropout))
@@ -67,7 +67,7 @@ def classifier(features: int, hidden: Sequence[int], num_classes: int, dropout: 
 
 
 def initialise_convolutions(model: nn.Module) -> None:
-    """Weights of all convolutions as torchvision draws them (He et al., ICCV 2015, fan out), biases zero."""
+    """Initialise the weights of all convolutions like torchvision (He et al., ICCV 2015, fan out), biases zero."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -18,7 +18,7 @@ class LinearNet(nn.Module):
 
     Args:
         input_shape: the shape of one record's input.
-        num_classes: how many logits.
+        num_classes: the number of logits.
         hidden: the width of each hidden layer.
         activation: between the layers: `relu`, `tanh` or `gelu`.
         dropout: share of hidden units dropped in training, [0, 1).

@@ -1,4 +1,4 @@
-"""Residual networks: torchvision's blocks behind a stem that suits the size of the images."""
+"""Residual networks: torchvision's blocks after a stem that suits the size of the images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from amulet.models.layers import image_shape, initialise_convolutions, norm_laye
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 SMALL = 64
-"""Up to which shorter side, in pixels, `stem: auto` takes an image for a small one."""
+"""The largest shorter side, in pixels, of an image that `stem: auto` treats as small."""
 
 
 class ResNet(nn.Module):
@@ -21,13 +21,13 @@ class ResNet(nn.Module):
 
     Args:
         input_shape: (channels, height, width).
-        num_classes: how many logits.
+        num_classes: the number of logits.
         depth: layers with weights: 18, 34, 50 or 101.
-        stem: how an image enters: `small`: one 3x3 convolution at full resolution, as is usual for CIFAR-10;
-            `imagenet`: a 7x7 convolution and a pooling, which leave a quarter of its side; `auto`: `small` up to a
-            shorter side of 64.
+    stem: the first layers: `small`: one 3x3 convolution at full resolution, as is common for CIFAR-10;
+            `imagenet`: a 7x7 convolution and a pooling layer, which reduce each side to a quarter; `auto`: `small` up
+            to a shorter side of 64.
         norm: after each convolution: `batch` or `group`.
-        width: times the 64 to 512 channels of the stages.
+        width: factor for the 64 to 512 channels of the stages.
     """
 
     def __init__(

@@ -24,16 +24,16 @@ _PLANS = {11: "A", 13: "B", 16: "D", 19: "E"}  # names of the columns of the VGG
 class VGG(nn.Module):
     """VGG11, 13, 16 or 19 (Simonyan and Zisserman, ICLR 2015; paper, Section 5).
 
-    By default with BatchNorm and one linear layer behind the convolutions, as is usual for small images. Each of the
-    five poolings halves the image; those that it is too small for are left out. `hidden: [4096, 4096]`,
-    `pooled: 7` and `dropout: 0.5` make torchvision's classifier; the weights have torchvision's names.
+    By default with BatchNorm and one linear layer after the convolutions, as is common for small images. Each of the
+    five pooling layers halves the image; those for which it is too small are left out. `hidden: [4096, 4096]`,
+    `pooled: 7` and `dropout: 0.5` give torchvision's classifier; the weights have torchvision's names.
 
     Args:
         input_shape: (channels, height, width).
-        num_classes: how many logits.
+        num_classes: the number of logits.
         depth: layers with weights: 11, 13, 16 or 19.
         norm: after each convolution: `batch`, `group` or `none`.
-        width: times the 64 to 512 channels of the convolutions.
+        width: factor for the 64 to 512 channels of the convolutions.
         pooled: the side of the feature map, after average pooling, that enters the classifier.
         hidden: the widths of the classifier's hidden layers.
         dropout: share of the units dropped in training after each hidden layer, or before the only one; [0, 1).

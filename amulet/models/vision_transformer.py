@@ -1,4 +1,4 @@
-"""A small vision transformer out of torchvision's encoder blocks."""
+"""A small vision transformer made of torchvision's encoder blocks."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from amulet.models.layers import ClassToken, Positions, image_shape
 class VisionTransformer(nn.Module):
     """Patches of the image as tokens, a class token, encoder blocks, a linear head (Dosovitskiy et al., ICLR 2021).
 
-    The image need not be square: zeros are added to its right and at its bottom up to a multiple of the patch.
+    The image need not be square: it is padded with zeros at the right and at the bottom to a multiple of the patch.
 
     Args:
         input_shape: (channels, height, width).
-        num_classes: how many logits.
-        patch: the side of a patch in pixels. None: an eighth of the image's longer side, which makes about 64 tokens.
+        num_classes: the number of logits.
+        patch: the side of a patch in pixels. None: an eighth of the image's longer side, which gives about 64 tokens.
         dim: the width of a token.
-        layers: how many encoder blocks.
+        layers: the number of encoder blocks.
         heads: attention heads; they divide `dim`.
         mlp_ratio: the hidden width of a block's two linear layers, times `dim`.
         dropout: share of units dropped in training, outside the attention; [0, 1).

@@ -1,4 +1,4 @@
-"""S2 poisoning: training records changed so that the model learns what an adversary wants."""
+"""S2 poisoning: changes of training records that make the model learn what an adversary wants."""
 
 from typing import TYPE_CHECKING
 

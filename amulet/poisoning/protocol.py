@@ -1,4 +1,4 @@
-"""How poisoning is assessed: the victim trains on poisoned records, and meets the trigger on the test split."""
+"""How poisoning is assessed: the victim trains on poisoned records, and the test split gets the trigger."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,14 +39,14 @@ def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletData
 
 
 def check_splits(attack: PoisoningAttack, splits: DataSplits) -> None:
-    """`IncompatibleError` if the victim's own records are too few of other classes to poison as many as asked."""
+    """`IncompatibleError` if the victim has too few records of other classes for the rate."""
     attack.count(splits.victim_records.y)
 
 
 def assess(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> PoisoningEvidence:
-    """Poison the victim's records, train on them by the victim's recipe, and put the trigger on every test record.
+    """Poison the victim's records, train on them with the victim's recipe, and put the trigger on every test record.
 
-    The adversary chooses its triggers by records of its own.
+    The adversary chooses its triggers with its own records.
     """
     test = splits.test_records
     triggers, poisoned = _poisoned(victim, attack, splits)
@@ -108,7 +108,7 @@ def _poisoned(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> tu
 
 
 def _triggered(model: nn.Module, records: Records, trigger: Trigger) -> Tensor:
-    """(n,) the classes that a model gives records with the trigger; only a batch of them is made at a time."""
+    """(n,) a model's classes for records with the trigger, which are made one batch at a time."""
     size = batch_size_for(records.shape)
     batches = (records.batch(slice(start, start + size)) for start in range(0, len(records), size))
     return torch.cat([predict(model, part.replaced(x=trigger.on(part.x))).argmax(dim=1) for part in batches])
@@ -119,7 +119,7 @@ def _share(mask: Tensor) -> float:
 
 
 def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger]) -> None:
-    """Exactly the asked number of records changed, none of them of the target class before, all carry a trigger."""
+    """Verify that exactly the requested number of records changed, none of the target class, all with a trigger."""
     before, after = victim.records, poisoned.records
     size = batch_size_for(before.shape)
     parts = zip(before.x.split(size), after.x.split(size), strict=True)
@@ -136,7 +136,7 @@ def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, trigger
 
 
 def _removal(poisoned: Poisoned, trained: Trained) -> dict[str, float]:
-    """How many of the poisoned records outlier removal took away, beside what chance would have."""
+    """How many of the poisoned records outlier removal removed, and how many chance would have."""
     name = OutlierRemoval().name
     if f"{name}.ids" not in trained.arrays:
         return {}
@@ -184,7 +184,7 @@ def _warnings(
 
 
 def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before: Tensor, labels: Tensor) -> list[str]:
-    """Without a defence a backdoor that was not learned says that the attack is weak."""
+    """A warning if the undefended model did not learn the backdoor: then the attack is weak."""
     if victim.recipe.defenses:
         return []
     rate, base = (attack_success_rate(rows, labels, attack.target) for rows in (answers, before))
@@ -198,7 +198,7 @@ def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before:
 
 
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:
-    """What training on the poisoned records said that training on the clean ones did not, and classes removed whole."""
+    """Warnings that only the training on poisoned records gave, and removed classes."""
     known = victim.trained.report.get("warnings", ())
     found = [f"{deceived.name}: {text}" for text in deceived.trained.report.get("warnings", ()) if text not in known]
     for one in (victim, deceived):

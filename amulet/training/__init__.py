@@ -1,4 +1,4 @@
-"""How models are made: recipes, the one training loop, and where trained models are kept."""
+"""How models are made: recipes, the one training loop, and the store of trained models."""
 
 from amulet.training.defense import Defense, Prepared
 from amulet.training.hook import Hook, Loss, LossFunction

@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn anew each time a record is trained on."""
+"""Random changes of training images, drawn again each time a record is trained on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from amulet.datasets.records import Records
 
 
 class Augmentation(ABC):
-    """A random change of a batch of images at once, each record's drawn by itself: one method to override."""
+    """A random change of a batch of images, drawn independently for each record: one method to override."""
 
     @abstractmethod
     def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Images (b, channels, height, width), uint8 or float32 in [0, 1], to changed ones of the same shape.
+        """From images (b, channels, height, width), uint8 or float32 in [0, 1], to changed ones of the same shape.
 
         Args:
             x: on any device.
-            generator: on the CPU; whatever is drawn comes from it.
+            generator: on the CPU; the source of all random numbers.
         """
 
 
@@ -31,7 +31,7 @@ class FlipCrop(Augmentation):
     """Crops of the zero-padded image, and mirror images for half of the records (He et al., CVPR 2016, section 4.2).
 
     Args:
-        padding: pixels on each side; an image moves by at most so many.
+        padding: pixels on each side; an image is shifted by at most this many.
         flip: mirror half of the records left to right.
     """
 
@@ -59,15 +59,15 @@ def described(steps: Sequence[Factory]) -> list[dict[str, Any]]:
 
 
 class Augmenter:
-    """One augmentation after the other, for the batches of one training."""
+    """A sequence of augmentations for the batches of one training run."""
 
     def __init__(self, steps: Sequence[Factory], generator: torch.Generator) -> None:
         self.steps = [_step(factory, generator) for factory in steps]
 
     def __call__(self, batch: Records) -> Records:
-        """The batch with its images changed; records that are to match a teacher's logits stay as the teacher saw them.
+        """The batch with its images changed; records with a teacher's logits as targets stay as the teacher saw them.
 
-        Transforms of torchvision draw from torch's global generator.
+        Torchvision's transforms draw from torch's global generator.
         """
         if not self.steps or not len(batch) or batch.targets is not None:
             return batch
@@ -77,7 +77,7 @@ class Augmenter:
         return batch.replaced(x=x)
 
     def check(self, records: Records) -> None:
-        """Raise `SettingError` unless the records are images and images in [0, 1] come out."""
+        """Raise `SettingError` unless the records are images and the result is images in [0, 1]."""
         if not self.steps:
             return
         if len(records.shape) != 3:
@@ -123,7 +123,7 @@ class _Batched:
 
 
 class _RecordByRecord:
-    """A transform of torchvision draws once for all that it is given, so it is given one image at a time."""
+    """A torchvision transform draws once for all images that it gets, so it gets one image at a time."""
 
     def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
         self.transform = transform

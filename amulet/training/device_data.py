@@ -1,4 +1,4 @@
-"""Where the training records are kept, and how they come to the device: whole, or a batch at a time."""
+"""Where the training records are kept, and how they are copied to the device: at once, or batch by batch."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from amulet.datasets.records import Records
 from amulet.training.runtime import free_memory
 
 SHARE = 0.5
-"""Of a device's free memory, what a table may take; the rest is for weights and activations."""
+"""The share of a device's free memory that a table may take; the rest is for weights and activations."""
 
 
 def size_of(records: Records) -> int:
@@ -19,7 +19,7 @@ def size_of(records: Records) -> int:
 
 
 def fits(records: Records, device: torch.device) -> bool:
-    """Is there room for the whole table on the device? Only when and where bytes are copied depends on it."""
+    """Does the whole table fit on the device? This affects only when and where bytes are copied."""
     room = free_memory(device)
     return room is None or size_of(records) <= SHARE * room
 
@@ -30,7 +30,7 @@ class Supply:
     def __init__(self, records: Records, device: torch.device) -> None:
         self.device = device
         self.records = records if _same(records.x.device, device) or not fits(records, device) else records.to(device)
-        """On the device, or, if too large for it, where it was."""
+        """The table on the device, or, if it is too large, where it was."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -41,7 +41,7 @@ class Supply:
         batch = self.records.batch(index.to(home) if isinstance(index, Tensor) else index)
         if _same(home, self.device):
             return batch
-        # From pinned memory the copy runs while the device still computes on the batch before.
+        # From pinned memory the copy runs while the device still computes on the previous batch.
         values = [v.pin_memory() if self.device.type == "cuda" else v for v in (batch.x, batch.y, batch.z, batch.ids)]
         x, y, z, ids = (value.to(self.device, non_blocking=True) for value in values)
         targets = None if batch.targets is None else batch.targets.to(self.device)
@@ -50,8 +50,8 @@ class Supply:
     def shuffled(self, generator: torch.Generator, batch_size: int) -> Iterator[Records]:
         """Every record once, in batches of `batch_size`.
 
-        Each batch is picked from the table. To copy the whole table in its new order and slice that was as fast for
-        tables that fit the processor's cache and slower for all others, and takes the memory twice.
+        Each batch is gathered from the table. Copying the whole table in the new order and slicing that was as fast for
+        tables that fit into the processor's cache, slower for all others, and takes twice the memory.
         """
         order = torch.randperm(len(self), generator=generator).to(self.records.x.device)
         for part in parts_of(len(self), batch_size):
@@ -59,12 +59,12 @@ class Supply:
 
 
 def _same(one: torch.device, other: torch.device) -> bool:
-    """`cuda` is `cuda:0` where nothing else is said."""
+    """`cuda` without a number is `cuda:0`."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)
 
 
 def parts_of(n: int, batch_size: int) -> Iterator[slice]:
-    """One epoch of `n` shuffled records in batches; a last batch of one joins the one before.
+    """One epoch of `n` shuffled records in batches; a last batch of one record is joined to the one before.
 
     >>> [(part.start, part.stop) for part in parts_of(7, 3)]
     [(0, 3), (3, 7)]

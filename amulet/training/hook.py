@@ -18,9 +18,9 @@ class Loss(NamedTuple):
     """A batch's losses."""
 
     values: Tensor
-    """(b,): one loss for each record, so that a hook can weigh or clip record by record."""
+    """(b,): one loss for each record, so that a hook can weight or clip records individually."""
     logits: Tensor
-    """(b, classes): the model's answers on the batch as it came."""
+    """(b, classes): the model's answers on the original batch."""
 
 
 LossFunction = Callable[[Records], Loss]
@@ -36,26 +36,26 @@ class Hook:
     """Optimizer updates per batch; `training.update` says which one it is."""
 
     def start(self, training: Training) -> None:
-        """Before the first epoch: the model and the optimizer exist, nothing was trained."""
+        """Called before the first epoch: the model and the optimizer exist, nothing has been trained."""
 
     def batches(self, training: Training, generator: torch.Generator) -> Iterator[Tensor] | None:
         """One epoch's batches as positions of records, or None for shuffled batches of equal size."""
         return None
 
     def loss(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
-        """The losses of a batch. `inner` computes them without this hook; call it on what should be learned."""
+        """The losses of a batch. `inner` computes them without this hook; call it on the batch to train on."""
         return inner(batch)
 
     def backward(self, training: Training, batch: Records, loss: LossFunction) -> Loss | None:
-        """Fill in the gradients and return the losses; None to leave it to the loop (mean loss, `backward()`).
+        """Compute the gradients and return the losses; return None to leave this to the loop (mean loss, `backward()`).
 
-        At most one hook of a recipe may do this. `loss` is complete: every hook is in it.
+        At most one hook of a recipe may do this. `loss` includes all hooks.
         """
         return None
 
     def epoch_end(self, training: Training) -> None:
-        """After each epoch."""
+        """Called after each epoch."""
 
     def finish(self, training: Training) -> dict[str, Any]:
-        """After the last epoch: what belongs in the training report, JSON."""
+        """Called after the last epoch; returns entries for the training report, as JSON."""
         return {}

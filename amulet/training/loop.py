@@ -46,7 +46,7 @@ class EarlyStopping:
 
 
 class Training:
-    """One training as its hooks see it."""
+    """One training run as its hooks see it."""
 
     def __init__(
         self,
@@ -69,26 +69,26 @@ class Training:
         self.device = device or records.x.device
         self.supply = Supply(records, self.device)
         self.records = self.supply.records
-        """What is trained on; on the device if there is room for it."""
+        """The training records; on the device if they fit."""
         self.epochs = epochs
         self.batch_size = batch_size
         self.stream = stream
-        """The model's stream; a hook draws from a stream of its own name below it."""
+        """The model's stream; a hook draws from a stream with its name below it."""
         self.epoch = 0
         """0-based."""
         self.update = 0
         """Which of the batch's `updates` this is, 0-based."""
         self.hooks = hooks
         self.side_channels = tuple(side_channels)
-        """Who else lets a record shape the model, other than by its own loss: early stopping, defences that are not
-        `per_record`. For hooks whose guarantee would break."""
+        """What else lets a record influence the model than its own loss: early stopping, defences that are not
+        `per_record`. For hooks whose guarantee this would break."""
         self.warnings: list[str] = []
-        """Plain words for the user, which hooks add to; they go into the training report."""
+        """Warnings for the user, to which hooks add; they are part of the training report."""
         self._criterion = OBJECTIVES[objective]
         self._amp = precision == "amp"
         self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
-        """The losses of a batch with every hook's part in them."""
+        """The losses of a batch, including all hooks."""
         for hook in reversed(hooks):
             self.loss = partial(hook.loss, self, inner=self.loss)
 
@@ -115,13 +115,13 @@ class Training:
         yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
 
     def start(self) -> None:
-        """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""
+        """Before the first epoch: check that the augmentation fits the records, then start the hooks in their order."""
         self._augmented.check(self.records)
         for hook in self.hooks:
             hook.start(self)
 
     def one_epoch(self, order: torch.Generator) -> tuple[float, float]:
-        """Train on every batch of an epoch; the mean loss and the share of right answers."""
+        """Train on every batch of an epoch; returns the mean loss and the accuracy."""
         self.model.train()
         updates, tally = max((hook.updates for hook in self.hooks), default=1), _Tally()
         for batch in self.batches(order):
@@ -153,7 +153,7 @@ def check_loss(loss: float, label: str, epoch: int, epochs: int, optimizer: Opti
 
 
 def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) -> Optimizer:
-    """The optimizer, fused where torch has that for it and the user did not choose."""
+    """The optimizer, fused if torch supports that for it and the user did not choose."""
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:
         raise SettingError(f"`{type(model).__name__}` has no weights to train")
@@ -171,12 +171,12 @@ def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) ->
 
 
 def resolved(precision: Precision, model: nn.Module, x: Tensor) -> Literal["float32", "amp"]:
-    """What `auto` means for this model on its device.
+    """The precision that `auto` means for this model on its device.
 
     Args:
-        precision: what is asked for.
+        precision: the requested precision.
         model: on the device that it will be trained on.
-        x: an input or two, (n, *shape), to see where its arithmetic is.
+        x: an input or two, (n, *shape), to count its arithmetic.
     """
     if precision != "auto":
         return precision
@@ -187,10 +187,10 @@ def resolved(precision: Precision, model: nn.Module, x: Tensor) -> Literal["floa
 def _arithmetic(
     model: nn.Module, records: Records, precision: Precision, optimizer: Factory | Optimizer, hooks: Sequence[Hook]
 ) -> tuple[Tensor, Literal["float32", "amp"], bool]:
-    """An input or two; the precision; and must the weights keep torch's own order?
+    """An input or two; the precision; and whether the weights must keep torch's memory layout.
 
-    Gradients that a hook computes record by record are float32 and in that order; so is what an optimizer that exists
-    may know of the weights.
+    Gradients that a hook computes record by record are float32 and in that layout, and so may be the state of an
+    existing optimizer.
     """
     few = records.inputs(slice(0, 2))
     by_hook = any(type(hook).backward is not Hook.backward for hook in hooks)
@@ -221,18 +221,18 @@ def train(
 
     Args:
         model: any module of inputs (b, *shape) in [0, 1] to logits (b, classes).
-        records: the training records; moved to `device` whole where there is room, else a batch at a time.
-        optimizer: how to build it, or one that exists.
+        records: the training records; copied to `device` at once if they fit, else batch by batch.
+        optimizer: how to build it, or an existing one.
         stream: the model's stream; batches, dropout and hooks draw from streams below it.
         objective: `cross_entropy`, or for records with `targets`: `logit_mse`, `kl`, `hard_labels`.
         schedule: a scheduler of `torch.optim.lr_scheduler`, stepped after each epoch.
-        augmentation: random changes of the images of each batch, one after the other, before any hook sees them; only
-            of what is trained on.
-        hooks: what defences change, outermost first.
+        augmentation: random changes of the images of each batch, one after the other, before any hook sees them; for
+            training records only.
+        hooks: the defences' changes, outermost first.
         precision: `amp` computes the model in bfloat16 where autocast allows it; losses and weights are float32.
             `auto` does so for models that are mostly convolutions where the processor is faster with it.
-        side_channels: names of what makes the model depend on records other than by their losses, beside
-            `early_stopping`; hooks may want to know.
+        side_channels: names of what else makes the model depend on records other than through their losses, besides
+            `early_stopping`; for hooks.
 
     Raises:
         Diverged: an epoch's mean loss is not finite.
@@ -302,12 +302,12 @@ def train(
         report["best_validation_loss"] = best.loss
     for hook in hooks:
         report |= hook.finish(training)
-    del training.loss  # it refers back to `training`: the records would stay in memory until Python looks for cycles
+    del training.loss  # it refers back to `training`: the records would stay in memory until the garbage collector runs
     return report
 
 
 class _Tally:
-    """Losses and right answers of an epoch, left on the device until it is over; not all devices know float64."""
+    """Losses and correct answers of an epoch, kept on the device until its end; not all devices support float64."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
@@ -321,7 +321,7 @@ class _Tally:
         self.seen += len(batch)
 
     def means(self) -> tuple[float, float]:
-        """Mean loss and share of right answers; 0 and 0 where no batch had a record in it."""
+        """Mean loss and accuracy; 0 and 0 if no batch had a record."""
         if not self.seen:
             return 0.0, 0.0
         losses, hits = torch.stack(self.losses).tolist(), torch.stack(self.hits).tolist()

@@ -1,4 +1,4 @@
-"""What a model is trained to do: the loss of each record of a batch."""
+"""Training objectives: the loss of each record of a batch."""
 
 from collections.abc import Callable
 
@@ -41,6 +41,6 @@ OBJECTIVES: dict[str, Callable[[Tensor, Records], Tensor]] = {
 
 
 def right(logits: Tensor, batch: Records) -> Tensor:
-    """How many of a batch are answered as they should be: by label, or as the teacher answers; a 0-d tensor."""
+    """The number of correct answers in a batch: equal to the label, or to the teacher's answer; a 0-d tensor."""
     wanted = batch.y if batch.targets is None else batch.targets.argmax(dim=1)
     return (logits.argmax(dim=1) == wanted).sum()

@@ -1,4 +1,4 @@
-"""Weights that somebody trained already: a victim that is given, not made."""
+"""Weights that were trained elsewhere: a pretrained victim."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ _NAMED = 3  # differences that an error message lists, of each kind
 class Pretrained:
     """A trained model's state dict.
 
-    What it was trained on is unknown. How may be known: then whatever trains the victim anew does so by the recipe of
-    the plan, else it is refused.
+    Its training data are unknown. Its recipe may be known: then anything that trains the victim again uses the recipe
+    of the plan; otherwise it is refused.
     """
 
     weights: Mapping[str, Tensor]
     digest: str
-    """SHA-256 of where they come from, to name them by."""
+    """SHA-256 of their source, as an identifier."""
     recipe_known: bool = False
-    """Is the plan's recipe how they were made?"""
+    """Were they made with the plan's recipe?"""
 
     def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
         """The recipe's architecture with these weights, in eval mode on its device.
 
         Raises:
-            SettingError: they do not fit: each weight must be there, with its shape, and no other.
+            SettingError: they do not fit: each weight must exist with its shape, and no other.
         """
         model = recipe.build(shape, Stream(0))
         try:
@@ -46,7 +46,7 @@ def _difference(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str:
     shapes = [
         f"{name} {tuple(got[name].shape)} instead of {tuple(value.shape)}"
         for name, value in wanted.items()
-        # A lazy layer has no shape yet, and takes any.
+        # A lazy layer has no shape yet, and accepts any.
         if name in got and type(value).__name__ not in _LAZY and value.shape != got[name].shape
     ]
     parts = {

@@ -43,7 +43,7 @@ class Trained:
     report: dict[str, Any]
     """Losses, epochs, what each defence reported: JSON."""
     arrays: dict[str, np.ndarray]
-    """What defences decided record by record, as `<defence>.<name>`."""
+    """The defences' decisions for each record, as `<defence>.<name>`."""
     key: str
     loaded: bool
     """Was it in the store?"""
@@ -51,13 +51,13 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that makes a model out of records, but the records and the random stream.
+    """Everything that determines a model, except the records and the random stream.
 
-    All models come from here: target, stolen, shadow and population models, retraining after a defence.
+    All models are made here: target, stolen, shadow and population models, models trained again after a defence.
     """
 
     architecture: Factory
-    """Called with `input_shape` and `num_classes`, as far as it takes them."""
+    """Called with `input_shape` and `num_classes`, if its signature has them."""
     num_classes: int
     optimizer: Factory
     schedule: Factory | None = None
@@ -87,7 +87,7 @@ class Recipe:
 
     @property
     def training_defenses(self) -> tuple[Defense, ...]:
-        """The defences that shape the model: all but those that come after training, which change nothing of it."""
+        """The defences that change the model: all except those of stage `after`."""
         return tuple(defense for defense in self.defenses if defense.stage != "after")
 
     def fit(self, records: Records, stream: Stream | int, label: str = "model") -> nn.Module:
@@ -97,11 +97,11 @@ class Recipe:
     def fit_many(
         self, records: Sequence[Records], streams: Sequence[Stream | int], label: str = "models"
     ) -> list[nn.Module]:
-        """One model for each pair of records and stream, trained at once as far as the machine allows."""
+        """One model for each pair of records and stream, trained in parallel as far as the machine allows."""
         return [trained.model for trained in self.produce_many(records, streams, label)]
 
     def produce(self, records: Records, stream: Stream | int, label: str = "model") -> Trained:
-        """As `fit`, with the training report. Loaded from the store if the same model was made before."""
+        """Like `fit`, with the training report. Loaded from the store if the same model was made before."""
         stream = Stream.of(stream)
         key = self.key(records, stream)
         stored, loaded = self.make(records, stream, key, label)
@@ -112,18 +112,18 @@ class Recipe:
     def produce_many(
         self, records: Sequence[Records], streams: Sequence[Stream | int], label: str = "models"
     ) -> list[Trained]:
-        """As `fit_many`, with the training reports. Models that the store has are loaded one by one."""
+        """Like `fit_many`, with the training reports. Models that the store has are loaded one by one."""
         from amulet.training.parallel.many import produce_many
 
         return produce_many(self, records, [Stream.of(s) for s in streams], label)
 
     def key(self, records: Records, stream: Stream) -> str:
-        """A hash of all that determines the trained model."""
+        """A hash of everything that determines the trained model."""
         parts = {
             "amulet": amulet.__version__,
             "torch": torch.__version__.split("+")[0],
             "device": self.runtime.device.type,
-            "arithmetic": str(fast_dtype(self.runtime.device)),  # what `auto` stands for on this machine
+            "arithmetic": str(fast_dtype(self.runtime.device)),  # what `auto` means on this machine
             "recipe": self.describe(),
             "records": records.digest,
             "stream": [stream.root, *stream.path],
@@ -132,7 +132,7 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """What the recipe consists of, as JSON."""
+        """The parts of the recipe, as JSON."""
         augmentation = {"augmentation": described(self.augmentation)} if self.augmentation else {}
         return augmentation | {
             "architecture": self.architecture.describe(),
@@ -157,7 +157,7 @@ class Recipe:
         return model
 
     def try_out(self, records: Records) -> None:
-        """Send two records through fresh weights; `SettingError` if the model does not fit them."""
+        """Run two records through fresh weights; `SettingError` if the model does not fit them."""
         try:
             model = self.build(records.shape, Stream(0)).eval()
             with torch.inference_mode():
@@ -166,7 +166,7 @@ class Recipe:
                 Augmenter(self.augmentation, Stream(0).generator()).check(records)
         except SettingError:
             raise
-        except Exception as error:  # any module of a user's may fail in any way
+        except Exception as error:  # a user's module may fail in any way
             raise SettingError(
                 f"`model`: {self.architecture.path} does not fit inputs of shape {records.shape}: {error}"
             ) from error
@@ -176,7 +176,7 @@ class Recipe:
             raise SettingError(f"`model`: {self.architecture.path} must return logits of shape {wanted}, got {got}")
 
     def make(self, records: Records, stream: Stream, key: str, label: str = "model") -> tuple[Stored, bool]:
-        """What the store has under `key`, or what training makes; and whether it was in the store."""
+        """The model that the store has under `key`, or else a newly trained one; and whether it was in the store."""
         store = self.runtime.store
         with store.lock(key):
             stored = store.load(key)
@@ -187,7 +187,7 @@ class Recipe:
         return stored, False
 
     def restore(self, stored: Stored, shape: tuple[int, ...], key: str, *, loaded: bool) -> Trained:
-        """The model of what is kept, in eval mode on the runtime's device."""
+        """The stored model, in eval mode on the runtime's device."""
         model = self.build(shape, Stream(0))
         weights = {name[6:]: value for name, value in stored.tensors.items() if name.startswith("model.")}
         model.load_state_dict(weights)

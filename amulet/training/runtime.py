@@ -1,4 +1,4 @@
-"""Where and how the work is done; nothing in here changes what comes out, but for rounding and `precision: auto`."""
+"""Where and how the work is done; nothing here changes the results, except for rounding and `precision: auto`."""
 
 import os
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ def available_cores() -> int:
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU; `SettingError` if what is asked for is not there."""
+    """`auto` takes CUDA, then Apple's MPS, then the CPU; `SettingError` if the requested device does not exist."""
     mps = torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
@@ -43,9 +43,9 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that new tensors may take on an accelerator; None on the CPU, where the records are anyway."""
+    """Bytes available for new tensors on an accelerator; None on the CPU, where the records already are."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, to be used again
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # reserved by torch, but unused
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type == "mps":
         return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())

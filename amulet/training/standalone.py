@@ -1,4 +1,4 @@
-"""The paper's call shape of a defence in training: it is given a model, a loader, an optimizer, and runs."""
+"""The paper's interface of a defence in training: called with a model, a loader and an optimizer."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from amulet.training.loop import train
 
 
 class TrainingDefense(Defense):
-    """A defence in training that can also be run by hand on a model (paper, Figure 1).
+    """A defence in training that can also be run directly on a model (paper, Figure 1).
 
     Args:
-        model: what to train; its weights are changed in place, starting from what they are.
-        loss_function: cross-entropy is what the loop minimises; anything else is refused.
+        model: the model to train; its weights are changed in place, starting from their current values.
+        loss_function: must be cross-entropy, which the loop minimises.
         optimizer: an optimizer over the model's parameters.
         train_loader: the training records; their batch size is the loader's.
         device: where to work.
-        epochs: how long.
+        epochs: the number of epochs.
     """
 
     stage = "in"
@@ -45,7 +45,7 @@ class TrainingDefense(Defense):
         self.device = torch.device(device)
         self.epochs = epochs
         self.report: dict[str, Any] = {}
-        """How the last training by hand went."""
+        """The report of the last direct training."""
 
     def _train(self, records: Records | None = None) -> nn.Module:
         if self.model is None or self.optimizer is None or self.train_loader is None:

@@ -1,4 +1,4 @@
-"""Where trained models are kept: the interface, and a store in memory."""
+"""The store of trained models: the interface, and a store in memory."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -20,26 +20,26 @@ class Stored:
 
 
 class Store(Protocol):
-    """A place for trained models, by key: a hash of all that determines them."""
+    """Keeps trained models by key: a hash of everything that determines them."""
 
     shared: bool
-    """Do other processes see what is saved here?"""
+    """Do other processes see what is saved?"""
 
     def load(self, key: str) -> Stored | None:
-        """What is kept under `key`, verified; None if there is nothing that can be trusted."""
+        """The entry for `key`, verified; None if there is no valid one."""
         ...
 
     def save(self, key: str, stored: Stored) -> None:
-        """Keep it, all or nothing."""
+        """Save it completely or not at all."""
         ...
 
     def lock(self, key: str) -> AbstractContextManager[object]:
-        """Held by whoever trains the model of `key`, so that nobody trains it twice."""
+        """Held while the model of `key` is trained, so that it is not trained twice."""
         ...
 
 
 class MemoryStore:
-    """Keeps models for as long as the process lives."""
+    """Keeps models as long as the process runs."""
 
     shared = False
 
@@ -47,7 +47,7 @@ class MemoryStore:
         self._kept: dict[str, Stored] = {}
 
     def load(self, key: str) -> Stored | None:
-        """What is kept under `key`, or None."""
+        """The entry for `key`, or None."""
         return copy.deepcopy(self._kept.get(key))
 
     def save(self, key: str, stored: Stored) -> None:
@@ -56,5 +56,5 @@ class MemoryStore:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Nobody else sees this store: nothing to wait for."""
+        """No other process uses this store: nothing to wait for."""
         yield

@@ -22,17 +22,17 @@ from amulet.training.runtime import Runtime
 
 @dataclass(frozen=True)
 class Victim:
-    """Whoever trains and serves a model: a recipe, records and a random stream. Trained when it is first needed."""
+    """The party that trains and serves a model: a recipe, records and a random stream. Trained on first use."""
 
     name: str
-    """`undefended` or `defended`, for people to read."""
+    """`undefended` or `defended`, for messages."""
     recipe: Recipe
     records: Records
-    """What its model is trained on, before any defence of the recipe changes it."""
+    """The training records of its model, before any defence of the recipe changes them."""
     stream: Stream
     """The same for both victims, so that they share initial weights and batches."""
     pretrained: Pretrained | None = None
-    """The trained weights where they are given: then `recipe` is only how the model would be trained anew."""
+    """The trained weights, if they are given: then `recipe` is only how the model would be trained again."""
     _answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False, compare=False)
 
     @cached_property
@@ -54,7 +54,7 @@ class Victim:
         return self._answers[records.digest]
 
     def on(self, records: Records, suffix: str = "") -> Victim:
-        """The same victim, had it other records: same recipe, same stream, trained anew."""
+        """The same victim with other records: same recipe, same stream, trained again."""
         if self.pretrained is not None and not self.pretrained.recipe_known:
             raise IncompatibleError(f"{self.name} cannot be trained on other records: how it was trained is unknown")
         return Victim(f"{self.name} {suffix}".strip(), self.recipe, records, self.stream)
@@ -62,24 +62,24 @@ class Victim:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSplits:
-    """Who owns what when a risk is assessed. The same for the undefended and the defended victim."""
+    """Which party has which records when a risk is assessed. The same for the undefended and the defended victim."""
 
     data: AmuletDataset
     victim_records: Records
-    """What the victims train on."""
+    """The victims' training records."""
     adversary_records: Records
-    """What the adversary owns: of the training split, disjoint from the victims'."""
+    """The adversary's records: from the training split, disjoint from the victims'."""
     stream: Stream
     """The run's stream; an attack draws from `splits.stream / "attack" / ...`."""
     runtime: Runtime
     defenses: tuple[Defense, ...] = ()
-    """The defences under assessment, also when the victim at hand is the undefended one."""
+    """The defences under assessment, also if the current victim is the undefended one."""
     plain_recipe: Recipe
-    """The recipe without any defence: what an adversary who knows of none would train with."""
+    """The recipe without any defence: that of an adversary who does not know about the defence."""
 
     @property
     def test_records(self) -> Records:
-        """The test split: nobody trains on it."""
+        """The test split: no model is trained on it."""
         return self.data.test
 
     def attack_stream(self, *names: str | int) -> Stream:

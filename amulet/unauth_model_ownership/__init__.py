@@ -1,4 +1,4 @@
-"""S3 unauthorized model ownership: models stolen by their answers, and how an owner proves it."""
+"""S3 unauthorized model ownership: models stolen through their answers, and how an owner proves it."""
 
 from typing import TYPE_CHECKING
 

@@ -48,7 +48,7 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
 
 
 def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
-    """`SettingError` if the adversary has fewer records than it is to query the victim with."""
+    """`SettingError` if the adversary has fewer records than `queries`."""
     queries, owned = getattr(attack, "queries", None), len(splits.adversary_records)
     if queries is not None and queries > owned:
         raise SettingError(f"`attack.queries` must be at most {owned}, the adversary's records; got {queries}")
@@ -60,7 +60,7 @@ def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
 
 
 def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> OwnershipEvidence:
-    """Steal the victim's model; where a defence verifies ownership, have it judge copies and independent models."""
+    """Steal the victim's model; if a defence verifies ownership, have it judge copies and independent models."""
     owned, test = splits.adversary_records, splits.test_records
     if torch.isin(owned.ids, torch.cat([victim.records.ids, test.ids])).any():
         raise RuntimeError("the adversary's records are among the victim's or the test split's")
@@ -72,7 +72,7 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     recipe.try_out(owned)
     stealing = recipe.changed(objective=attack.objective)
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
-    # An independent model, beside which fidelity means something: only its teacher is another.
+    # An independent model, the baseline of fidelity: only its teacher is different.
     told = owned if len(bought) == len(owned) else bought.replace(targets=None)
     independent = recipe.produce(told, splits.attack_stream("independent", 0), "independent model")
     curve = _curve(victim, attack, bought, stealing, splits)
@@ -121,7 +121,7 @@ def _summary(trained: Trained) -> dict[str, Any]:
 def _curve(
     victim: Victim, attack: ExtractionAttack, bought: Records, recipe: Recipe, splits: DataSplits
 ) -> dict[str, Tensor]:
-    """Answers of models stolen with parts of what was bought, each part within the larger ones."""
+    """Answers of models stolen with parts of the queries, each part within the larger ones."""
     budgets = sorted(set(attack.query_curve or []))
     if not budgets:
         return {}

@@ -1,4 +1,4 @@
-"""Populations of models that an ownership defence is judged on."""
+"""Populations of models with which an ownership defence is evaluated."""
 
 import copy
 import dataclasses
@@ -25,15 +25,15 @@ Suspects = Mapping[str, Sequence[nn.Module]]
 
 
 def stolen_stream(splits: DataSplits, number: int = 0) -> Stream:
-    """The stream of the run's stolen model (0) and of those beside it; the same for both victims."""
+    """The stream of the run's stolen model (0) and of the other stolen models; the same for both victims."""
     return splits.attack_stream("model_extraction", *([number] if number else []))
 
 
 def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, splits: DataSplits) -> Suspects:
-    """All suspects of one victim: copies of its model, and models that have nothing to do with it.
+    """All suspects of one victim: copies of its model, and independent models.
 
     Args:
-        bought: what the run's stolen model is trained on; the other stolen models learn from the same answers, with
+        bought: the training data of the run's stolen model; the other stolen models learn from the same answers, with
             other initial weights and batches.
     """
     name, recipe = victim.name, attack.recipe(splits.plain_recipe)
@@ -87,7 +87,7 @@ def _judge(verifier: Verifier, model: nn.Module) -> Judgement:
 def verify(
     defense: OwnershipDefense, victim: Victim, suspects: Suspects, splits: DataSplits
 ) -> tuple[Verification, Verifier]:
-    """Judge every suspect by a verification that was set up before any of them was looked at."""
+    """Judge every suspect with a verification that was set up before the suspects."""
     verifier = defense.verifier(victim, splits)
     judged: dict[str, list[Judgement]] = {}
     total = sum(map(len, suspects.values()))

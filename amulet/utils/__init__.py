@@ -1,4 +1,4 @@
-"""The paper's helper functions: thin doors to the rooms behind them."""
+"""The paper's helper functions: thin wrappers of the other packages."""
 
 from amulet.utils.helpers import get_accuracy, initialize_model, load_data, train_classifier
 

@@ -18,7 +18,7 @@ from amulet.training.loop import train
 
 
 def load_data(name: str, **options: Any) -> AmuletDataset:
-    """A data set by name: `load_data("census")`; `options` are those of its loader `amulet.datasets.load_<name>`."""
+    """A data set by name: `load_data("census")`; `options` are passed to its loader `amulet.datasets.load_<name>`."""
     loader = getattr(amulet.datasets, f"load_{name}", None)
     if loader is None:
         known = [n.removeprefix("load_") for n in amulet.datasets.__all__ if n.startswith("load_")]
@@ -59,6 +59,6 @@ def train_classifier(
 
 
 def get_accuracy(model: nn.Module, loader: "DataLoader[Any] | Records", device: str | torch.device = "cpu") -> float:
-    """Share of records that the model answers right, in [0, 1]."""
+    """Share of records that the model classifies correctly, in [0, 1]."""
     records = Records.from_loader(loader)
     return (predict(model.to(device), records).argmax(dim=1) == records.y.cpu()).double().mean().item()

@@ -1,1 +1,1 @@
-"""What knows nothing of runs: errors, consoles, how numbers are written, files, help pages, flags."""
+"""Everything that knows nothing about runs: errors, consoles, number formats, files, help pages, flags."""

@@ -1,4 +1,4 @@
-"""The two consoles, and what every view is put together from."""
+"""The two consoles, and the parts of every view."""
 
 import os
 import shlex
@@ -9,12 +9,12 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-_NO_TERMINAL = 120  # columns where nobody says how many there are
+_NO_TERMINAL = 120  # columns if the width is unknown
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
 def _console(*, stderr: bool) -> Console:
-    """Width and colour as the terminal, COLUMNS and NO_COLOR have them; else no colour, and room for a table."""
+    """Width and colour from the terminal, COLUMNS and NO_COLOR; otherwise no colour, and a width for tables."""
     return Console(stderr=stderr, highlight=False, emoji=False, width=None if _knows_width() else _NO_TERMINAL)
 
 
@@ -31,13 +31,13 @@ def _knows_width() -> bool:
 
 
 out = _console(stderr=False)
-"""What was asked for: tables, lists."""
+"""For results: tables, lists."""
 err = _console(stderr=True)
-"""What happens meanwhile: progress, notes, mistakes."""
+"""For everything else: progress, notes, errors."""
 
 
 def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = "") -> RenderableType:
-    """Rows in columns of the same widths as those of other calls."""
+    """Rows in columns with the same widths as those of other calls."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     for width in widths:
         grid.add_column(min_width=width, style=style, overflow="fold")
@@ -47,7 +47,7 @@ def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = 
 
 
 class Command:
-    """A command that can be copied from the console: broken only between words, as the shell wants it."""
+    """A command that can be copied from the console: broken only between words, with backslashes."""
 
     def __init__(self, label: str, words: Sequence[str]) -> None:
         self.label, self.words = label, [shlex.quote(word) for word in words]
@@ -59,18 +59,18 @@ class Command:
                 lines.append(f"  {word}")
             else:
                 lines[-1] += f" {word}" if lines[-1] else word
-        command = f" \\\n{indent}".join(lines)  # nothing may follow the backslash: no table, which would pad
+        command = f" \\\n{indent}".join(lines)  # nothing may follow the backslash, so no table, which would pad
         yield Text.assemble((self.label, "bold"), (command, "cyan"), overflow="fold")
 
 
 def here(folder: Path) -> str:
-    """A folder as seen from the working directory, where it is below it."""
+    """A folder relative to the working directory, if it is below it."""
     path, here = folder.absolute(), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def hanging(label: str, text: str, style: str = "") -> RenderableType:
-    """A label and a text that stays to the right of it over all its lines."""
+    """A label, and a text whose lines are all to the right of it."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")

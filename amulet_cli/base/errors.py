@@ -1,4 +1,4 @@
-"""A user's mistake, told in one panel: what, where, what was expected, what was probably meant."""
+"""A user's mistake, shown in one panel: what, where, what was expected, what was probably meant."""
 
 import sys
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 """Exit codes: the command was wrong; something failed; Ctrl-C."""
-_CLOSE = 0.15  # of similarity: a guess worse than the best by more than this only distracts
+_CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
 
 class UsageError(Exception):
-    """The command cannot be carried out, and its author can mend it.
+    """The command cannot be carried out, and the user can correct it.
 
     Args:
         what: one sentence, the argument in backticks.
-        where: the place the mistake came from: an override, an option, a file.
+        where: the origin of the mistake: an override, an option, a file.
         expected: what would have been right.
         meant: what was probably meant, best guess first.
         try_: a command that helps.
@@ -40,7 +40,7 @@ class UsageError(Exception):
         self.meant, self.try_, self.title = list(meant), try_, title
 
     def within(self, where: str) -> "UsageError":
-        """The same mistake, with its place if it has none yet."""
+        """The same error, with `where` if it has none yet."""
         self.where = self.where or where
         return self
 
@@ -87,7 +87,7 @@ def as_usage_error(error: Exception) -> UsageError | None:
     """One of the library's own errors as a panel; None for anything else."""
     if isinstance(error, UsageError):
         return error
-    # The library's errors come with torch: whoever has not imported them has not seen one either.
+    # The library's errors import torch: if they were not imported, none was raised.
     library = sys.modules.get("amulet.core.errors")
     if library is None or not isinstance(error, library.AmuletError):
         return None
@@ -100,7 +100,7 @@ def as_usage_error(error: Exception) -> UsageError | None:
 
 
 def exit_code(error: Exception) -> int:
-    """Two for what the user can mend before anything was computed, one for what broke on the way."""
+    """Two for a mistake found before anything was computed, one for a failure during a run."""
     mendable = as_usage_error(error) is not None and type(error).__name__ != "Diverged"
     return MISTAKE if mendable else FAILURE
 
@@ -109,7 +109,7 @@ def _code(text: str) -> "Text":
     """Text whose `backticked` parts stand out."""
     from rich.text import Text
 
-    line = Text(overflow="fold")  # a long path is no use when its end is missing
+    line = Text(overflow="fold")  # a long path is useless without its end
     for index, part in enumerate(text.split("`")):
         line.append(part if index % 2 == 0 else f"`{part}`", style="" if index % 2 == 0 else "cyan")
     return line

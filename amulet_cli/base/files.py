@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either complete or do not exist."""
 
 import os
 import time
@@ -11,10 +11,10 @@ _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to a proce
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place in one step.
+    """Let `write` fill a temporary file beside `path`, then rename it in one step.
 
     The file is on the disk before it gets its name: a reader, or a run after a crash, sees the old content or
-    the new one and nothing between.
+    the new one and nothing in between.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")

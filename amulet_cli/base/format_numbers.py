@@ -1,4 +1,4 @@
-"""How numbers and durations are written for people."""
+"""Formats of numbers and durations for people."""
 
 import math
 
@@ -29,7 +29,7 @@ def change(value: float, *, fraction: bool = True) -> str:
 
 
 def interval(low: float, high: float, *, fraction: bool = True, signed: bool = False) -> str:
-    """``[low, high]``, or nothing where there is none.
+    """``[low, high]``, or nothing if there is none.
 
     >>> interval(0.8, 0.8567), interval(float("nan"), 1.0)
     ('[80.0, 85.7]', '')
@@ -42,7 +42,7 @@ def interval(low: float, high: float, *, fraction: bool = True, signed: bool = F
 
 
 def with_interval(value: float, span: tuple[float, float] | None, *, fraction: bool = True) -> str:
-    """A value with its interval, where it has one.
+    """A value with its interval, if it has one.
 
     >>> with_interval(0.83, (0.82, 0.84)), with_interval(0.83, None)
     ('83.00% [82.0, 84.0]', '83.00%')
@@ -52,7 +52,7 @@ def with_interval(value: float, span: tuple[float, float] | None, *, fraction: b
 
 
 def plus_minus(mean: float, error: float, *, fraction: bool = True) -> str:
-    """Mean and standard error; the mean alone where a single seed leaves no error.
+    """Mean and standard error; only the mean if a single seed gives no error.
 
     >>> plus_minus(0.8312, 0.0021), plus_minus(0.8312, float("nan"))
     ('83.12 ± 0.21', '83.12')
@@ -64,7 +64,7 @@ def plus_minus(mean: float, error: float, *, fraction: bool = True) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as a person would say it.
+    """A time span in words.
 
     >>> duration(0.4), duration(12.3), duration(184), duration(7000)
     ('0.4 s', '12 s', '3 min 04 s', '1 h 57 min')

@@ -1,4 +1,4 @@
-"""How the pages of `--help` look: one form for all verbs, readable on a terminal and in a pipe."""
+"""The pages of `--help`: one form for all verbs, readable on a terminal and in a pipe."""
 
 from dataclasses import dataclass
 from textwrap import wrap

@@ -60,7 +60,7 @@ def _inert(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A setting or a number as people type it: strings as they are, the rest as JSON; empty for NaN and None.
+    """A setting or a number as users type it: strings unchanged, the rest as JSON; empty for NaN and None.
 
     >>> as_text(0.05), as_text("pgd"), as_text([1, 2]), as_text(True), as_text(float("nan"))
     ('0.05', 'pgd', '[1, 2]', 'true', '')

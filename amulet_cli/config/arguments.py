@@ -1,4 +1,4 @@
-"""What stands on the command line after `run`, `validate` or `audit`: Hydra's flags and overrides."""
+"""The command line after `run`, `validate` or `audit`: Hydra's flags and overrides."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,19 +21,19 @@ EXPERIMENT, QUICK = "+experiment=", "+paper_size=quick"
 
 @dataclass(frozen=True)
 class Arguments:
-    """Flags by their long names, and overrides in the form that Hydra takes."""
+    """Flags by their long names, and overrides in Hydra's form."""
 
     flags: dict[str, str]
     overrides: tuple[str, ...]
 
     @property
     def multirun(self) -> bool:
-        """Whether `-m` was given; an experiment can make a sweep without it."""
+        """Whether `-m` was given; an experiment can be a sweep without it."""
         return "--multirun" in self.flags
 
     @property
     def asking(self) -> bool:
-        """Whether Hydra shall show something instead of running anything."""
+        """Whether Hydra should show something instead of running anything."""
         return any(flag in self.flags for flag in _ASKING)
 
     @property
@@ -43,11 +43,11 @@ class Arguments:
 
     @property
     def config_name(self) -> str:
-        """The configuration to start from."""
+        """The name of the root configuration."""
         return self.flags.get("--config-name", "config")
 
     def for_hydra(self) -> list[str]:
-        """Flags first: Hydra's parser takes the overrides only in one piece."""
+        """Flags first: Hydra's parser needs all overrides together."""
         flags = [word for flag, value in self.flags.items() for word in ((flag, value) if value else (flag,))]
         return [*flags, *self.overrides]
 
@@ -114,7 +114,7 @@ def _unknown(word: str, flag: str) -> UsageError:
 
 
 def _sized(words: Sequence[str]) -> list[str]:
-    """`+paper_size=quick` as the option that is meant: each experiment has its own, and it comes after the experiment.
+    """`+paper_size=quick` as the option for the experiment: each experiment has one, which comes after it.
 
     >>> _sized(["+paper_size=quick", "+experiment=table7_census", "seed=0"])
     ['+experiment=table7_census', 'seed=0', '+paper_size=quick/table7_census']
@@ -131,7 +131,7 @@ def _sized(words: Sequence[str]) -> list[str]:
 
 
 def _own_model(words: Sequence[str]) -> list[str]:
-    """`model=my_module:MyNet`, which Hydra rejects, as the option `custom`, to which settings of the class are added.
+    """`model=my_module:MyNet`, which Hydra rejects, as the option `custom` with the settings of the class.
 
     >>> _own_model(["model=my_nets:Wide", "model.width=64", "seed=1"])
     ['model=custom', 'model._target_=my_nets.Wide', '++model.width=64', 'seed=1']
@@ -164,7 +164,7 @@ def _path_of(name: str) -> str:
 
 
 def _rewritten(word: str) -> str:
-    """A few words that read better than what Hydra wants to hear.
+    """Rewrites shorter forms that Hydra does not accept.
 
     >>> _rewritten("second_defense=watermark"), _rewritten("optimizer.momentum=0.9")
     ('defense@second_defense=watermark', '++optimizer.momentum=0.9')

@@ -1,4 +1,4 @@
-"""A trained model's weights from a file: nothing in the file is ever run."""
+"""A trained model's weights from a file: nothing in the file is ever executed."""
 
 import hashlib
 import io
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _HOW = "weights alone: torch.save(model.state_dict(), FILE), or a safetensors file"
 _NESTED = ("state_dict", "model_state_dict")
-"""Where training scripts put the weights beside what else they keep."""
+"""The keys under which training scripts store the weights."""
 _WRAPPERS = ("module.", "_module.", "_orig_mod.")
-"""What DataParallel, Opacus and torch.compile put before every name."""
+"""The prefixes that DataParallel, Opacus and torch.compile put before every name."""
 
 
 def stamped(value: Any) -> dict[str, str] | None:
-    """`checkpoint=FILE` with a digest: what the file holds shapes a result, where it lies does not.
+    """`checkpoint=FILE` with a digest: a result depends on the content of the file, not on its path.
 
     Raises:
         UsageError: there is no such file, or it cannot be read.
@@ -50,7 +50,7 @@ def stamped(value: Any) -> dict[str, str] | None:
 
 @lru_cache(maxsize=8)
 def _digest(path: Path, modified: int, size: int) -> str:
-    """Read once although every job of a sweep asks."""
+    """Read only once for all jobs of a sweep."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -60,7 +60,7 @@ def weights(file: str, sha256: str) -> "Mapping[str, Tensor]":
     """The state dict in a file whose digest is known.
 
     Raises:
-        UsageError: the file is another one now, holds more than weights, or cannot be read.
+        UsageError: the file has changed, contains more than weights, or cannot be read.
     """
     path = Path(file).expanduser()
     try:
@@ -86,20 +86,20 @@ def _safetensors(content: bytes) -> "Mapping[str, Tensor]":
         raise UsageError(f"`checkpoint` is a damaged safetensors file: {error}", expected=_HOW) from error
     if "amulet-model-1" not in header.get("__metadata__", {}):
         return tensors
-    # From our own store, where the weights have arrays of the training report beside them.
+    # From our own store, where the file also has arrays of the training report.
     return {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
 
 
 def _unpickled(content: bytes) -> Any:
-    """By PyTorch's reader of weights, which calls nothing that the file names."""
+    """With PyTorch's weights-only reader, which calls nothing that the file names."""
     import torch
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that are refused anyway
+            warnings.simplefilter("ignore")  # about formats that are refused anyway
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # PyTorch's text goes on to say how to load it all the same: that is not for here.
+        # PyTorch's text then says how to load it anyway, which we do not want to suggest.
         name = re.search(r"(?:GLOBAL|global|class|function) ([\w.]*\.\w+)", str(error))
         what = f"holds more than weights (`{name[1]}`)" if name else "is not weights alone"
         raise UsageError(
@@ -111,7 +111,7 @@ def _unpickled(content: bytes) -> Any:
 
 
 def _checked(found: Any) -> "Mapping[str, Tensor]":
-    """A state dict of finite tensors, out of what wraps it."""
+    """The state dict of finite tensors, without what wraps it."""
     import torch
 
     for name in _NESTED:

@@ -1,4 +1,4 @@
-"""From the command line to configurations: one for a run, many for a sweep, all of them before anything is run."""
+"""From the command line to configurations: one for a run, many for a sweep, all before anything is run."""
 
 import copy
 import json
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _NOT_TOLD = {"seed", "device", "output_dir", "store", "num_threads", "workers", "force", "logger"}
-"""Overrides that do not shape the result, or that the result names anyway."""
+"""Overrides that do not change the result, or that are in the name of the result anyway."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run, composed."""
+    """One composed run."""
 
     config: dict[str, Any]
     """The resolved configuration, without Hydra's part and without the `about` texts."""
     choices: dict[str, str]
     overrides: dict[str, Any]
-    """What was asked for beyond the options: ``{"defense.epsilon": 0.05}``."""
+    """What was set beyond the options: ``{"defense.epsilon": 0.05}``."""
     words: tuple[str, ...]
     """The overrides as Hydra got them."""
 
     @property
     def folder(self) -> Path:
-        """Where its result goes."""
+        """The folder of its result."""
         from amulet_cli.results.result import result_folder
 
         return result_folder(self.config, self.choices, Path(self.config["output_dir"]))
 
     @property
     def done(self) -> bool:
-        """Whether its whole result is there already."""
+        """Whether its complete result exists."""
         from amulet_cli.results.result import is_complete
 
         return is_complete(self.folder, self.config)
 
     def differing(self, keys: Iterable[str]) -> dict[str, str]:
-        """What tells this job from the others of its sweep: the value of each of `keys`, as it is typed."""
+        """What distinguishes this job from the others of its sweep: the value of each of `keys`, as typed."""
         known = {**self.config, "second_defense": "none", **self.choices, **self.overrides}
         return {key: as_typed(known.get(key, "")) for key in keys}
 
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What one command asks for."""
+    """The jobs that one command requests."""
 
     jobs: tuple[Job, ...]
     sweep: bool
@@ -66,14 +66,14 @@ class RunRequest:
     swept: tuple[str, ...] = ()
     """The keys that differ between the jobs."""
     parts: "tuple[Arguments, ...]" = ()
-    """The commands that Hydra gets, one after the other; several for an experiment that is a series."""
+    """The commands for Hydra, one after the other; several for an experiment that is a series."""
     sizes: tuple[int, ...] = ()
-    """How many of the jobs belong to each."""
+    """The number of jobs of each."""
     launcher_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def as_typed(value: Any) -> str:
-    """A value as it stands on the command line.
+    """A value as on the command line.
 
     >>> as_typed(0.05), as_typed("census"), as_typed(None)
     ('0.05', 'census', 'null')
@@ -136,7 +136,7 @@ def _expanded(
 
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides(list(arguments.overrides))
-    # The mode and the launcher can come from an experiment: look at one job's configuration, any will do.
+    # The mode and the launcher can come from an experiment: look at the configuration of any job.
     sample = [_first(override) for override in parsed]
     probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
     settings_of_it = cast(dict[str, Any], OmegaConf.to_container(probe.hydra.launcher))
@@ -149,7 +149,7 @@ def _expanded(
     params = [f"{key}={value}" for key, value in (probe.hydra.sweeper.params or {}).items()]
     sweeping = parser.parse_overrides(params) + [o for o in parsed if not o.is_hydra_override()]
     settings = [o.input_line or "" for o in parsed if o.is_hydra_override()]
-    # A key given twice counts once, the last time: so does the sweeper.
+    # If a key is given twice, the last one counts, as in the sweeper.
     latest = {o.get_key_element(): o for o in sweeping}
     swept = tuple(k.lstrip("+").replace("defense@", "") for k, o in latest.items() if o.is_sweep_override())
     batches = BasicSweeper.split_arguments(sweeping, max_batch_size=None)
@@ -172,7 +172,7 @@ class _Composer:
         self.bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
     def job(self, words: Sequence[str]) -> Job:
-        """The job that these overrides describe."""
+        """The job for these overrides."""
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
@@ -181,9 +181,9 @@ class _Composer:
         base, choices = self._base(tuple(w for w, o in zip(words, overrides, strict=True) if o not in values))
         config = copy.deepcopy(base)
         try:
-            for override in values:  # as Hydra does it
+            for override in values:  # like Hydra
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        except OmegaConfBaseException:  # let Hydra itself object to it
+        except OmegaConfBaseException:  # Hydra reports the error
             config, choices = self._base(tuple(words))
         return Job(resolved(config), choices, told(overrides), tuple(words))
 
@@ -209,7 +209,7 @@ class _Composer:
 
 
 def resolved(composed: "DictConfig") -> dict[str, Any]:
-    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed, written down."""
+    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored."""
     from omegaconf import OmegaConf
 
     from amulet_cli.config.checkpoint import stamped
@@ -224,14 +224,14 @@ def resolved(composed: "DictConfig") -> dict[str, Any]:
 
 
 def chosen(choices: Mapping[str, Any]) -> dict[str, str]:
-    """The options that name a result, from Hydra's list of all."""
+    """The options in the name of a result, from Hydra's list of all."""
     names = {group: str(choices[group]) for group in ("dataset", "model", "defense", "attack")}
     second = str(choices.get("defense@second_defense", "none"))
     return names if second == "none" else {**names, "second_defense": second}
 
 
 def told(parsed: Sequence[Any]) -> dict[str, Any]:
-    """Of Hydra's parsed overrides those that shape the result and are no choice of an option."""
+    """Those of Hydra's parsed overrides that determine the result and do not choose an option."""
     told: dict[str, Any] = {}
     for override in parsed:
         key = str(override.key_or_group)

@@ -1,4 +1,4 @@
-"""A user's own data by its content: another content is another result, whatever the file's name."""
+"""A user's data files by their content: other content gives another result, whatever the file's name."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _FILES = ("path", "test")
 def with_digests(node: Any) -> Any:
     """A data set's node with `sha256` filled in, if it has one that is null: ``{setting: digest of its file}``.
 
-    A file that is not there is left to the loader, which says so.
+    The loader reports a missing file.
     """
     if not isinstance(node, Mapping) or cast(Mapping[str, Any], node).get("sha256", "") is not None:
         return node
@@ -32,6 +32,6 @@ def with_digests(node: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _digest(path: Path, modified: int, size: int) -> str:
-    """Read once although every job of a sweep asks."""
+    """Read only once for all jobs of a sweep."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What Hydra objects to, said so that one knows what to type instead."""
+"""Hydra's errors, rewritten to say what to type instead."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ class _Explanation:
         value = word.partition("=")[2]
         keys = self._keys(without)
         near = [k for k in keys if k.rpartition(".")[0] == parent and alike(last, [k.rpartition(".")[2]])]
-        # A wrong name is most often near another one of its place; failing that, its last part is right elsewhere.
+        # A wrong name is usually similar to another one at the same level; otherwise its last part occurs elsewhere.
         near = near or [k for k in keys if k.rpartition(".")[2] == last]
         ranked = alike(key, near) or near[:3] or alike(key, [*keys, *groups])
         beside = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
@@ -121,7 +121,7 @@ class _Explanation:
         return UsageError(f"`{key}` is there already: no plus", where=f"`{word}`", meant=[word.lstrip("+")])
 
     def _keys(self, words: Sequence[str]) -> list[str]:
-        """Every key of the configuration without the override in question."""
+        """Every key of the configuration without the wrong override."""
         from hydra.errors import HydraException
         from hydra.types import RunMode
         from omegaconf import OmegaConf
@@ -161,7 +161,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _one_of(known: Sequence[str], group: str) -> str:
-    """The options, unless they are too many to read: the panel says how to list them."""
+    """The options, unless there are too many to read: the panel says how to list them."""
     if not known or len(known) > _READABLE:
         return f"one of the {len(known)} options of `{group}`" if known else f"an option of `{group}`"
     return f"one of {', '.join(known)}"

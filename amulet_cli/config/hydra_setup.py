@@ -1,4 +1,4 @@
-"""Where Hydra looks for options and modules: Amulet's own and a user's."""
+"""Where Hydra searches for options and modules: Amulet's and the user's."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def conf_dir() -> Path:
 
 
 def find_user_modules() -> None:
-    """Let `_target_` name modules in the working directory, which a console script does not look into."""
+    """Let `_target_` name modules in the working directory, which is not on the path of a console script."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -30,7 +30,7 @@ def find_user_modules() -> None:
 
 @contextmanager
 def opened(config_dir: Path | None) -> "Iterator[Hydra]":
-    """Hydra, looking into our options and a user's, as its own entry point would set it up."""
+    """Hydra with our options and the user's, set up like Hydra's own entry point."""
     from hydra import version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path

@@ -34,7 +34,7 @@ def load(path: str, key: str) -> Callable[..., Any]:
         raise UsageError(
             f"`{path}` needs the package `{absent}`, which is not installed", where=where, try_=f"pip install {absent}"
         ) from error
-    except Exception as error:  # the user's module: anything can go wrong in it
+    except Exception as error:  # the user's module may fail in any way
         raise UsageError(f"`{module}` cannot be imported: {type(error).__name__}: {error}", where=where) from error
     if not name or not hasattr(found, name):
         near = [f"{module}.{other}" for other in alike(name, dir(found))] if found else []
@@ -47,7 +47,7 @@ def load(path: str, key: str) -> Callable[..., Any]:
 
 
 def settings_of(node: Node) -> dict[str, Any]:
-    """A node's arguments: all but `_target_`."""
+    """A node's arguments: all except `_target_`."""
     return {name: value for name, value in node.items() if name != "_target_"}
 
 
@@ -56,9 +56,9 @@ def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Seq
 
     Args:
         node: ``{"_target_": path, **arguments}``.
-        key: where the node stands in the configuration, for the message.
-        keywords_only: what the target takes by position is what it works on, no setting of it.
-        given_later: arguments that whoever builds the object adds.
+        key: the position of the node in the configuration, for the message.
+        keywords_only: positional arguments of the target are the objects it works on, not settings.
+        given_later: arguments that are added when the object is built.
     """
     target = load(str(node["_target_"]), key)
     parameters = _parameters(target)
@@ -86,7 +86,7 @@ def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Seq
 
 
 def build(node: Node, key: str, *args: Any, **more: Any) -> Any:
-    """The object a checked node describes; every `_target_` of a configuration is called here and nowhere else.
+    """The object that a checked node describes; every `_target_` of a configuration is called only here.
 
     Raises:
         UsageError: the target refused a value; the message names the full key.
@@ -109,7 +109,7 @@ def full_key(message: str, key: str, arguments: Mapping[str, Any]) -> str:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a configuration is of the type a signature asks for; nothing is converted.
+    """Whether a value of a configuration has the type in a signature; nothing is converted.
 
     >>> fits(1, float), fits("ten", float), fits(True, int), fits([1, 2], tuple[int, int])
     (True, False, False, True)
@@ -122,7 +122,7 @@ def fits(value: Any, hint: Any) -> bool:
         TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except ValidationError:
         return False
-    except (PydanticUserError, TypeError):  # a type that JSON cannot say: the target must judge the value itself
+    except (PydanticUserError, TypeError):  # a type that JSON does not have: the target must check the value itself
         return True
     return True
 
@@ -158,7 +158,7 @@ def phrase(hint: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a configuration, texts in quotes."""
+    """A value as in a configuration, texts in quotes."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else repr(value)
 
@@ -186,5 +186,5 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # annotations that cannot be looked up: the target judges itself
+    except (NameError, TypeError, AttributeError):  # unresolvable annotations: the target checks the value itself
         return {}

@@ -11,7 +11,7 @@ ADDED = ("experiment", "paper_size")
 """Groups that no run has by default: a plus adds one of their options."""
 FACTORIES = ("optimizer", "schedule", "augmentation")
 AUGMENTATIONS = {"flip_crop": {"_target_": "amulet.training.augmentation.FlipCrop"}}
-"""By the short names that `augmentation` may have."""
+"""By the short names of `augmentation`."""
 _MAY_BE_NONE = ("defense", "second_defense", "attack")
 
 
@@ -19,7 +19,7 @@ class _Setting(NamedTuple):
     type: Any
     least: int | None = None
     between: tuple[float, float] | None = None
-    """Limits that the value itself must not reach."""
+    """Exclusive limits."""
 
 
 SETTINGS = {
@@ -39,7 +39,7 @@ SETTINGS = {
     "recipe": _Setting(Literal["unknown", "given"]),
     "logger": _Setting(dict[str, Any] | None),
 }
-"""By name; `logger` is a group too, but nothing that a run is made of."""
+"""By name; `logger` is a group too, but does not determine a run."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ def _check_node(key: str, node: object) -> None:
 
 
 def augmentations(setting: object) -> list[Mapping[str, Any]]:
-    """What `augmentation` asks for, one node after the other: null, a short name, a node, or a list of them."""
+    """The nodes of `augmentation`, in order: null, a short name, a node, or a list of them."""
     steps = cast(list[object], setting) if isinstance(setting, list) else [] if setting is None else [setting]
     nodes: list[Mapping[str, Any]] = []
     for step in steps:

@@ -11,10 +11,10 @@ from amulet_cli.config.hydra_setup import conf_dir
 
 
 def parts(arguments: Arguments) -> list[Arguments]:
-    """What a command consists of: itself, or each member of the series that it names, in order.
+    """The parts of a command: itself, or each member of the series that it names, in order.
 
     Raises:
-        UsageError: a series is to be swept over together with other experiments.
+        UsageError: a series is swept over together with other experiments.
     """
     words = [word for word in arguments.overrides if word.startswith(EXPERIMENT)]
     names = words[-1].removeprefix(EXPERIMENT).split(",") if words else []
@@ -40,7 +40,7 @@ def _members(name: str, config_dir: Path | None) -> list[str]:
         try:
             content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
-            return []  # Hydra says what is wrong with it
+            return []  # Hydra reports the error
         listed: Any = cast(dict[str, Any], content).get("series", []) if isinstance(content, dict) else []
         if not isinstance(listed, list) or not all(isinstance(member, str) for member in cast(list[Any], listed)):
             raise UsageError(f"`series` must list experiments, got {listed!r}", where=str(file))

@@ -1,4 +1,4 @@
-"""The machine a run works on: threads, determinism, and what is written down about it."""
+"""The machine of a run: threads, determinism, and its description in the result."""
 
 import os
 import platform
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from amulet.models.arithmetic import multiplications
 
 LARGE_STEP = 1e10
-"""Floating-point operations of one training step from which more than one thread pays."""
-_PASSES = 3  # a training step costs about one forward and two more for the gradients
+"""Floating-point operations of one training step above which more than one thread is worthwhile."""
+_PASSES = 3  # a training step costs about one forward pass, and two more for the gradients
 
 
 def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: int) -> int:
-    """How many threads to compute with: what is set, or one unless a training step is large.
+    """The number of threads: the setting, or one unless a training step is large.
 
     Small models are slower with two threads than with one, many times so while another process holds a core.
 
     Args:
         setting: `auto` or a number.
-        model: what is trained, on the CPU.
+        model: the model to train, on the CPU.
         example: one record's input, (1, *shape).
         batch_size: records in a training step.
     """
@@ -35,11 +35,11 @@ def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: i
 
 
 def workers(setting: str | int, cores: int | None = None) -> int:
-    """How many models to train at once: what is set, or as many as there are cores; never more than a job's share.
+    """How many models to train at once: the setting, or the number of cores; never more than a job's share.
 
     Args:
         setting: `auto` or a number.
-        cores: the share of a job that runs beside others; None where the machine is its own.
+        cores: the share of a job that runs in parallel with others; None if it has the machine alone.
     """
     from amulet.training.runtime import available_cores
 
@@ -48,14 +48,14 @@ def workers(setting: str | int, cores: int | None = None) -> int:
 
 
 def step_cost(model: nn.Module, example: Tensor) -> int:
-    """Floating-point operations of training on one record, as far as layers with a `weight` go."""
+    """Floating-point operations of training on one record, in layers with a `weight`."""
     return _PASSES * 2 * sum(multiplications(model, example))
 
 
 def be_deterministic(device: torch.device) -> None:
-    """Choose algorithms that give the same bits every time, and no TF32 in float32; warn where there is none."""
+    """Choose deterministic algorithms, and no TF32 in float32; warn if there is no such algorithm."""
     if device.type == "cuda":
-        # Ten bits of mantissa are not what is reported as float32; cuDNN takes them unless it is told not to.
+        # Results with ten bits of mantissa must not be reported as float32; cuDNN uses TF32 by default.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -64,7 +64,7 @@ def be_deterministic(device: torch.device) -> None:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and hardware: what may explain a difference between two machines."""
+    """Versions and hardware, which may explain a difference between two machines."""
     import numpy as np
 
     import amulet
@@ -83,7 +83,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, if the system provides it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def hand_over(arguments: "Arguments", task: "Task") -> None:
-    """Give the command to Hydra as its own entry point would get it."""
+    """Give the command to Hydra in the form of its own entry point."""
     from hydra import main as hydra_main
 
     from amulet_cli.config.hydra_setup import VERSION_BASE, conf_dir
     from amulet_cli.execution.ray_launcher import register
 
     register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come to us, not as text to the console
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors are raised, not printed
     with _as_argv(arguments.for_hydra()):
         hydra_main(config_path=str(conf_dir()), config_name="config", version_base=VERSION_BASE)(task)()
 

@@ -11,14 +11,14 @@ from typing import NoReturn
 
 from amulet_cli.base.errors import INTERRUPTED
 
-_PATIENCE = 1.0  # seconds for what is running to stop by itself
+_PATIENCE = 1.0  # seconds for running work to stop by itself
 _KILL_AFTER = 0.3
 _before_leaving: list[Callable[[], object]] = []
 
 
 @contextmanager
 def before_leaving(action: Callable[[], object]) -> Iterator[None]:
-    """Within this block, Ctrl-C also does `action`, for what runs elsewhere; it must not take long."""
+    """Within this block, Ctrl-C also calls `action`, for work that runs elsewhere; it must be quick."""
     _before_leaving.append(action)
     try:
         yield
@@ -30,8 +30,8 @@ def before_leaving(action: Callable[[], object]) -> Iterator[None]:
 def prompt_end(message: str) -> Iterator[None]:
     """Within this block, Ctrl-C ends the process with exit code 130.
 
-    Python delivers a signal only between two of its own instructions. A long computation in native code would
-    keep it, so a thread watches for the signal and ends the process if the main thread does not.
+    Python delivers a signal only between two instructions of its own. A long computation in native code would
+    delay it, so a thread watches for the signal and ends the process if the main thread does not.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -62,7 +62,7 @@ def _watch(reader: socket.socket, over: threading.Event, message: str) -> None:
 
 
 def _leave(message: str) -> NoReturn:
-    """End now: no handler at exit may wait for a worker that is gone."""
+    """End now: an exit handler might wait for a worker that no longer exists."""
     from amulet_cli.base.console import err
 
     signal.signal(signal.SIGINT, signal.SIG_IGN) if threading.current_thread() is threading.main_thread() else None
@@ -86,7 +86,7 @@ def end_children() -> None:
     children = psutil.Process().children(recursive=True)
     for child in children:
         try:
-            # The tracker of shared memory cleans up after the workers, and then ends by itself.
+            # The resource tracker of shared memory cleans up after the workers, and then ends by itself.
             if "resource_tracker" not in " ".join(child.cmdline()):
                 child.terminate()
         except psutil.Error:

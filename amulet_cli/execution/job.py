@@ -40,11 +40,11 @@ class Task:
     config_dir: Path | None = None
     """The user's own options, for the commands that a single run ends with."""
     watch: "SweepWatch | None" = None
-    """What knows how far the sweep is, where its jobs run in this process."""
+    """The progress of the sweep, if its jobs run in this process."""
     before: int = 0
-    """How many jobs of the same command Hydra got earlier, where it gets them in parts."""
+    """The number of jobs of the same command that Hydra got earlier, if it gets them in parts."""
     worker: "Worker | None" = None
-    """What a launcher's process must know; only where `parallel`."""
+    """What a launcher's process must know; only if `parallel`."""
     tracked_as: str = ""
     """The key of the sweep under which trackers file the job."""
 
@@ -86,7 +86,7 @@ class _Attempt:
         self.reporter = self.recorder or self.reporter
 
     def code(self) -> int:
-        """Run unless it is done; whatever goes wrong ends in `status.json` and the log."""
+        """Run unless it is done; any error is written to `status.json` and the log."""
         from amulet_cli.results.result import is_complete
 
         began = time.monotonic()
@@ -159,7 +159,7 @@ class _Attempt:
         )
 
     def _track(self, result: "Result") -> None:
-        """Results are written; whoever else wants them gets them now."""
+        """Send the written result to trackers."""
         from amulet_cli.execution.trackers import Run, track
 
         track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
@@ -173,7 +173,7 @@ class _Attempt:
         logging.getLogger("amulet").error("%s\n%s", text, "".join(traceback.format_exception(error)))
         try:
             write_status(self.folder, "failed", error=text, log=str(log), **self._names())
-        except OSError as trouble:  # a full disk, a folder taken away: say it, the closing table will miss it
+        except OSError as trouble:  # a full disk, a deleted folder: say so, because the closing table will not show it
             text = f"{text} ({self.folder}: {trouble.strerror})"
         if self.task.sweep:
             self._say("failed", text.splitlines()[0])
@@ -193,7 +193,7 @@ class _Attempt:
         return self.choices["dataset"], self.choices["model"], defense, self.choices["attack"]
 
     def _say(self, state: str, text: str) -> int:
-        """One line on the console: which job, what became of it. Of jobs elsewhere the sweep's own process tells."""
+        """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
         from rich.text import Text
 
         from amulet_cli.base.console import err
@@ -215,7 +215,7 @@ class _Attempt:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two processes with the same run: the second waits, and then finds it done."""
+        """If two processes have the same run, the second waits, and then finds it done."""
         from filelock import FileLock, Timeout
 
         from amulet_cli.results.result import config_hash
@@ -243,7 +243,7 @@ def _print_result(result: "Result", config_dir: Path | None) -> None:
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """What the run says also goes to a file of its own."""
+    """Also write the run's messages to a separate file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
@@ -251,7 +251,7 @@ def _logged(path: Path) -> Iterator[None]:
     level, propagate = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    log.propagate = False  # the console has it already; opacus, once imported, prints all that reaches the root logger
+    log.propagate = False  # the console has it already; opacus prints everything that reaches the root logger
     try:
         yield
     finally:
@@ -268,7 +268,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _be_a_worker(worker: "Worker | None") -> None:
-    """Leave Ctrl-C to the process that started this one, do not outlive it, and work where it works."""
+    """Leave Ctrl-C to the parent process, end with it, and use its working directory."""
     if worker and worker.folder and Path.cwd() != worker.folder:
         os.chdir(worker.folder)
     if threading.current_thread() is threading.main_thread():

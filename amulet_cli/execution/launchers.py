@@ -1,4 +1,4 @@
-"""Hydra's launchers as sweeps use them: what each needs, how many cores its jobs have, what it leaves to us."""
+"""Hydra's launchers as sweeps use them: requirements, cores per job, and what Amulet does for each."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ _BATCH = "hydra.sweeper.max_batch_size"
 _NAME = "hydra.launcher.name"
 _QUEUED = ("slurm", "submitit_slurm")
 _AT_ONCE = ("slurm_local", "submitit_local")
-"""Submitit starts all that it gets at once; it gets as many as there are cores for."""
+"""Submitit starts all jobs that it gets at once, so it gets as many as there are cores."""
 _LARGEST_ARRAY = 1000  # Slurm's MaxArraySize is 1001 unless a site changes it
 
 
@@ -30,7 +30,7 @@ class _Kind:
     extra: str
     module: str
     cores: str = ""
-    """The launcher's setting that says how many cores a job has; one if there is none."""
+    """The launcher's setting for the cores of a job; one if there is none."""
 
 
 _KINDS = {
@@ -52,13 +52,13 @@ class ParentProcess:
 
     @classmethod
     def this(cls) -> "ParentProcess":
-        """The process that asks."""
+        """The current process."""
         import psutil
 
         return cls(os.getpid(), psutil.Process().create_time())
 
     def alive(self) -> bool:
-        """Whether it still runs, and is no other process with the same number."""
+        """Whether it still runs, and is not another process with the same number."""
         import psutil
 
         try:
@@ -70,7 +70,7 @@ class ParentProcess:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a job must know that runs in a launcher's process, perhaps on another machine."""
+    """What a job in a launcher's process, perhaps on another machine, must know."""
 
     folder: Path | None = None
     """The command's working directory: relative paths and the user's modules are found from there."""
@@ -80,7 +80,7 @@ class Worker:
 
 
 def check_installed(request: "RunRequest") -> None:
-    """Raise `UsageError` where the launcher of a sweep, or what it runs on, is not installed."""
+    """Raise `UsageError` if the launcher of a sweep, or what it runs on, is not installed."""
     kind = _KINDS.get(request.launcher)
     if kind is None or not request.sweep or is_installed(kind.module):
         return
@@ -101,7 +101,7 @@ def is_installed(module: str) -> bool:
 
 
 def worker_of(request: "RunRequest") -> Worker | None:
-    """What each job is told; None where jobs run in this process, one after the other."""
+    """The information for each job; None if jobs run in this process, one after the other."""
     if request.launcher == "basic":
         return None
     far = request.launcher in _QUEUED or request.launcher_settings.get("address") is not None
@@ -109,11 +109,11 @@ def worker_of(request: "RunRequest") -> Worker | None:
 
 
 def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
-    """What Hydra is told beyond the command: how many jobs a launcher is handed at once, under which name."""
+    """Hydra's settings beyond the command: how many jobs a launcher gets at once, and under which name."""
     from amulet.training.runtime import available_cores
 
     own: list[str] = []
-    # Hydra composes all jobs of a batch before the first: a large one would begin with a long silence.
+    # Hydra composes all jobs of a batch before the first: a large batch would begin with a long silence.
     batch = {
         "basic": 16,
         **dict.fromkeys(_AT_ONCE, max(1, available_cores() // _cores(request))),
@@ -128,7 +128,7 @@ def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
 
 @contextmanager
 def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
-    """Let workers begin with their number of threads; where they outlive Ctrl-C, have it end them."""
+    """Start workers with their number of threads; if they would outlive Ctrl-C, make it end them."""
     import psutil
 
     from amulet_cli.execution.interrupt import before_leaving
@@ -138,19 +138,19 @@ def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
         return
     for name in _THREADS:
         os.environ[name] = str(_cores(request))
-    # No complaint about what Ctrl-C leaves to be cleaned up.
+    # No warnings about what Ctrl-C leaves to be cleaned up.
     ours = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
     before = os.environ.get("PYTHONWARNINGS", "")
     if ours not in before:
         os.environ["PYTHONWARNINGS"] = f"{before},{ours}" if before else ours
-    # Nor when joblib replaces a process that has grown, which it does between jobs and loses nothing by.
+    # Nor if joblib replaces a process that has grown, which it does between jobs, without losing anything.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     name = next((word.partition("=")[2] for word in words if word.startswith(f"{_NAME}=amulet-")), "")
     try:
         with before_leaving(lambda: _cancel(name)) if name else nullcontext():
             yield
     except Exception:
-        # One job that was killed breaks the launcher; those beside it are not done yet.
+        # One killed job breaks the launcher; parallel jobs are not done yet.
         if request.launcher in _AT_ONCE:
             psutil.wait_procs(psutil.Process().children())
         raise
@@ -163,6 +163,6 @@ def _cores(request: "RunRequest") -> int:
 
 
 def _cancel(name: str) -> None:
-    """Take what is queued or running under a name off Slurm, without waiting for the answer."""
+    """Cancel the queued and running Slurm jobs with a name, without waiting for the answer."""
     if scancel := shutil.which("scancel"):
-        os.posix_spawn(scancel, [scancel, "--name", name], os.environ, setpgroup=0)  # deaf to another Ctrl-C
+        os.posix_spawn(scancel, [scancel, "--name", name], os.environ, setpgroup=0)  # ignores another Ctrl-C

@@ -27,7 +27,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
     Args:
         config: resolved, its top-level keys checked by `settings.check`.
         data: None before any data is read.
-        runtime: where to work; one on the configured device that keeps nothing, if not given.
+        runtime: the device and the store; by default one on the configured device with a store in memory.
 
     Raises:
         UsageError: a component does not take what the configuration gives it; the message names the full key.
@@ -59,7 +59,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
 
 
 def load_data(node: Mapping[str, Any]) -> AmuletDataset:
-    """The data set that a configuration names. The last one is kept: the jobs of a sweep share it."""
+    """The data set of a configuration. The last one is kept: the jobs of a sweep share it."""
     key = json.dumps(node, sort_keys=True)
     if key not in _loaded:
         _loaded.clear()
@@ -79,7 +79,7 @@ def forget_data() -> None:
 
 
 def try_out(plan: Plan) -> None:
-    """Build the model and its optimizer and send two records through, so that no misfit shows only after a while.
+    """Build the model and its optimizer and run two records through it, so that errors show at once.
 
     Raises:
         UsageError: the model, the optimizer or the schedule refuses its settings.
@@ -106,7 +106,7 @@ def try_out(plan: Plan) -> None:
 
 
 def store_folder(config: Mapping[str, Any]) -> Path:
-    """Where trained models are kept."""
+    """The folder of trained models."""
     return Path(config["store"]) if config["store"] else Path(config["output_dir"]) / "models"
 
 
@@ -120,7 +120,7 @@ def _augmentation(node: Mapping[str, Any]) -> Factory:
     if node["_target_"].startswith("torchvision."):
         import_torchvision()
     instantiation.check(node, "augmentation")
-    instantiation.build(node, "augmentation")  # refuses what it cannot take before any data is read
+    instantiation.build(node, "augmentation")  # refuses wrong settings before any data are read
     return Factory.from_mapping(node)
 
 
@@ -159,7 +159,7 @@ def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:
 
 
 def _metrics(name: str, node: object) -> list[str]:
-    """A metric option's risk, or its own name where it is about none; of `every` all its risks."""
+    """The risk of a metric option, or its own name if it has none; for `every` all its risks."""
     if name == risk_selection.NAME:
         return [UTILITY.name, *risk_selection.among({name: node})]
     if not isinstance(node, Mapping) or "risk" not in node:
@@ -168,7 +168,7 @@ def _metrics(name: str, node: object) -> list[str]:
 
 
 def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What `metric.<option>.attack` says of the attack that measures the option's risk."""
+    """The settings `metric.<option>.attack` of the attack that measures the option's risk."""
     return risk_selection.attack_settings(metrics) | {
         risk_of(node["risk"]).name: dict(node["attack"])
         for node in metrics.values()
@@ -177,7 +177,7 @@ def _attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _extra_metrics(metrics: Mapping[str, Any]) -> dict[str, list[ExtraMetric]]:
-    """The functions that `metric.<option>.function` names, by the risk whose evidence they take."""
+    """The functions that `metric.<option>.function` names, by the risk of their evidence."""
     found: dict[str, list[ExtraMetric]] = {}
     for name, node in metrics.items():
         if node and node.get("function"):

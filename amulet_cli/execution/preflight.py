@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong is found before the first model is trained."""
+"""Checks that find errors before the first model is trained."""
 
 import json
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_settings(request: RunRequest) -> None:
-    """The top-level keys of every job, the places of its files, what must be installed; imports nothing heavy."""
+    """The top-level keys of every job, the paths of its files, what must be installed; imports nothing heavy."""
     launchers.check_installed(request)
     for job in request.jobs:
         with placed(job, request):
@@ -34,7 +34,7 @@ def check_settings(request: RunRequest) -> None:
 
 
 def check_writable(jobs: Iterable[Job]) -> None:
-    """Make the output folders and write a file there, as the run will."""
+    """Create the output folders and write a file there, as the run will."""
     for folder in dict.fromkeys(Path(job.config["output_dir"]) for job in jobs):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def check_writable(jobs: Iterable[Job]) -> None:
 
 
 def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
-    """Check every component, every combination, the data, and whether the models fit it.
+    """Check every component, every combination, the data, and whether the models fit them.
 
-    Jobs that differ in nothing but their seed are checked once.
+    Jobs that differ only in the seed are checked once.
 
     Returns:
         The jobs of a sweep that make no sense, each with the reason.
@@ -94,7 +94,7 @@ def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
 
 @contextmanager
 def placed(job: Job, request: RunRequest) -> "Iterator[None]":
-    """Say in a `UsageError` from this block which override, option and job it is about."""
+    """Add the override, option and job to a `UsageError` from this block."""
     try:
         yield
     except Exception as error:
@@ -106,9 +106,9 @@ def placed(job: Job, request: RunRequest) -> "Iterator[None]":
 
 @contextmanager
 def _busy(text: str) -> "Iterator[Reporter]":
-    """Something to look at on a terminal: the first import of torch takes seconds.
+    """Show activity on a terminal: the first import of torch takes seconds.
 
-    A download, or another long stage, is shown in its place while it lasts.
+    A download, or another long stage, is shown instead while it lasts.
     """
     from amulet_cli.base.console import err
     from amulet_cli.execution.progress import RichReporter
@@ -137,7 +137,7 @@ def _place(error: UsageError, job: Job, request: RunRequest) -> str:
 
 
 def _check_folder(key: str, name: str) -> None:
-    """A folder that is there, or can be made below one that is."""
+    """Check that a folder exists, or can be created."""
     folder = Path(name).expanduser().absolute()
     nearest = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
     if not nearest.is_dir():

@@ -1,4 +1,4 @@
-"""What a run says while it works: a live line per stage on a terminal, a few plain lines elsewhere."""
+"""The progress of a run: a live line per stage on a terminal, a few plain lines elsewhere."""
 
 import logging
 import threading
@@ -21,14 +21,14 @@ _EVERY = 20.0  # seconds between two plain lines of a stage
 _LIVE_PER_SECOND = 4
 
 log = logging.getLogger("amulet")
-log.addHandler(logging.NullHandler())  # what is logged goes to a run's file, never by itself to the console
+log.addHandler(logging.NullHandler())  # log records go to a run's file, not to the console
 
 
 class RichReporter(Reporter):
     """Shows stages, notes and warnings on a console, and logs them under `amulet`.
 
-    A stage costs nothing per step: it counts, and a thread of the console looks at the counts a few times a
-    second. Stages may be nested and may overlap; when the last one ends nothing of it stays behind.
+    A stage costs almost nothing per step: it counts, and a thread of the console reads the counts a few times a
+    second. Stages may be nested and may overlap; when the last one ends, nothing of it remains on the console.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class RichReporter(Reporter):
         whole: Callable[[], str] | None = None,
     ) -> None:
         self.console = console
-        self._whole = whole  # how far the sweep is that this run is a part of
+        self._whole = whole  # the progress of the sweep that this run belongs to
         self._aside = aside  # what is shown while there is no stage
         self.clock = clock
         self._open: list[_Stage] = []
@@ -49,21 +49,21 @@ class RichReporter(Reporter):
         self._beat: _Beat | None = None
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
-        """A stage that shows itself from `with` on until its end."""
+        """A stage that is shown from `with` until its end."""
         return _Stage(self, name, total, unit)
 
     def note(self, text: str) -> None:
-        """A line worth keeping."""
+        """Print a note."""
         log.info(text)
         self.console.print(Text(text, style="dim"), soft_wrap=not self.console.is_terminal)
 
     def warn(self, text: str) -> None:
-        """A line that must be seen."""
+        """Print a warning."""
         log.warning(text)
         self.console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=not self.console.is_terminal)
 
     def begin(self, stage: "_Stage") -> None:
-        """Show a stage; the first one starts whatever draws."""
+        """Show a stage; the first one starts the display."""
         with self._lock:
             self._open.append(stage)
             if len(self._open) > 1:
@@ -85,7 +85,7 @@ class RichReporter(Reporter):
                 self._beat.start()
 
     def end(self, stage: "_Stage", *, failed: bool) -> None:
-        """Hide a stage; one that took a while leaves a line."""
+        """Hide a stage; a long one leaves a line."""
         with self._lock:
             self._open.remove(stage)
             live, beat = self._live, self._beat
@@ -104,7 +104,7 @@ class RichReporter(Reporter):
             self.console.print(Text.assemble((f"{mark:8}", style), f"{stage.name}: {stage.ending(failed=failed)}"))
 
     def tick(self) -> None:
-        """Print a plain line for every stage that has been silent for long."""
+        """Print a plain line for every stage without output for a while."""
         with self._lock:
             stages = list(self._open)
         for stage in stages:
@@ -125,7 +125,7 @@ class RichReporter(Reporter):
 
 
 class _Stage(Stage):
-    """Counts; everything else is asked of it by whoever draws."""
+    """Counts steps; the display reads everything else from it."""
 
     def __init__(self, reporter: RichReporter, name: str, total: int | None, unit: str) -> None:
         super().__init__(name, total, unit)
@@ -156,7 +156,7 @@ class _Stage(Stage):
         return (self._ended or self.reporter.clock()) - self._started
 
     def due(self) -> bool:
-        """Whether it is time for a plain line: after two seconds, then now and then."""
+        """Whether it is time for a plain line: after two seconds, then at intervals."""
         now = self.elapsed()
         if now - self._spoken < (_EVERY if self._spoken else _LONG):
             return False
@@ -164,7 +164,7 @@ class _Stage(Stage):
         return True
 
     def standing(self) -> str:
-        """What is done, the latest figures, the time left."""
+        """The progress, the latest figures, the time left."""
         elapsed = self.elapsed()
         parts = [self._count(), *self._figures()]
         if self.total and 0 < self.done < self.total and elapsed > 1:
@@ -195,7 +195,7 @@ class _Stage(Stage):
 
 
 class _Beat(threading.Thread):
-    """Calls `tick` twice a second until it is told to stop."""
+    """Calls `tick` twice a second until it is stopped."""
 
     def __init__(self, tick: Callable[[], None]) -> None:
         super().__init__(daemon=True)

@@ -1,6 +1,6 @@
-"""A launcher of Hydra's that runs the jobs of a sweep on Ray: a Ray of its own on this machine, or a cluster.
+"""A launcher of Hydra's that runs the jobs of a sweep on Ray: a Ray instance on this machine, or a cluster.
 
-The plugin that Hydra's authors published needs a cloudpickle that joblib has left behind, and cloud libraries.
+The plugin of Hydra's authors needs an old cloudpickle that joblib no longer accepts, and cloud libraries.
 """
 
 import os
@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-_STORE_BYTES = 128 * 1024**2  # jobs hand over their exit code and nothing else
+_STORE_BYTES = 128 * 1024**2  # jobs return only their exit code
 _OURS = ("AMULET_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "HYDRA_", "PYTHONWARNINGS")
 
 
@@ -56,7 +56,7 @@ class RayLauncher(Launcher):
         self.setting: tuple[HydraContext, TaskFunction, DictConfig] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """What Hydra hands over before it launches."""
+        """What Hydra provides before it launches."""
         self.setting = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -110,10 +110,10 @@ class RayLauncher(Launcher):
 
 
 def _set_environment(*, own: bool) -> None:
-    """What Ray reads when it is imported."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # as it was; Ray warns that this may change
-    if own and "RAY_AUTH_MODE" not in os.environ:  # nobody else on this machine gives it work
+    """Environment variables that Ray reads when it is imported."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # the current default, which Ray may change
+    if own and "RAY_AUTH_MODE" not in os.environ:  # no other process on this machine gives it work
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -135,7 +135,7 @@ def _collected(jobs: "Sequence[ObjectRef[JobReturn]]") -> list[JobReturn]:
 
 
 def _run(work: _Work, number: int, words: list[str]) -> JobReturn:
-    """One job, in a process of Ray's, perhaps on another machine."""
+    """One job, in a Ray process, perhaps on another machine."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.core.singleton import Singleton
     from hydra.core.utils import run_job, setup_globals
@@ -165,10 +165,10 @@ def _run(work: _Work, number: int, words: list[str]) -> JobReturn:
 
 
 def _short_folder() -> str | None:
-    """Ray's sockets lie in its folder, and their names must not be long."""
+    """A short folder for Ray's sockets, whose paths must not be long."""
     return "/tmp" if sys.platform != "win32" and Path("/tmp").is_dir() else None
 
 
 def register() -> None:
-    """Let Hydra find the launcher: it takes launchers by the names of modules in a namespace of its own."""
+    """Let Hydra find the launcher: it searches for launchers in the modules of its own namespace package."""
     Plugins.instance().class_name_to_class["hydra_plugins.amulet.RayLauncher"] = RayLauncher

@@ -20,12 +20,12 @@ _FINE = ("done", "skipped", "refused")
 
 
 def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
-    """Run what is not done; the exit code is 1 if a job failed. A refused combination is no failure.
+    """Run the jobs that are not done; the exit code is 1 if a job failed. A refused combination is not a failure.
 
     Args:
         request: the jobs.
-        arguments: the command that they are of.
-        table: whether to close with a row for every job, or only with those that did not go well.
+        arguments: their command.
+        table: whether the closing table has a row for every job, or only for those with problems.
     """
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
         err.print("[dim]nothing to do; force=true does it again[/]")
     else:
         check_writable(rest)
-        for job in rest:  # what an earlier attempt left behind says nothing about this one
+        for job in rest:  # the status of an earlier attempt says nothing about this one
             (job.folder / "status.json").unlink(missing_ok=True)
         _record(refused)
     if len(refused) < len(rest):
@@ -76,7 +76,7 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
 
 
 def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arguments, int]]":
-    """The commands for Hydra that have something to do, and how many jobs there are before each."""
+    """The commands for Hydra that have jobs to run, and the number of jobs before each."""
     before = 0
     for part, size in zip(request.parts or (arguments,), request.sizes or (len(request.jobs),), strict=True):
         jobs = request.jobs[before : before + size]
@@ -113,7 +113,7 @@ def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
 
 
 def result_of(job: "Job", *, before: bool = False) -> "Result":
-    """What a job's folder says, or that there is none."""
+    """The result in a job's folder, or that there is none."""
     from amulet_cli.results.result import Result, find_results, read_result
 
     if job.done:

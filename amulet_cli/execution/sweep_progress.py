@@ -1,4 +1,4 @@
-"""How far a whole sweep is, read off the folders of its runs: the same for every launcher and every machine."""
+"""The progress of a whole sweep, from the folders of its runs: the same for every launcher and every machine."""
 
 import json
 import threading
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 _ENDED = {"done": "green", "failed": "bold red", "refused": "yellow"}
 _EVERY = 60.0  # seconds after which a plain line says that the sweep is still alive
 _POLL = 0.5
-_FILES_PER_SECOND = 1000  # that may be looked for: the folders can lie on a network
+_FILES_PER_SECOND = 1000  # checked at most: the folders can be on a network
 _SHOWN = 4  # running jobs on a terminal
 
 
 class SweepWatch:
-    """Counts the runs that have ended, and says how long the others will take.
+    """Counts the runs that have ended, and estimates how long the others will take.
 
     Args:
-        jobs: what is to be done; none of them has a `status.json` yet.
-        swept: the keys that tell the jobs apart.
-        before: how many more jobs the sweep has, which were done or refused before it began.
-        console: where to say it.
-        aloud: whether to announce each run and to draw, because the jobs run in other processes and are silent.
+        jobs: the jobs to do; none of them has a `status.json` yet.
+        swept: the keys that distinguish the jobs.
+        before: the number of further jobs of the sweep, which were done or refused before it began.
+        console: the console to print to.
+        aloud: whether to announce each run and show progress, because the jobs run silently in other processes.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SweepWatch:
             self._live.stop()
 
     def look(self) -> None:
-        """See which runs have begun and which have ended since the last look."""
+        """Check which runs have begun and which have ended since the last check."""
         with self._lock:
             now = self._clock()
             for folder, label in list(self._pending.items()):
@@ -105,16 +105,16 @@ class SweepWatch:
                 self._console.print(f"{'':8}{self.standing()}", soft_wrap=True)
 
     def standing(self) -> str:
-        """How far the sweep is: `12/60 runs, 31 min left`."""
+        """The progress of the sweep: `12/60 runs, 31 min left`."""
         with self._lock:
             left = self.left()
             return f"{self.finished}/{self.total} runs" + (f", {left}" if left else "")
 
     def left(self) -> str:
-        """The time that the rest will take at the pace so far; empty before the first run has ended, and at the end.
+        """The estimated time left at the pace so far; empty before the first run has ended, and at the end.
 
-        A run takes as long as those that differ from it in nothing but the seed; where none of them has ended, as long
-        as all runs so far.
+        A run takes as long as those that differ from it only in the seed; if none of them has ended, as long as all
+        runs so far.
         """
         with self._lock:
             if not self._durations or not self._pending:
@@ -171,7 +171,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _roughly(seconds: float) -> str:
-    """A guess, in whole minutes where it is more than two.
+    """An estimate, in whole minutes if it is more than two.
 
     >>> _roughly(31.4 * 60), _roughly(90), _roughly(7000)
     ('31 min', '1 min 30 s', '1 h 57 min')

@@ -1,4 +1,4 @@
-"""Evidence arrays of finished runs, as figures want them: read from the folder alone, and no more than is needed."""
+"""Evidence arrays of finished runs for figures: read only from the folder, and no more than needed."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ RATES = ("predicted positive", "true positive rate", "false positive rate")
 
 @dataclass(frozen=True)
 class Ranking:
-    """Who was a member, and how much an attack took each record for one."""
+    """The members, and an attack's score for each record."""
 
     members: NDArray[np.bool_]
     scores: NDArray[np.float64]
@@ -25,18 +25,18 @@ class Ranking:
 
 @dataclass(frozen=True)
 class GroupRates:
-    """What each group of one sensitive attribute is answered, for one favourable class."""
+    """The rates of each group of one sensitive attribute, for one favourable class."""
 
     attribute: str
     groups: tuple[str, ...]
     records: tuple[int, ...]
     favourable: int
     rates: Mapping[str, NDArray[np.float64]]
-    """By victim: (3, groups), rows as in `RATES`; NaN where a group has nobody of that label."""
+    """By victim: (3, groups), rows as in `RATES`; NaN where a group has no record with that label."""
 
 
 def arrays(result: Result, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """The arrays whose names hold one of the wanted words, or all; none where there is no readable file."""
+    """The arrays whose names contain one of the wanted words, or all; none if there is no readable file."""
     try:
         with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
             names = [name for name in file.files if not wanted or any(word in name for word in wanted)]
@@ -46,7 +46,7 @@ def arrays(result: Result, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]
 
 
 def names(result: Result) -> list[str]:
-    """What arrays there are."""
+    """The names of the arrays."""
     try:
         with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
             return list(file.files)
@@ -55,7 +55,7 @@ def names(result: Result) -> list[str]:
 
 
 def rankings(result: Result, score: str = "lira_online") -> dict[str, Ranking]:
-    """By victim, what a membership score says of each record."""
+    """By victim, a membership score of each record."""
     found = arrays(result, ["membership_inference.members", f"{_SCORES}{score}"])
     rankings: dict[str, Ranking] = {}
     for victim in VICTIMS:
@@ -67,7 +67,7 @@ def rankings(result: Result, score: str = "lira_online") -> dict[str, Ranking]:
 
 
 def group_rates(result: Result) -> list[GroupRates]:
-    """For each sensitive attribute the rates of its groups under both victims; several classes: the widest gap."""
+    """For each sensitive attribute the rates of its groups for both victims; with several classes the largest gap."""
     found = arrays(result, [_GROUPS])
     known = [victim for victim in VICTIMS if f"{victim}.{_GROUPS}groups" in found]
     if not known:

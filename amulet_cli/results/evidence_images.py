@@ -1,4 +1,4 @@
-"""Pictures beside the numbers: evidence arrays that are images, drawn as one PNG for each file that they name."""
+"""Evidence arrays that are images, written as one PNG for each file that they name."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 MARK = "picture"
 """An evidence array named `<victim>.<risk>.picture.<file>.<row>` is a row of `<file>.png`."""
-_SIDE = 64  # pixels that the smaller side of an image takes, at least
+_SIDE = 64  # the smallest size in pixels of an image's smaller side
 _GAP = 4
 _MARGIN = 160  # for the names of the rows
 
@@ -27,7 +27,7 @@ class Row:
 
 
 def rows_by_file(arrays: Mapping[str, Any]) -> dict[str, list[Row]]:
-    """The rows of each file; those that all victims have alike stand there once, under no victim's name."""
+    """The rows of each file; those that are equal for all victims occur once, without the name of a victim."""
     found: dict[str, dict[str, list[tuple[str, Image]]]] = {}
     for name, value in arrays.items():
         parts = name.split(".")

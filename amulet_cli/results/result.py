@@ -1,4 +1,4 @@
-"""Results on disk: where a run's files go, how they are written whole, how they are found and read again."""
+"""Results on disk: the paths of a run's files, and how they are written, found and read."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ Numbers = Mapping[str, Mapping[str, float]]
 
 
 class OutcomeLike(Protocol):
-    """What an assessment hands over; `amulet.assessment.Outcome` is one."""
+    """The interface of an assessment's outcome; `amulet.assessment.Outcome` has it."""
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, float]]: ...
@@ -51,11 +51,11 @@ class OutcomeLike(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One run as its folder tells it. Numbers that were null are NaN."""
+    """One run, read from its folder. Numbers that were null are NaN."""
 
     folder: Path
     state: str
-    """`done`, `failed`, `refused`, `running` (or killed meanwhile), `unreadable`; a sweep adds `skipped`."""
+    """`done`, `failed`, `refused`, `running` (or killed since), `unreadable`; a sweep adds `skipped`."""
     seed: int = 0
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -76,12 +76,12 @@ class Result:
 
     @property
     def log(self) -> Path:
-        """Where the run wrote its log."""
+        """The path of the run's log."""
         return self.folder / "run.log"
 
     @cached_property
     def hash(self) -> str:
-        """The first 8 hex digits of `config_hash`; of the choices and overrides where no config is left."""
+        """The first 8 hex digits of `config_hash`; of the choices and overrides if there is no config."""
         return config_hash(self.config or {"choices": self.choices, "overrides": self.overrides})[:8]
 
     @property
@@ -92,7 +92,7 @@ class Result:
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
-    """SHA-256 of what shapes a result: all but the seed, the machine, the places of files and `about` texts.
+    """SHA-256 of what determines a result: everything but the seed, the machine, the paths of files and `about` texts.
 
     >>> config_hash({"epochs": 1, "seed": 0}) == config_hash({"seed": 7, "epochs": 1, "device": "cuda"})
     True
@@ -101,11 +101,11 @@ def config_hash(cfg: Mapping[str, Any]) -> str:
 
 
 def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that shapes a result, the seed aside; of a checkpoint what is in it."""
+    """The part of a configuration that determines a result, except the seed; a checkpoint counts by its content."""
     kept = {key: value for key, value in cfg.items() if key not in _WITHOUT_EFFECT}
     if kept.get("checkpoint"):
         kept["checkpoint"] = kept["checkpoint"]["sha256"]
-    else:  # then nothing is given, and its recipe says nothing
+    else:  # without a checkpoint its recipe has no meaning
         kept = {key: value for key, value in kept.items() if key not in ("checkpoint", "recipe")}
     return _without_about(kept)
 
@@ -118,7 +118,7 @@ def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir
 
 
 def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
-    """Whether `folder` holds the whole result of this configuration, and its last attempt did not fail."""
+    """Whether `folder` has the complete result of this configuration, and the last attempt did not fail."""
     try:
         result = read_result(folder)
     except UsageError:
@@ -140,7 +140,7 @@ def write_outcome(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> Result:
-    """Write a run's files, `metrics.json` last and each of them in one step, and return what they say.
+    """Write a run's files, each in one step and `metrics.json` last, and return the result.
 
     Numbers that are not finite become null, and a warning names them.
     """
@@ -168,7 +168,7 @@ def write_outcome(
         *(f"`{name}` {LOST}" for name in lost),
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)  # until the end its files may not belong together
+    (folder / "metrics.json").unlink(missing_ok=True)  # until the end the files may not belong together
     write_text(folder / "config.yaml", yaml.safe_dump(plain(config, finite=False), sort_keys=False))
     written = _result(folder, content, config)
     write_text(folder / "metrics.csv", tidy_csv(_table(written)))
@@ -184,7 +184,7 @@ def write_outcome(
 
 
 def read_result(folder: Path) -> Result:
-    """The finished result in `folder`; `UsageError` if there is none, or not one that can be read."""
+    """The finished result in `folder`; `UsageError` if there is none, or it cannot be read."""
     path = folder / "metrics.json"
     status = _status(folder)
     if status.get("state") in ("failed", "refused"):
@@ -220,7 +220,7 @@ def read_result(folder: Path) -> Result:
 
 
 def find_results(paths: Iterable[str | Path]) -> list[Result]:
-    """Every run at or below `paths`, in the order of the folders; the unfinished and the unreadable as such.
+    """Every run at or below `paths`, in the order of the folders; including unfinished and unreadable ones.
 
     Raises:
         UsageError: a path does not exist.
@@ -234,7 +234,7 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
             )
         start = path.parent if path.is_file() else path
         for file in sorted(start.rglob("*.json")):
-            # What a tracker keeps in a folder of artifacts is a copy.
+            # A tracker's artifacts are copies.
             if file.name in ("metrics.json", "status.json") and "artifacts" not in file.relative_to(start).parts:
                 folders[file.parent.resolve()] = None
     return [_found(folder) for folder in sorted(folders, key=_natural)]

@@ -21,7 +21,7 @@ _FORMAT = "amulet-model-1"
 
 
 class _NotOurs(Exception):
-    """Why a file cannot be trusted."""
+    """Why a file is not valid."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class StoredFile:
 class DiskStore:
     """Trained models in a folder, one safetensors file per key, shared by all processes that use the folder.
 
-    A SHA-256 over the key, the tensors and the training report is checked on load. What is damaged, foreign
-    or under another key is reported, set aside as `<file>.bad`, and counts as absent. Can be pickled; the
-    copy is silent, because a reporter belongs to its process.
+    A SHA-256 of the key, the tensors and the training report is verified on load. A file that is damaged, foreign
+    or under another key is reported, renamed to `<file>.bad`, and counts as absent. Can be pickled; the copy is
+    silent, because a reporter belongs to its process.
     """
 
     shared = True
@@ -57,7 +57,7 @@ class DiskStore:
         return f"DiskStore({str(self.folder)!r})"
 
     def load(self, key: str) -> Stored | None:
-        """What is kept under `key`, verified; None if there is nothing that can be trusted."""
+        """The entry for `key`, verified; None if there is no valid one."""
         path = self._path(key)
         try:
             return _read(path, key)
@@ -73,7 +73,7 @@ class DiskStore:
             return None
 
     def save(self, key: str, stored: Stored) -> None:
-        """Keep it, all or nothing."""
+        """Save it completely or not at all."""
         from safetensors.torch import save
 
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in stored.tensors.items()}
@@ -83,7 +83,7 @@ class DiskStore:
 
     @contextmanager
     def lock(self, key: str) -> Generator[None]:
-        """Held by whoever trains the model of `key`, in any process; whoever waits for it says so."""
+        """Held while the model of `key` is trained, in any process; a process that waits for it says so."""
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class DiskStore:
             lock.release()
 
     def list(self) -> list[StoredFile]:
-        """What is kept, by key."""
+        """The entries, by key."""
         found = [(path, path.stat()) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))]
         return [StoredFile(path.stem, path, stat.st_size, stat.st_mtime) for path, stat in found]
 
@@ -112,7 +112,7 @@ class DiskStore:
 def _read(path: Path, key: str) -> Stored:
     from safetensors import SafetensorError, safe_open
 
-    if not path.exists():  # what safetensors raises for it differs from version to version
+    if not path.exists():  # the exception of safetensors depends on its version
         raise FileNotFoundError(path)
     try:
         with safe_open(path, framework="pt") as file:

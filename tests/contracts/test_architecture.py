@@ -81,16 +81,19 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
     """Every import of a module that the rule forbids, in words."""
     here = room_of(module)
     found: list[str] = []
-    for line, target in imports_of(ast.parse(source), module, is_package=is_package):
+    tree = ast.parse(source)
+    if here is None:  # the package itself names what it offers, for type checkers alone
+        tree.body = [
+            node for node in tree.body if not (isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING")
+        ]
+    for line, target in imports_of(tree, module, is_package=is_package):
         there = room_of(target)
         if module.split(".")[0] == "amulet" and target.split(".")[0] in RUNNERS_OWN:
             found.append(f"{module}:{line} imports {target}, which belongs to the runner")
         elif there in FLOORS and there != here:
-            if here is None:
-                continue  # the package itself names its rooms; that it imports none of them is tested below
-            if FLOORS[there] > FLOORS[here]:
+            if (FLOORS[there] if here is None else FLOORS[there] - FLOORS[here]) > 0:
                 found.append(f"{module}:{line} imports {target}, a floor above")
-            elif FLOORS[there] == FLOORS[here]:
+            elif here is not None and FLOORS[there] == FLOORS[here]:
                 found.append(f"{module}:{line} imports {target}, its neighbour")
     return found
 

@@ -24,15 +24,15 @@ class AttributeInference(AttributeAttack):
     adapt them to the attribute's imbalance), and everything is measured on the test split.
 
     Args:
-        outputs: what the victim answers with: `probabilities`, or `logits`, which say more.
-        knows_inputs: whether the adversary also has the inputs of the records it guesses, images as thumbnails. What
-            it learns is then compared with what the inputs alone tell.
-        attributes: which ones; None: all sensitive attributes of the data set.
+        outputs: the victim's answers: `probabilities`, or `logits`, which contain more information.
+        knows_inputs: whether the adversary also has the inputs of the records, images as thumbnails. The result is then
+            compared with an inference from the inputs alone.
+        attributes: their names; None: all sensitive attributes of the data set.
         hidden: widths of the MLP's hidden layers.
         epochs: passes over the adversary's records.
         batch_size: records per update.
         lr: Adam's learning rate.
-        held_out: share of the adversary's records that the thresholds are chosen on, (0, 1).
+        held_out: share of the adversary's records on which the thresholds are chosen, (0, 1).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class AttributeInference(AttributeAttack):
     def guess(
         self, known: Tensor, values: Tensor, wanted: Tensor, count: int, *, stream: Stream, runtime: Runtime, label: str
     ) -> Tensor:
-        """Standardise the features by those of the adversary's records, fit the MLP, ask it."""
+        """Standardise the features by those of the adversary's records, fit the MLP, and predict."""
         mean, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp_min(1e-6)
         with (stream / "weights").seed_global():
             model = LinearNet(known.shape[1:], count, hidden=self.hidden)

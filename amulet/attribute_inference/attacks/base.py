@@ -1,4 +1,4 @@
-"""What every attribute inference attack is: it learns on the adversary's records and guesses the test split's."""
+"""The base of attribute inference attacks, which learn on the adversary's records and infer the test split's."""
 
 from abc import abstractmethod
 from typing import Any, Literal
@@ -17,19 +17,19 @@ from amulet.datasets.split import stratified_split
 from amulet.models.inspect import batch_size_for, predict
 from amulet.training.runtime import Runtime
 
-_FEW = 30  # records of a group, below which its share of right answers says little
+_FEW = 30  # with fewer records of a group, its share of correct answers is unreliable
 
 
 class AttributeAttack(Attack):
-    """An attack that guesses an attribute from features of a record. A subclass has one method to write: `guess`.
+    """An attack that infers an attribute from features of a record. A subclass has one method to write: `guess`.
 
-    What the adversary may learn from is decided here: the victim's outputs, and the inputs where it has them. Its
-    records are cut in those that `guess` is fitted to and those that the thresholds are chosen on.
+    This class decides what the adversary learns from: the victim's outputs, and the inputs if it has them. Its records
+    are split into those to which `guess` is fitted and those on which the thresholds are chosen.
 
     Args:
         target_model: the victim's model, for `attack()`; the runner gives the victims' answers to `infer` instead.
         adversary_records: records whose attributes the adversary knows.
-        test_records: records whose attributes it guesses; their attributes are only used to judge.
+        test_records: records whose attributes it infers; their true attributes are only used by the metrics.
         device: where to work; the model is moved there.
     """
 
@@ -54,16 +54,16 @@ class AttributeAttack(Attack):
     def guess(
         self, known: Tensor, values: Tensor, wanted: Tensor, count: int, *, stream: Stream, runtime: Runtime, label: str
     ) -> Tensor:
-        """How likely each value of an attribute is for some records.
+        """The likelihood of each value of an attribute for some records.
 
         Args:
             known: features (n, d) of the adversary's records, on the CPU; they may be of any scale.
             values: (n,) the attribute of these records, in [0, count).
-            wanted: features (m, d) of the records to guess.
-            count: how many values the attribute has.
-            stream: for whatever is random.
-            runtime: where to work, and whom to tell.
-            label: what to call this to people.
+            wanted: features (m, d) of the records whose attribute is inferred.
+            count: the number of values of the attribute.
+            stream: for random numbers.
+            runtime: the device and the reporter.
+            label: the name of this work in messages.
 
         Returns:
             Logits (m, count), on the CPU.
@@ -78,8 +78,8 @@ class AttributeAttack(Attack):
         return list(self.attributes or available)
 
     def seen(self, logits: Tensor) -> Tensor:
-        """What the victim answers with, (n, classes): probabilities or logits."""
-        # From double precision: a float32 softmax is exactly 1 where a model is sure, and says nothing more.
+        """The victim's answers, (n, classes): probabilities or logits."""
+        # In double precision: a float32 softmax is exactly 1 for a confident model, and loses information.
         return logits if self.outputs == "logits" else logits.double().softmax(dim=1).float()
 
     def infer(
@@ -93,12 +93,12 @@ class AttributeAttack(Attack):
         runtime: Runtime,
         name: str = "victim",
     ) -> AttributeEvidence:
-        """Guess every chosen attribute of `test`, with and without the victim's answers.
+        """Infer every chosen attribute of `test`, with and without the victim's answers.
 
         Args:
             adversary: the adversary's records, whose attributes it knows.
             adversary_logits: the victim's answers to them, (n, classes).
-            test: the records to guess, (m).
+            test: the records whose attributes are inferred, (m).
             test_logits: the victim's answers to them, (m, classes).
             stream: the attack's random stream; the same for both victims.
             name: the victim, for warnings.
@@ -112,7 +112,7 @@ class AttributeAttack(Attack):
             "values": {},
         }
         warnings: list[str] = []
-        # The directions in which the answers vary little may tell most, and are lost in features that correlate.
+        # Directions in which the answers vary little may contain most information, and get lost in correlated features.
         axes = principal_axes(self.seen(adversary_logits))
         mine, theirs = self._views(adversary, adversary_logits, axes), self._views(test, test_logits, axes)
         for attribute in self.chosen(test.attributes):
@@ -153,7 +153,7 @@ class AttributeAttack(Attack):
         )
 
     def attack(self) -> AttributeEvidence:
-        """Attack `target_model`: learn on `adversary_records`, guess the attributes of `test_records`."""
+        """Attack `target_model`: learn on `adversary_records`, infer the attributes of `test_records`."""
         if self.target_model is None or self.adversary_records is None or self.test_records is None:
             raise SettingError(
                 f"`{type(self).__name__}` must be built with a model and the records of both sides to run `attack()`"
@@ -172,7 +172,7 @@ class AttributeAttack(Attack):
         return min(max(1, round(self.held_out * n)), n - 1)
 
     def _views(self, records: Records, logits: Tensor, axes: Tensor) -> dict[str, Tensor]:
-        """What records look like to the attack and to each baseline: features (n, d), or a label (n,) to count by."""
+        """The input of the attack and of each baseline: features (n, d), or a label (n,) to count by."""
         views = {
             "attack": self.seen(logits) @ axes,
             "prior": torch.zeros(len(records), dtype=torch.int64),
@@ -188,7 +188,7 @@ class AttributeAttack(Attack):
 def flat_inputs(records: Records, most: int = 1024) -> Tensor:
     """Inputs (n, d) in [0, 1], float32 on the CPU; of images thumbnails, by averaging, of at most `most` values.
 
-    An MLP makes little of more pixels, and a whole split of images in float32 would not fit in memory.
+    An MLP gains little from more pixels, and a whole split of images in float32 would not fit into memory.
 
     >>> flat_inputs(Records.of(torch.rand(2, 3, 64, 64), torch.zeros(2))).shape
     torch.Size([2, 768])
@@ -207,20 +207,20 @@ def flat_inputs(records: Records, most: int = 1024) -> Tensor:
 
 
 def principal_axes(outputs: Tensor) -> Tensor:
-    """The directions along which outputs (n, d) do not correlate, as the columns of a rotation (d, d)."""
+    """The directions along which outputs (n, d) are uncorrelated, as the columns of a rotation (d, d)."""
     return torch.linalg.eigh(torch.atleast_2d(torch.cov(outputs.double().T))).eigenvectors.float()
 
 
 def by_frequency(labels: Tensor, values: Tensor, wanted: Tensor, count: int) -> Tensor:
-    """Log of how often each value goes with a label, (m, count): all that can be learned from a label alone.
+    """Log of how often each value occurs with a label, (m, count): all that can be learned from a label alone.
 
-    One more record with the overall shares is counted for every label, so that none is without records.
+    One more record with the overall shares is counted for every label, so that no label is without records.
 
     Args:
         labels: (n,) the labels of records.
         values: (n,) their values in [0, count).
         wanted: (m,) labels to look up.
-        count: how many values there are.
+        count: the number of values.
 
     >>> by_frequency(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 1, 0, 0]), torch.tensor([1]), 2).exp()
     tensor([[0.7500, 0.2500]], dtype=torch.float64)
@@ -232,7 +232,7 @@ def by_frequency(labels: Tensor, values: Tensor, wanted: Tensor, count: int) -> 
 
 
 def _coded(known: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The values that occur, in order, and which of them each record has."""
+    """The values that occur, in order, and the value of each record."""
     values, place = torch.cat([known, truth]).cpu().unique(return_inverse=True)
     return values, place[: len(known)], place[len(known) :]
 

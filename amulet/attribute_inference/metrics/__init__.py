@@ -1,4 +1,4 @@
-"""How well sensitive attributes are guessed, in numbers."""
+"""Metrics of attribute inference."""
 
 from amulet.attribute_inference.metrics.guessing import AttributeEvidence, attack_accuracy, balanced_accuracy, measure
 

@@ -1,4 +1,4 @@
-"""Balanced accuracy, AUC and accuracy of guessed attributes, beside those of guesses without the model."""
+"""Balanced accuracy, AUC and accuracy of inferred attributes, compared with inference without the model."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _95 = 1.959964  # normal quantile of a two-sided 95 % interval
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeEvidence(Evidence):
-    """Guesses of each attribute for n records of the test split.
+    """The inferred attributes of n records of the test split.
 
     `log_probabilities` and `answers` have one entry for the attack on each attribute (`race`) and one for each
     baseline (`race.label`).
@@ -37,25 +37,25 @@ class AttributeEvidence(Evidence):
     ids: Tensor
     """(n,) record ids."""
     truth: Mapping[str, Tensor]
-    """(n,) by attribute: the place of each record's value among the attribute's values."""
+    """(n,) by attribute: the index of each record's value among the attribute's values."""
     log_probabilities: Mapping[str, Tensor]
-    """(n, k): how likely each value is held to be."""
+    """(n, k): the estimated log probability of each value."""
     answers: Mapping[str, Tensor]
-    """(n,): the guess, by thresholds that were chosen on the adversary's records."""
+    """(n,): the inferred value, by thresholds that were chosen on the adversary's records."""
     reference: str = "label"
-    """The baseline that knows all that the adversary knows, but for the victim's answers."""
+    """The baseline that knows all that the adversary knows, except the victim's answers."""
     name: str = "victim"
     """For warnings."""
 
 
 def recalls(answers: Tensor, truth: Tensor, values: int) -> Tensor:
-    """Share of right answers among the records of each value, (values,); NaN for a value that no record has."""
+    """Share of correct answers among the records of each value, (values,); NaN for a value that no record has."""
     right = truth[answers == truth].bincount(minlength=values).double()
     return right / truth.bincount(minlength=values).double()
 
 
 def balanced_accuracy(answers: Tensor, truth: Tensor) -> float:
-    """Mean over the values that occur of the share of right answers, in [0, 1]; higher is worse for the victim.
+    """Mean over the values that occur of the share of correct answers, in [0, 1]; higher is worse for the victim.
 
     Chance is 1 / values, whatever their shares (paper, Table 3; `Acc_att` of its Tables 4 and 6).
 
@@ -91,10 +91,10 @@ def _balanced_with_interval(right: Tensor, truth: Tensor) -> tuple[float, tuple[
 
 
 def measure(evidence: AttributeEvidence) -> Measurement:
-    """All metrics of every attribute, with the baselines, and the advantage over what needs no model.
+    """All metrics of every attribute, with the baselines, and the advantage over inference without the model.
 
-    `race.balanced_accuracy` has as baseline what the adversary could have guessed without the victim's answers;
-    further baselines stand under names of their own: `race.prior.balanced_accuracy`. `race.advantage` is the difference
+    The baseline of `race.balanced_accuracy` is what the adversary could have inferred without the victim's answers;
+    further baselines have separate names: `race.prior.balanced_accuracy`. `race.advantage` is the difference
     of balanced accuracies, in [-1, 1], with the interval of the paired difference.
     """
     measured = Measurement(warnings=list(evidence.warnings))

@@ -1,4 +1,4 @@
-"""Attacks that read records out of a model."""
+"""Attacks that extract records from a model."""
 
 from amulet.data_reconstruction.attacks.base import ReconstructionAttack
 from amulet.data_reconstruction.attacks.inversion import ModelInversion

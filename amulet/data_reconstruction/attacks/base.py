@@ -1,4 +1,4 @@
-"""What every reconstruction attack is."""
+"""The base class of reconstruction attacks."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from amulet.models.inspect import device_of, evaluating, frozen
 
 
 class ReconstructionAttack(Attack):
-    """An attack that looks for an input of each class with the model's weights. A subclass writes `search`.
+    """An attack that searches for an input of each class with the model's weights. A subclass writes `search`.
 
     Args:
         target_model: the model to attack, for `attack()`; the runner gives victims to `reconstruct` instead.
         input_shape: the shape of one record's input.
-        num_classes: how many classes the model tells apart.
+        num_classes: the number of classes of the model.
         device: where to work; the model is moved there.
     """
 
@@ -36,25 +36,25 @@ class ReconstructionAttack(Attack):
         self.target_model, self.device = target_model, device
         self.input_shape, self.num_classes = input_shape, num_classes
         self.reconstruction: Reconstruction | None = None
-        """What the last `attack()` found, and how the search went."""
+        """The result of the last `attack()`, and how the search went."""
 
     @abstractmethod
     def search(
         self, model: nn.Module, shape: Sequence[int], num_classes: int, *, generator: torch.Generator, stage: Stage
     ) -> Reconstruction:
-        """Look for an input of each class.
+        """Search for an input of each class.
 
         Args:
             model: in eval mode, its weights frozen; inputs (b, *shape) in [0, 1] to logits (b, classes).
             shape: the shape of one input.
-            num_classes: how many inputs to find.
+            num_classes: the number of inputs to find.
             generator: the attack's random stream, on the model's device.
-            stage: whom to tell about every step.
+            stage: receives the progress of every step.
         """
 
     @property
     def length(self) -> int | None:
-        """How many steps `search` takes at most, where that is known."""
+        """The largest number of steps of `search`, if known."""
         return None
 
     def reconstruct(
@@ -66,7 +66,7 @@ class ReconstructionAttack(Attack):
         reporter: Reporter | None = None,
         label: str = "reconstruct",
     ) -> Reconstruction:
-        """One input for each class; the model is as it was afterwards."""
+        """One input for each class; the model is unchanged afterwards."""
         reporter, generator = reporter or Reporter(), stream.generator(device_of(model))
         with evaluating(model), frozen(model), reporter.stage(label, self.length, "step") as stage:
             return self.search(model, tuple(shape), num_classes, generator=generator, stage=stage)

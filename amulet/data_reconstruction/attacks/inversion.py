@@ -29,10 +29,10 @@ def total_variation(x: Tensor) -> Tensor:
 
 
 class _Adam:
-    """Adam's steps for a batch of inputs (Kingma and Ba, 2015), with a floor that goes with each input's gradients.
+    """Adam's steps for a batch of inputs (Kingma and Ba, 2015), with a floor that scales with each input's gradients.
 
     So the length of a step does not depend on how small they are, and a search moves in deep networks too; but values
-    whose gradient is rounding beside the others' stay.
+    whose gradient is a rounding error compared with the others' do not move.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -49,11 +49,11 @@ class _Adam:
 
 
 class ModelInversion(ReconstructionAttack):
-    """Descend from a neutral input to one that the model is sure of, for each class (paper: P3).
+    """Descend from a neutral input to one that the model is confident about, for each class (paper: P3).
 
     Fredrikson et al., CCS 2015, Algorithm 1 (MI-Face), as in ML-Doctor: the loss is the cross-entropy with the class
-    that is looked for; every iterate is clipped to [0, 1]; the one of the lowest loss is returned. All classes (and
-    restarts) are one batch, and a search that is sure enough of its class waits for the others.
+    that is searched for; every iterate is clipped to [0, 1]; the one with the lowest loss is returned. All classes (and
+    restarts) are one batch, and a search that has converged waits for the others.
 
     Args:
         steps: of gradient descent, at most.
@@ -62,11 +62,11 @@ class ModelInversion(ReconstructionAttack):
         update: `adam` moves at the same pace in every model; `plain`, the paper's, does not move where gradients are
             small.
         start: `zero` is the paper's; `gray` is 0.5 everywhere; `random` is uniform in [0, 1].
-        restarts: searches for each class, of which the one with the lowest loss counts; those after the first begin
+        restarts: searches for each class, of which the one with the lowest loss counts; those after the first start
             at random.
-        tolerance: a search ends when its loss is at most this and at most a tenth of what it was: 0.001 is a
+        tolerance: a search stops when its loss is at most this and at most a tenth of what it was: 0.001 is a
             confidence of 0.999, Algorithm 1's. 0 takes all steps, as any `tv` does.
-        tv: weight of the total variation of an image beside the loss: favours smooth pictures.
+        tv: weight of the total variation of an image in the loss: favours smooth images.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ModelInversion(ReconstructionAttack):
         return self.steps
 
     def begin(self, shape: Sequence[int], num_classes: int, generator: torch.Generator) -> Tensor:
-        """Where the searches begin: (restarts * classes, *shape), all classes of a restart together."""
+        """The starts of the searches: (restarts * classes, *shape), all classes of a restart together."""
         size = (self.restarts, num_classes, *shape)
         x = torch.rand(size, generator=generator, device=generator.device)
         if self.start != "random":
@@ -144,11 +144,11 @@ class ModelInversion(ReconstructionAttack):
         lowest = torch.full((len(start),), torch.inf, dtype=wide, device=start.device)
         first = loss_there = lowest
         enough = torch.full_like(lowest, -1.0)
-        looking = 1 if start.device.type == "cpu" else 25  # looking costs a synchronisation elsewhere
+        looking = 1 if start.device.type == "cpu" else 25  # checking costs a synchronisation elsewhere
         step = 0
         for step in range(self.steps + 1):
             point = x.detach().requires_grad_(step < self.steps)
-            # In float64 a loss does not round to 0, and a search that is sure still knows the way.
+            # In float64 a loss does not round to 0, so a confident search still has a gradient.
             loss = F.cross_entropy(model(point).to(wide), wanted, reduction="none")
             goal = loss + self.tv * total_variation(point) if self.tv else loss
             gradient = None
@@ -174,11 +174,11 @@ class ModelInversion(ReconstructionAttack):
 
 class _Descent(NamedTuple):
     best: Tensor
-    """(b, *shape): the iterate of the lowest goal."""
+    """(b, *shape): the iterate with the lowest goal."""
     lowest: Tensor
     """(b,): that goal."""
     first: Tensor
-    """(b,): the loss where the search began."""
+    """(b,): the loss at the start of the search."""
     loss: Tensor
     """(b,): the loss at `best`."""
     steps: int

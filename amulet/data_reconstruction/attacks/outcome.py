@@ -12,13 +12,13 @@ class Reconstruction:
     x: Tensor
     """(classes, *shape) in [0, 1]."""
     start: Tensor
-    """(classes, *shape): where the search that found `x` began."""
+    """(classes, *shape): the start of the search that found `x`."""
     first_loss: Tensor
     """(classes,): the class's loss at `start`, float64."""
     loss: Tensor
     """(classes,): the class's loss at `x`, float64; never above `first_loss` unless a prior was traded against it."""
     steps: int
-    """How many steps were taken."""
+    """The number of steps."""
 
     @property
     def moved(self) -> Tensor:

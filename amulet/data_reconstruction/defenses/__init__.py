@@ -1,3 +1,3 @@
-"""Defences against data reconstruction: the paper has differential privacy, which lives with membership inference."""
+"""Defences against data reconstruction: the paper has differential privacy, which is in membership inference."""
 
 __all__: list[str] = []

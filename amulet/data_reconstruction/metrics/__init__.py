@@ -1,4 +1,4 @@
-"""How close reconstructions come to the average record of each class."""
+"""Metrics of data reconstruction: the distance to the average record of each class."""
 
 from amulet.data_reconstruction.metrics.closeness import mse, ssim
 from amulet.data_reconstruction.metrics.measurement import ReconstructionEvidence, measure

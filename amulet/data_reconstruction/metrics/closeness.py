@@ -44,7 +44,7 @@ def ssim(x: Tensor, truth: Tensor) -> Tensor:
         reduction="none",
         return_full_image=True,
     )
-    # Whether torchmetrics' own mean counts the padded border depends on its version.
+    # Whether torchmetrics' mean includes the padded border depends on its version.
     return every[..., half:-half, half:-half].flatten(1).mean(dim=1)
 
 

@@ -28,7 +28,7 @@ _STILL = 0.01  # root mean square of a change that is none to speak of: 2.5 of 2
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionEvidence(Evidence):
-    """Reconstructions of each class beside what they should look like."""
+    """Reconstructions of each class, and what they should look like."""
 
     name: str = "victim"
     """For warnings."""
@@ -39,11 +39,11 @@ class ReconstructionEvidence(Evidence):
     means: Tensor
     """(classes, *shape): the mean of the victim's training records of each class; NaN where it has none."""
     counts: Tensor
-    """(classes,) int64: how many records each mean is of."""
+    """(classes,) int64: the number of records of each mean."""
     mean: Tensor
     """(*shape): the mean of all of the victim's training records."""
     start: Tensor
-    """(classes, *shape): where the searches began."""
+    """(classes, *shape): the starts of the searches."""
     random: Tensor
     """(k, *shape): inputs that are noise, uniform in [0, 1]."""
     first_loss: Tensor
@@ -54,7 +54,7 @@ class ReconstructionEvidence(Evidence):
     """(classes,): root mean square of the change between them."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As of any evidence; of pictures, the class means and what was reconstructed are also there to be drawn."""
+        """As for any evidence; for images, also the class means and the reconstructions as images to show."""
         found = super().arrays()
         if self.image and self.reconstructions.shape[1] in (1, 3):
             found["picture.reconstructions.class mean"] = pictured(self.means)
@@ -65,8 +65,8 @@ class ReconstructionEvidence(Evidence):
 def measure(evidence: ReconstructionEvidence) -> Measurement:
     """Distance to the class means, and for images their similarity: overall, the mean over classes, and per class.
 
-    The baseline under a metric's own name is the mean of all the victim's records, which gives no class away; beside
-    it stand a zero input (`zero.mse`), uniform noise (`random.mse`) and where the search began (`start.mse`).
+    The baseline under a metric's own name is the mean of all the victim's records, which reveals nothing about a class;
+    others are a zero input (`zero.mse`), uniform noise (`random.mse`) and the start of the search (`start.mse`).
     """
     measured = Measurement(warnings=list(evidence.warnings))
     present = (evidence.counts > 0).nonzero().squeeze(1)

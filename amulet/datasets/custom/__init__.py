@@ -1,4 +1,4 @@
-"""A user's own data: a table, arrays, or pictures with a table."""
+"""A user's own data: a table, arrays, or images listed in a table."""
 
 from amulet.datasets.custom.loader import load_custom
 

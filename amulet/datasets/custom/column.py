@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-_MOSTLY = 10  # of that many categories all but one are numbers: then the one is odd
+_MOSTLY = 10  # if all but one of this many categories are numbers, the one is suspicious
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,14 +13,14 @@ class Column:
     """One value per record: numbers, or codes of categories in alphabetical order."""
 
     numbers: np.ndarray | None = None
-    """(n,) float64, NaN where there is no value; None for a column of text."""
+    """(n,) float64, NaN where the value is missing; None for a column of text."""
     codes: np.ndarray | None = None
-    """(n,) int64 places in `categories`, -1 where there is no value; None for a column of numbers."""
+    """(n,) int64 indices into `categories`, -1 where the value is missing; None for a column of numbers."""
     categories: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Any) -> "Column":
-        """From whatever pandas or numpy hold: numbers stay numbers, all else is text; infinite is no value."""
+        """From pandas or numpy data: numbers stay numbers, the rest is text; infinite values count as missing."""
         import pandas as pd
 
         series = pd.Series(values)
@@ -29,7 +29,7 @@ class Column:
             return cls(numbers=np.where(np.isfinite(numbers), numbers, np.nan))
         try:
             places, found = pd.factorize(series)
-        except TypeError:  # values that cannot be compared, such as lists
+        except TypeError:  # values that cannot be compared, for example lists
             places, found = pd.factorize(series.map(str))
         texts = [str(value).strip() for value in found]
         categories = tuple(sorted({text for text in texts if text}))
@@ -49,7 +49,7 @@ class Column:
 
     @property
     def missing(self) -> np.ndarray:
-        """(n,) bool: where there is no value."""
+        """(n,) bool: where the value is missing."""
         return np.isnan(self.values) if self.numbers is not None else self.values < 0
 
     def take(self, rows: np.ndarray) -> "Column":
@@ -59,7 +59,7 @@ class Column:
         )
 
     def distinct(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Of a column without gaps: each record's place among the values that occur, and those values in words.
+        """For a column without missing values: each record's index into the distinct values, and these values as text.
 
         >>> Column.of([2.0, 1.0, 2.0]).distinct()
         (array([1, 0, 1]), ('1', '2'))
@@ -70,10 +70,10 @@ class Column:
         return places, tuple(self.categories[value] for value in values.tolist())
 
     def joined(self, other: "Column") -> "Column":
-        """This column's records, then the other's.
+        """The records of this column, then those of the other.
 
         Raises:
-            ValueError: this one is of numbers, and the other has texts; the message is one of them.
+            ValueError: this column has numbers and the other has text; the message is one of the texts.
         """
         if self.numbers is not None:
             if other.numbers is None:
@@ -93,7 +93,7 @@ class Column:
         return Column(None, np.concatenate(moved), categories)
 
     def odd_texts(self) -> list[str]:
-        """Of a column of text the categories that are no numbers, if nearly all others are: most frequent first."""
+        """The categories of a text column that are not numbers, if nearly all others are: most frequent first."""
         if self.codes is None or len(self.categories) < _MOSTLY:
             return []
         odd = [i for i, text in enumerate(self.categories) if not is_number(text)]

@@ -1,4 +1,4 @@
-"""From a user's columns to tensors: classes, sensitive attributes, inputs in [0, 1]; what to warn of on the way."""
+"""From a user's columns to tensors: classes, sensitive attributes, inputs in [0, 1]; with warnings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _CLAMPED = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a model sees, and what has to be said of it."""
+    """The inputs of a model, with notes and warnings."""
 
     x: np.ndarray
     """(n, features) float32 in [0, 1]."""
@@ -30,7 +30,7 @@ class Inputs:
 
 
 def classes(column: Column, name: str, positive: str | float | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels 0 .. k-1 of the target's values in their order; `positive` is the value that is to be 1 of two."""
+    """Labels 0 .. k-1 for the target's values in order; `positive` is the value for class 1 of two."""
     labels, names = column.distinct()
     if len(names) < 2:
         raise DataError(f"`{name}`, the target, is {_only(names)} in every record, so there is nothing to learn")
@@ -53,7 +53,7 @@ def classes(column: Column, name: str, positive: str | float | None) -> tuple[np
 def attribute(
     column: Column, name: str, bins: int | Sequence[float] | None, train: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A sensitive attribute's values as 0 .. k-1, and what each stands for."""
+    """A sensitive attribute's values as 0 .. k-1, and the meaning of each."""
     if bins is None:
         values, names = column.distinct()
         if column.numbers is not None and len(names) > _MANY_VALUES:
@@ -91,16 +91,16 @@ def _cut(
 def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[np.ndarray]) -> Inputs:
     """Numbers scaled to [0, 1] by the training part's range, text one-hot by the training part's categories.
 
-    What only test records have is made to fit: numbers beyond the range are clamped to it, an unknown category is 0
-    in all inputs of its column.
+    Test records are made to fit: numbers outside the range are clamped, an unknown category is 0 in all inputs of its
+    column.
 
     Args:
-        columns: without gaps, all of one length.
-        coded: names of columns of numbers that are one-hot too.
+        columns: without missing values, all of one length.
+        coded: names of columns of numbers that are one-hot encoded too.
         parts: rows of the training and of the test part.
     """
     train, test = parts
-    # Name, column, and of training's part: its lowest and highest number, or its categories in order.
+    # Name, column, and for the training part its minimum and maximum, or its categories in order.
     blocks: list[tuple[str, Column, np.ndarray]] = []
     constant: list[str] = []
     said: list[str | None] = []
@@ -162,14 +162,14 @@ def _as_codes(column: Column) -> Column:
 
 
 def _as_numbers(column: Column) -> Column:
-    """A column of truth values is one input; other text stays text."""
+    """A boolean column is one input; other text stays text."""
     if column.codes is not None and column.categories == ("False", "True"):
         return Column(column.codes.astype(np.float64))
     return column
 
 
 def _suspicion(name: str, column: Column) -> str | None:
-    """What looks wrong about a column of the training part."""
+    """What looks wrong in a column of the training part."""
     if (values := column.numbers) is not None:
         whole = len(values) >= _MANY_RECORDS and bool((values == values.round()).all())
         if not whole or len(np.unique(values)) < len(values):
@@ -192,7 +192,7 @@ def _suspicion(name: str, column: Column) -> str | None:
 
 
 def _misfit(name: str, column: Column, known: np.ndarray, test: np.ndarray) -> str | None:
-    """What test records have and training records have not."""
+    """Values that test records have and training records do not."""
     values = column.values[test]
     if column.codes is not None:
         unknown = int((~np.isin(values, known)).sum())

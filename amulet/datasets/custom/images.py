@@ -1,4 +1,4 @@
-"""A user's pictures: a folder of files named in a table, or an array; always bytes (n, channels, height, width)."""
+"""A user's images: files that a table lists, or an array; always bytes (n, channels, height, width)."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ _CHANNELS = (1, 3)
 
 
 def picture_paths(folder: Path, files: Column, name: str) -> list[Path]:
-    """The files that a column of names (n,) stands for.
+    """The files that a column of names (n,) refers to.
 
     Raises:
-        DataError: one is not there; the message says how many, and names the first.
+        DataError: a file is missing; the message says how many are, and names the first.
     """
     _, names = files.distinct()
     lost = [one for one in names if not (folder / one).is_file()]
@@ -34,17 +34,17 @@ def picture_paths(folder: Path, files: Column, name: str) -> list[Path]:
 
 
 def read_pictures(paths: Sequence[Path], size: int | None, source: str) -> tuple[np.ndarray, str]:
-    """Pictures from files, decoded once into the cache: (n, channels, height, width) uint8 on the disk, and a digest.
+    """Images from files, decoded once into the cache: (n, channels, height, width) uint8 on disk, and a digest.
 
     A folder whose names, sizes and times are the same as before is not decoded again.
 
     Args:
-        paths: one per record; a file may be there twice.
-        size: height and width that all are scaled to; None if all are of one size.
-        source: what names them; when the pictures of a source change, those decoded before are deleted.
+        paths: one per record; a file may occur twice.
+        size: height and width to which all are scaled; None if all have the same size.
+        source: identifies them; when the images of a source change, the previously decoded ones are deleted.
 
     Raises:
-        DataError: a file is no picture, is damaged, or is of another size than the first where no `size` is given.
+        DataError: a file is not an image, is damaged, or differs in size from the first where no `size` is given.
     """
     first = paths[0]
     try:
@@ -79,7 +79,7 @@ def read_pictures(paths: Sequence[Path], size: int | None, source: str) -> tuple
 
 
 def as_pictures(array: np.ndarray, where: str) -> np.ndarray:
-    """An array of pictures in any usual layout as (n, channels, height, width): bytes, or float32 in [0, 1].
+    """An array of images in any usual layout as (n, channels, height, width): bytes, or float32 in [0, 1].
 
     >>> as_pictures(np.zeros((5, 8, 8, 3), np.uint8), "x").shape
     (5, 3, 8, 8)

@@ -1,4 +1,4 @@
-"""A user's own data set: a table with named target and sensitive columns, or pictures named in one."""
+"""A user's own data set: a table with named target and sensitive columns, or images that it lists."""
 
 import hashlib
 import json
@@ -44,35 +44,35 @@ def load_custom(
     limit: int | None = None,
     split_seed: int = 0,
 ) -> AmuletDataset:
-    """Your own table or pictures as a data set; docs/datasets.md walks through it.
+    """Your own table or images as a data set; see docs/datasets.md.
 
     Columns of numbers are min-max scaled on the training part and clamped to [0, 1], columns of text one-hot encoded.
 
     Args:
         path: a .csv, .tsv, .parquet or .npz file, relative to the working directory. An NPZ file has one array per
-            column; one of two dimensions is several columns, x_0, x_1 ...; one of three or four is pictures.
+            column; an array of two dimensions is several columns, x_0, x_1 ...; of three or four it is images.
         target: the column of classes; they are numbered in the order of their values.
         sensitive: columns of sensitive attributes, their values numbered in order.
-        positive: of a target with two values the one that is class 1; null: the second in order.
-        inputs: the columns that are input; null: all but the target, the sensitive and the dropped ones.
-        drop: columns that are no input.
+        positive: the value that is class 1, for a target with two values; null: the second in order.
+        inputs: the columns that are inputs; null: all but the target, the sensitive and the dropped ones.
+        drop: columns that are not inputs.
         sensitive_as_input: whether models see the sensitive columns.
-        categorical: columns of numbers that are codes, to be one-hot encoded as text is.
-        bins: how to cut sensitive columns of numbers: into so many parts of equal size, or at these values.
+        categorical: columns of numbers that are codes, to be one-hot encoded like text.
+        bins: how to divide sensitive columns of numbers: into this many parts of equal size, or at these values.
         missing: refuse a table with empty fields in the columns that are used, or drop those records.
-        images: the folder of the pictures that `image_column` names; null: the folder of the table.
-        image_column: the column with file names of pictures, which then are the input.
-        image_size: height and width that pictures are scaled to; null: all are of one size.
-        test: a file with the test records, as `path`; null: `test_fraction` of the records, stratified by target.
+        images: the folder of the images that `image_column` lists; null: the folder of the table.
+        image_column: the column with the file names of images, which are then the input.
+        image_size: height and width to which images are scaled; null: all have the same size.
+        test: a file with the test records, like `path`; null: `test_fraction` of the records, stratified by target.
         test_fraction: the share of the records that are test records, if `test` is null.
-        name: what messages call the data set.
+        name: the name of the data set in messages.
         sha256: the digests that the files of `path` and `test` must have, by these two names; null: any.
         limit: at most this many training and this many test records, stratified; for quick trials.
         split_seed: which records are test records, and which `limit` takes.
 
     Raises:
-        DataError: a file is missing, damaged, or does not hold what is asked of it.
-        SettingError: a column that is not there, or settings that do not fit together.
+        DataError: a file is missing, damaged, or does not have the required content.
+        SettingError: a column that does not exist, or settings that contradict each other.
     """
     settings = {key: value for key, value in locals().items() if key not in _BY_CONTENT}
     in_range("limit", limit, 20, optional=True)
@@ -140,7 +140,7 @@ def load_custom(
 
 
 _BY_CONTENT = ("path", "test", "images", "sha256", "name", "limit")
-"""Settings that do not determine what records there are: files do by what is in them."""
+"""Settings that do not determine the records; files count by their content."""
 
 
 def _read(file: str, setting: str, sha256: Mapping[str, str] | None) -> Table:
@@ -157,7 +157,7 @@ def _read(file: str, setting: str, sha256: Mapping[str, str] | None) -> Table:
 def _whole(
     tables: Sequence[Table], roles: Roles, missing: str
 ) -> tuple[dict[str, Column], list[np.ndarray], list[str]]:
-    """The columns that are used, without records that lack a value; which rows of each table these are; warnings."""
+    """The columns that are used, without records with missing values; the rows of each table; warnings."""
     for other in tables[1:]:
         if lost := [name for name in roles.used if name not in other.columns]:
             raise DataError(f"{other.path}: has no column {', '.join(lost)}, which {tables[0].path} has")
@@ -215,7 +215,7 @@ def _check_labels(y: np.ndarray, labels: Sequence[str], parts: Sequence[Tensor],
 
 
 def _array(tables: Sequence[Table], name: str, kept: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures of NPZ files, training then test."""
+    """Images of NPZ files, training then test."""
     parts: list[np.ndarray] = []
     for table, rows in zip(tables, kept, strict=True):
         if name not in table.pictures:

@@ -1,4 +1,4 @@
-"""Which of a user's columns is what: target, sensitive attributes, inputs, the names of pictures."""
+"""The roles of a user's columns: target, sensitive attributes, inputs, names of image files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ _MOST_LISTED = 30
 
 @dataclass(frozen=True)
 class Roles:
-    """Names of columns, all of them there."""
+    """Names of columns, all of which exist."""
 
     target: str
     sensitive: tuple[str, ...]
     inputs: tuple[str, ...]
-    """Columns that are input; empty where pictures are."""
+    """Columns that are inputs; empty for images."""
     coded: tuple[str, ...]
-    """Columns of numbers among `inputs` that are one-hot."""
+    """Columns of numbers among `inputs` that are one-hot encoded."""
     files: str | None = None
-    """The column with names of picture files."""
+    """The column with the names of image files."""
     array: str | None = None
-    """The array of pictures of an NPZ file."""
+    """The array of images of an NPZ file."""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -43,10 +43,10 @@ def assign(
     bins: Mapping[str, object] | None,
     image_column: str | None,
 ) -> Roles:
-    """The roles that the settings of `load_custom` give to a table's columns.
+    """The roles of a table's columns by the settings of `load_custom`.
 
     Raises:
-        SettingError: a name is none of the table's, or has two roles that exclude each other.
+        SettingError: the table has no such column, or it has two roles that exclude each other.
     """
     (label, *rest) = _named(table, "target", [target])
     if rest:
@@ -79,7 +79,7 @@ def assign(
 def _inputs(
     table: Table, inputs: Sequence[str] | None, label: str, attributes: Sequence[str], sensitive_as_input: bool
 ) -> list[str]:
-    """Columns that are input unless they are dropped, in the order of the file."""
+    """Columns that are inputs unless they are dropped, in the order of the file."""
     if inputs is None:
         return [name for name in table.columns if sensitive_as_input or name not in attributes]
     named = _named(table, "inputs", inputs)
@@ -92,7 +92,7 @@ def _inputs(
 
 
 def no_such(setting: str, name: object, known: Sequence[str], what: str) -> SettingError:
-    """The error for a name that is none of `known`, with those that look like it."""
+    """The error for a name that is not in `known`, with similar names."""
     lower = {one.lower(): one for one in reversed(known)}
     near = [f"`{lower[word]}`" for word in get_close_matches(str(name).lower(), lower, n=3)]
     more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
@@ -103,7 +103,7 @@ def no_such(setting: str, name: object, known: Sequence[str], what: str) -> Sett
 
 
 def _named(table: Table, setting: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that names stand for, each once; an array of an NPZ file stands for all of its columns."""
+    """The columns that names refer to, each once; the name of an array of an NPZ file means all of its columns."""
     if isinstance(names, str):
         raise SettingError(f"`{setting}` must be a list of columns, got {names!r}")
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""A user's table as its file has it: CSV, Parquet or NPZ."""
+"""A user's table, read from a file: CSV, Parquet or NPZ."""
 
 import csv
 import gzip
@@ -25,25 +25,25 @@ _SAVE = "save it as CSV, Parquet or NPZ"
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A file's columns, all of one length."""
+    """The columns of a file, all of the same length."""
 
     path: Path
     digest: str
     """SHA-256 of the file."""
     rows: int
     columns: Mapping[str, Any]
-    """Names in the order of the file; what `Column.of` takes."""
+    """By name, in the order of the file; the input of `Column.of`."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Arrays of an NPZ file with several columns: the names that these have here."""
+    """Arrays of an NPZ file with several columns: the names of these columns."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """Arrays of an NPZ file with three or four dimensions."""
 
 
 def read_table(path: Path) -> Table:
-    """Read a file by the ending of its name.
+    """Read a file by its file name extension.
 
     Raises:
-        DataError: it is not there, is damaged, or is none of the formats; the message says what to do.
+        DataError: it is missing, damaged, or not in one of the formats; the message says what to do.
     """
     name = path.name.lower()
     readers = {
@@ -91,7 +91,7 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # fields that would be left out
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # fields that would be lost
             frame = pd.read_csv(
                 io.BytesIO(content),
                 sep=separator,

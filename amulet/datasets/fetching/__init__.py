@@ -1,1 +1,1 @@
-"""Files from their official places: over HTTP, checked, unpacked, whole or not at all."""
+"""Files from their official sources: over HTTP, verified, unpacked, complete or not at all."""

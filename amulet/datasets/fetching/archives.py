@@ -1,4 +1,4 @@
-"""Tar and zip files from other people: unpacked so that nothing leaves the folder and nothing fills the disk."""
+"""Untrusted tar and zip files: unpacked so that nothing is written outside the folder and the disk is not filled."""
 
 import lzma
 import shutil
@@ -17,7 +17,7 @@ from amulet.core.errors import DataError
 from amulet.core.reporting import current_reporter
 
 _MOST_FILES = 1_000_000
-_RATIO = 20  # official archives of images grow by a tenth; texts by a factor of five
+_RATIO = 20  # official archives of images grow by a tenth when unpacked; texts by a factor of five
 _ALWAYS = 100_000_000  # bytes that even a tiny archive may hold
 _DAMAGED = (
     tarfile.TarError,
@@ -26,7 +26,7 @@ _DAMAGED = (
     lzma.LZMAError,
     EOFError,
     UnicodeDecodeError,
-    NotImplementedError,  # a way to compress that Python does not know
+    NotImplementedError,  # a compression method that Python does not support
     FileExistsError,  # the same path twice
     NotADirectoryError,  # a path below a file
 )
@@ -42,23 +42,23 @@ class _Member:
 
 
 def unpack(archive: Path, folder: Path, *, most_bytes: int | None = None) -> None:
-    """Unpack into a temporary folder in `folder`, then move what came out to where it belongs.
+    """Unpack into a temporary folder in `folder`, then move the content to its destination.
 
     Only folders and regular files are taken, copied one by one, so that no link, owner or permission of an archive
     takes effect (stricter than the `data` filter of `tarfile`). If anything is wrong, `folder` stays as it was.
 
     Args:
         archive: a tar file, compressed or not, or a zip file.
-        folder: where its content goes; nobody else may be unpacking into it.
+        folder: where its content goes; no other process may be unpacking into it.
         most_bytes: of all files together; 20 times the archive's size and 100 MB if not given.
 
     Raises:
-        DataError: it is damaged; a path in it leads out of the folder; it holds a link, a device or an encrypted
+        DataError: it is damaged; a path in it is outside the folder; it has a link, a device or an encrypted
             file; or more than `most_bytes`.
         OSError: the disk is full, or the folder cannot be written to.
     """
     budget = _RATIO * archive.stat().st_size + _ALWAYS if most_bytes is None else most_bytes
-    for old in folder.glob(".unpacking-*"):  # of a process that was killed
+    for old in folder.glob(".unpacking-*"):  # left by a process that was killed
         shutil.rmtree(old, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
     try:
@@ -92,7 +92,7 @@ def _copy(archive: Path, opened: tarfile.TarFile | zipfile.ZipFile, work: Path, 
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath:
-    """The member's path, if it stays within the folder and is of a kind that can do no harm."""
+    """The member's path, if it is within the folder and of a harmless kind."""
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or any(sign in member.name for sign in "\\:\0"):
         raise DataError(f"{archive}: holds the path {member.name!r}, which leads out of the folder; not unpacked")
@@ -129,7 +129,7 @@ def _stream(opened: tarfile.TarFile | zipfile.ZipFile, member: _Member) -> IO[by
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move what is in `source` into `target`: a folder that is not there in one step, else what is in it."""
+    """Move the content of `source` into `target`: a folder that is new there in one step, others file by file."""
     for path in list(source.iterdir()):
         place = target / path.name
         if path.is_dir() and place.is_dir():

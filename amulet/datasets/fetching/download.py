@@ -1,4 +1,4 @@
-"""Fetching a data set's files into a folder: mirrors in turn, checksums, one process at a time, whole files only."""
+"""Downloads a data set's files into a folder: mirrors in turn, checksums, one process at a time, complete files."""
 
 import errno
 import os
@@ -22,21 +22,21 @@ from amulet.datasets.info import DatasetInfo, Download
 from amulet.datasets.locations import by_hand, missing, seek
 
 MIRROR = "AMULET_MIRROR"
-_WORK = ".fetch"  # in the data set's folder: the lock, and what is not whole yet
-_RESERVE = 50_000_000  # bytes of a disk that are left to others
+_WORK = ".fetch"  # in the data set's folder: the lock, and partial files
+_RESERVE = 50_000_000  # bytes of a disk that are left free
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def fetch(info: DatasetInfo, folder: Path, *, patience: RetryPolicy | None = None) -> None:
-    """Download what is missing of a data set into `folder`; what is there stays untouched.
+    """Download the missing files of a data set into `folder`; existing files are not changed.
 
-    Every file is checked before it gets its name. One that was interrupted goes on where it stopped. A second
-    process waits, and then finds the files there. `AMULET_MIRROR`, the address of a server that offers
-    `<data set>/<path>`, is asked first. An archive that lies in its place already is unpacked, not downloaded.
+    Every file is verified before it gets its name. An interrupted download resumes where it stopped. A second
+    process waits, and then finds the files. `AMULET_MIRROR`, the address of a server that offers
+    `<data set>/<path>`, is asked first. An archive that is already in its place is unpacked, not downloaded.
 
     Raises:
-        DataError: a file cannot be had; the message names it, every address with the reason, and the folder to put
-            it into. What was fetched so far is kept.
+        DataError: a file cannot be downloaded; the message names it, every address with the reason, and the folder
+            to put it into. What was downloaded so far is kept.
     """
     lost = missing(info, folder)
     if not lost:
@@ -55,7 +55,7 @@ def fetch(info: DatasetInfo, folder: Path, *, patience: RetryPolicy | None = Non
 
 
 def brings(info: DatasetInfo, download: Download) -> set[str]:
-    """The names in `info.files` that a download is for."""
+    """The names in `info.files` that a download provides."""
     if not download.archive:
         return {download.path}
     others = {other.path for other in info.downloads if not other.archive}
@@ -78,7 +78,7 @@ def _alone(info: DatasetInfo, folder: Path) -> Iterator[None]:
 
 
 class _Fetching:
-    """One file: from the first address that gives the right bytes to its place."""
+    """One file, from the first address that gives the right bytes."""
 
     def __init__(self, info: DatasetInfo, folder: Path, download: Download, patience: RetryPolicy | None) -> None:
         self.info, self.folder, self.download, self.patience = info, folder, download, patience
@@ -86,7 +86,7 @@ class _Fetching:
         self.part = Part(folder / _WORK / download.path)
 
     def run(self) -> None:
-        """Fetch, check, unpack, put into place."""
+        """Download, verify, unpack, move into place."""
         for path in (self.target, self.part.path):
             path.parent.mkdir(parents=True, exist_ok=True)
         given = seek(self.folder, self.download.path) if self.download.archive else None
@@ -108,7 +108,7 @@ class _Fetching:
         try:
             unpack(self.part.path, self.target.parent)
         except DataError:
-            if not self.download.checksum:  # else it is the official one, and would be the same again
+            if not self.download.checksum:  # otherwise it is the official one, and would be the same again
                 self.part.drop()
             raise
 
@@ -136,7 +136,7 @@ class _Fetching:
         return (f"{mirror.rstrip('/')}/{self.info.name}/{quote(self.download.path)}", *self.download.urls)
 
     def _from(self, address: str, show: Gauge) -> None:
-        """Fill the part from one address and check it; if it had been begun before, once more from the start."""
+        """Complete the partial file from one address and verify it; a resumed file that is wrong is loaded again."""
         official = address in self.download.urls  # a mirror may have compressed the same content again
         checked = bool(self.download.checksum or self._content())
         while True:
@@ -159,11 +159,11 @@ class _Fetching:
             current_reporter().note(f"{self.target.name}: what was resumed is {wrong}; from the start again")
 
     def _content(self) -> str:
-        """The checksum of the file's content, where one is known."""
+        """The checksum of the file's content, if known."""
         return self.info.files.get(self.download.path, "")
 
     def _wrong(self, path: Path) -> str | None:
-        """What is wrong with a whole file; None if nothing is known to be."""
+        """What is wrong with a complete file; None if nothing is."""
         size = path.stat().st_size
         with path.open("rb") as file:
             if is_webpage(file.read(1024)):

@@ -1,4 +1,4 @@
-"""What a server's answer says beside its bytes, and what went wrong, in words for a person."""
+"""The headers of a server's response, and download errors in words for people."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class DownloadError(Exception):
-    """Why an address did not give the file; one clause for a person."""
+    """Why an address did not give the file; one clause for people."""
 
     def __init__(self, reason: str, *, again: bool = False, connected: bool = True, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -17,13 +17,13 @@ class DownloadError(Exception):
 
 
 def validator_of(response: "Response") -> str | None:
-    """What If-Range takes: a strong ETag, else the date."""
+    """The value for If-Range: a strong ETag, or else the date."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def content_range(response: "Response") -> tuple[int | None, int | None]:
-    """First byte and total of `Content-Range: bytes 7-9/10`."""
+    """First byte and total length of `Content-Range: bytes 7-9/10`."""
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     first = span.partition("-")[0]
     return (int(first) if first.isdigit() else None), (int(total) if total.isdigit() else None)
@@ -43,7 +43,7 @@ def asked_to_wait(response: "Response") -> float | None:
 
 @contextmanager
 def explained(connect: float, silence: float) -> Iterator[None]:
-    """What the transport raises, as `DownloadError`; its limits in seconds are part of the words."""
+    """An error of the transport as a `DownloadError`; the text has the time limits in seconds."""
     import requests
     from urllib3 import exceptions as urllib3
 
@@ -65,7 +65,7 @@ def explained(connect: float, silence: float) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """The operating system's own words, if they are somewhere beneath."""
+    """The operating system's error text, if there is one among the causes."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, OSError) and at.strerror:

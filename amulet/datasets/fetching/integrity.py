@@ -1,4 +1,4 @@
-"""Is a file what its source published? Checksums of contents, compressed or not."""
+"""Whether a file is what its source published: checksums of contents, compressed or not."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ _OPENERS: dict[str, Callable[[Path], object]] = {".gz": gzip.open, ".xz": lzma.o
 
 
 def matches(path: Path, checksum: str, *, unpacked: bool = False) -> bool:
-    """Has the file this `sha256:...` or `md5:...`? With `unpacked`, the content of a `.gz` or `.xz` file is meant.
+    """Does the file have this `sha256:...` or `md5:...`? With `unpacked`, the content of a `.gz` or `.xz` file counts.
 
     Raises:
         OSError: it cannot be read; for a compressed file also: it is damaged.
@@ -28,7 +28,7 @@ def matches(path: Path, checksum: str, *, unpacked: bool = False) -> bool:
 
 
 def digest(path: Path, algorithm: str, *, unpacked: bool = False) -> str:
-    """The checksum as hexadecimal digits; errors as of `matches`."""
+    """The checksum as hexadecimal digits; raises like `matches`."""
     running = hashlib.new(algorithm, usedforsecurity=False)
     opener = _OPENERS.get(path.suffix) if unpacked else None
     try:

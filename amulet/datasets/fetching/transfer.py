@@ -1,4 +1,4 @@
-"""One file from one address over HTTP: resumed where it stopped, retried where that can help."""
+"""One file from one address over HTTP: resumed where it stopped, retried if that may help."""
 
 import random
 import time
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _PAGE = 1 << 20  # bytes of a web page that are looked at
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers that may be others in a moment
-_GAIN = 1 << 20  # bytes after which a connection that was cut counts as the first one
-_jitter = random.Random()  # so that many machines do not come back at the same moment
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # status codes that may be temporary
+_GAIN = 1 << 20  # bytes after which a lost connection counts as the first again
+_jitter = random.Random()  # so that many machines do not retry at the same moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,14 @@ class RetryPolicy:
     """How long to wait for a server, in seconds, and how often to try."""
 
     tries: int = 5
-    """In a row without getting on."""
+    """Consecutive attempts without progress."""
     tries_to_connect: int = 2
     connect: float = 10.0
     silence: float = 30.0
     first_wait: float = 1.0
-    """Between two tries; doubled each time, and shortened by up to a half at random."""
+    """Between two attempts; doubled each time, and shortened by up to a half at random."""
     longest_wait: float = 60.0
-    """A server that asks for more (Retry-After) is given up."""
+    """If a server asks for more (Retry-After), the address is given up."""
 
 
 def transfer(
@@ -48,20 +48,20 @@ def transfer(
     make_room: Callable[[int], None] = lambda coming: None,
     patience: RetryPolicy | None = None,
 ) -> None:
-    """Fetch what is missing of a file; on return `part` has as many bytes as the server announced.
+    """Download the missing bytes of a file; on return `part` has as many bytes as the server announced.
 
     Args:
         address: http or https; a Google Drive page that asks for confirmation is confirmed.
-        part: goes on after the bytes it has, if the server can vouch that they are still right or `checked` says
-            that a checksum will; begins anew otherwise.
-        show: counts the bytes, those that were there before included.
-        size: of the whole file, if known; a server that announces another one is not believed.
-        checked: a checksum of the whole will be compared.
-        make_room: called with the number of bytes to come; raises what it likes if they do not fit.
+        part: continues after its bytes if the server confirms that they are still right, or if `checked` says that
+            a checksum will show it; otherwise it starts again.
+        show: counts the bytes, including those from before.
+        size: of the complete file, if known; a server that announces another size is rejected.
+        checked: a checksum of the complete file will be compared.
+        make_room: called with the number of bytes to come; may raise if they do not fit.
         patience: how long to wait and how often to try.
 
     Raises:
-        DownloadError: this address does not give the file; what came so far is kept.
+        DownloadError: this address does not give the file; the bytes so far are kept.
         OSError: the bytes cannot be written.
     """
     import requests
@@ -117,7 +117,7 @@ class _Attempt:
             headers["If-Range"] = validator
         with explained(self.patience.connect, self.patience.silence):
             address = self.address
-            ask_for_rest = not self.part.came_by_form(address)  # the rest of a page with a form would be nothing
+            ask_for_rest = not self.part.came_by_form(address)  # part of a page with a form would be useless
             for _ in range(3):  # the file; or a page with a form and then the file; or one page more
                 wanted, begin = (headers, offset) if ask_for_rest else ({}, 0)
                 onward = self._receive(session, address, wanted, begin)
@@ -127,7 +127,7 @@ class _Attempt:
         raise DownloadError("sent one page of confirmation after the other instead of the file")
 
     def _receive(self, session: "Session", address: str, headers: dict[str, str], offset: int) -> str | None:
-        """Write what comes; the address to go on to if that was a page with a form."""
+        """Write the response; returns the next address if it was a page with a form."""
         waits = (self.patience.connect, self.patience.silence)
         with session.get(address, headers=headers, stream=True, timeout=waits) as response:
             begin = self._judged(response, offset)
@@ -149,7 +149,7 @@ class _Attempt:
         return None
 
     def _judged(self, response: "Response", offset: int) -> int:
-        """Where the answer's bytes begin, or `DownloadError`."""
+        """The offset at which the response's bytes begin; raises `DownloadError`."""
         status = response.status_code
         if status == 200:
             return 0

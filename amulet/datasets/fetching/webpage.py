@@ -1,4 +1,4 @@
-"""The web page that a server sends instead of a file: what it says, and the form that leads on to the file."""
+"""The web page that a server sends instead of a file: its title, and the form that leads to the file."""
 
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
@@ -7,7 +7,7 @@ _FORM = "download-form"  # Google Drive's "cannot scan this file for viruses, do
 
 
 def is_webpage(start: bytes) -> bool:
-    """Do these first bytes of a file begin a web page?
+    """Are these the first bytes of a web page?
 
     >>> is_webpage(b"  <!DOCTYPE html><html>"), is_webpage(b"202599 images")
     (True, False)
@@ -34,7 +34,7 @@ class Webpage(HTMLParser):
 
     @property
     def onward(self) -> str | None:
-        """Where the form leads, its hidden fields filled in; None if there is no such form."""
+        """The address of the form with its hidden fields; None if there is no such form."""
         if self._action is None:
             return None
         parts = urlsplit(urljoin(self._address, self._action))

@@ -1,4 +1,4 @@
-"""Nobody attacks here: what is assessed is how the model treats groups as it stands."""
+"""There is no adversary here: the assessment compares the model's answers for groups."""
 
 from amulet.discriminatory_behavior.attacks.behavior import DiscriminatoryBehavior
 

@@ -1,4 +1,4 @@
-"""The assessment of a model's behavior towards groups, in the place where other risks have an attack."""
+"""The assessment of a model's behavior towards groups, in place of an attack."""
 
 import torch
 from torch import nn
@@ -13,17 +13,17 @@ from amulet.models.inspect import predict
 
 
 class DiscriminatoryBehavior(Attack):
-    """How a model answers the groups of each sensitive attribute (paper: F).
+    """How a model treats the groups of each sensitive attribute (paper: F).
 
     Args:
-        model: the model to look at, for `attack()`.
-        records: the records to look at it with; they need sensitive attributes.
-        device: where to work.
-        positive: the class that is the favourable answer. None: class 1 of two; with more classes a gap is the
+        model: the model to evaluate, for `attack()`.
+        records: the records to evaluate it on; they need sensitive attributes.
+        device: the device to use.
+        positive: the class that is the favourable answer. None: class 1 of two; with more classes a difference is the
             largest over the classes, each against the rest.
-        intersections: look at the groups of all attributes together too, under the name `intersection`.
-        min_records: a group with fewer records has no gap.
-        min_positives: nor has one with fewer records of the favourable label, or of the other.
+        intersections: also evaluate the groups that all attributes together define, under the name `intersection`.
+        min_records: a group with fewer records is left out.
+        min_positives: so is one with fewer records of the favourable label, or of the other.
         bootstrap: resamplings for the intervals.
     """
 
@@ -53,7 +53,7 @@ class DiscriminatoryBehavior(Attack):
         self.bootstrap = bootstrap
 
     def look(self, answers: torch.Tensor, records: Records, num_classes: int, stream: Stream) -> BehaviorEvidence:
-        """The evidence in a model's answers (n,) int64 to the records."""
+        """The evidence from a model's answers (n,) int64 to the records."""
         if not records.attributes:
             raise SettingError("`records` must have sensitive attributes")
         return BehaviorEvidence(
@@ -72,7 +72,7 @@ class DiscriminatoryBehavior(Attack):
         )
 
     def attack(self) -> BehaviorEvidence:
-        """Look at the model that was given."""
+        """Evaluate the model passed to the constructor."""
         if self.model is None or self.records is None:
             raise SettingError("`DiscriminatoryBehavior` must be built with a model and records to run `attack()`")
         records = Records.from_loader(self.records)

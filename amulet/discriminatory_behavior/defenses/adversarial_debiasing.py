@@ -19,16 +19,16 @@ from amulet.training.standalone import TrainingDefense
 
 
 class AdversarialDebiasing(TrainingDefense):
-    """Train a model against an adversary that reads the sensitive attributes off its answers (paper: FD1).
+    """Train a model against an adversary that predicts the sensitive attributes from its answers (paper: FD1).
 
     The model minimises its own loss minus `strength` times the adversary's; the adversary, a small network on the
-    model's class probabilities, is trained beside it.
+    model's class probabilities, is trained together with it.
 
     Args:
         strength: the weight lambda of the adversary in the model's loss, at least 0.
-        ramp: over how many epochs the weight rises from 0; a sudden adversary makes training swing or collapse.
-        anneal: lower the learning rate along a cosine to 0, so that the two players settle instead of ending
-            wherever they swing to; multiplies a schedule of the recipe.
+        ramp: the number of epochs over which the weight rises from 0; otherwise training may oscillate or collapse.
+        anneal: lower the learning rate along a cosine to 0, so that the two players converge instead of oscillating;
+            multiplies a schedule of the recipe.
         adversary_steps: the adversary's updates for each of the model's.
         adversary_lr: the adversary's learning rate (Adam).
         adversary_hidden: the width of its hidden layer.
@@ -72,15 +72,15 @@ class AdversarialDebiasing(TrainingDefense):
         self.attributes = attributes
 
     def hook(self) -> Hook:
-        """A fresh hook for one training."""
+        """A new hook for one training run."""
         return _Debiasing(self)
 
     def train_fair(self) -> nn.Module:
-        """Train the model that was given, in place, and return it in eval mode."""
+        """Train the model passed to the constructor in place and return it in eval mode."""
         return self._train()
 
     def check(self, data: AmuletDataset) -> None:
-        """Are there the attributes that it is to hide?"""
+        """Do the data have the attributes to hide?"""
         self.hidden(data.attributes)
 
     def hidden(self, available: tuple[str, ...]) -> list[int]:
@@ -125,7 +125,7 @@ class _Debiasing(Hook):
         self.columns = self.defense.hidden(records.attributes)
         sizes = [int(records.z[:, column].max()) + 1 for column in self.columns]
         stream = training.stream / self.defense.name
-        with torch.no_grad(), evaluating(training.model):  # looking must not move BatchNorm's statistics
+        with torch.no_grad(), evaluating(training.model):  # predicting must not change BatchNorm's statistics
             num_classes = training.forward(records.inputs(slice(0, 2))).shape[1]
         with (stream / "weights").seed_global():
             self.adversary = _Adversary(num_classes, self.defense.adversary_hidden, sizes)

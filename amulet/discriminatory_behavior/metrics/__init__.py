@@ -1,4 +1,4 @@
-"""Gaps between groups."""
+"""Differences between groups."""
 
 from amulet.discriminatory_behavior.metrics.evidence import BehaviorEvidence
 from amulet.discriminatory_behavior.metrics.gaps import Counts, favourable, gaps, measure

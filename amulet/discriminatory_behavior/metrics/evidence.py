@@ -1,4 +1,4 @@
-"""What is looked at: answers, labels and groups, record by record."""
+"""The evidence: answers, labels and groups of each record."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from amulet.core.stream import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviorEvidence(Evidence):
-    """A model's answers to n records of people who belong to groups."""
+    """A model's answers for n records of people who belong to groups."""
 
     ids: Tensor
     """(n,) record ids."""

@@ -1,6 +1,6 @@
 """Demographic parity, true and false positive parity, equalized odds and the p-rule.
 
-As functions of counts, so that a bootstrap is one multinomial draw; the tests hold them against fairlearn's.
+As functions of counts, so that a bootstrap is one multinomial draw; the tests compare them with fairlearn's.
 """
 
 from typing import NamedTuple
@@ -39,12 +39,12 @@ class Counts(NamedTuple):
 
     @property
     def records(self) -> np.ndarray:
-        """How many records each group has."""
+        """The number of records of each group."""
         return np.asarray(sum(self))
 
 
 def _gap(rates: np.ndarray) -> np.ndarray:
-    """The largest rate minus the smallest; NaN where fewer than two groups have one."""
+    """The largest rate minus the smallest; NaN if fewer than two groups have one."""
     enough = (~np.isnan(rates)).sum(axis=-1) >= 2
     filled_high, filled_low = np.where(np.isnan(rates), -np.inf, rates), np.where(np.isnan(rates), np.inf, rates)
     gap = np.full(enough.shape, np.nan)
@@ -53,7 +53,7 @@ def _gap(rates: np.ndarray) -> np.ndarray:
 
 
 def _ratio(rates: np.ndarray) -> np.ndarray:
-    """The smallest rate over the largest; NaN where fewer than two groups have one, or none is positive."""
+    """The smallest rate over the largest; NaN if fewer than two groups have one, or none is positive."""
     high = np.where(np.isnan(rates), -np.inf, rates).max(axis=-1)
     low = np.where(np.isnan(rates), np.inf, rates).min(axis=-1)
     defined = ((~np.isnan(rates)).sum(axis=-1) >= 2) & (high > 0)

@@ -1,4 +1,4 @@
-"""Attacks on the make-up of a model's training records."""
+"""Attacks on the distribution of a model's training records."""
 
 from amulet.distribution_inference.attacks.base import DistributionAttack
 from amulet.distribution_inference.attacks.distribution_inference import DistributionInference

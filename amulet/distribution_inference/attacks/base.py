@@ -1,4 +1,4 @@
-"""What every distribution inference attack is: it tells models of two populations apart by their answers."""
+"""The base of distribution inference attacks, which distinguish models of two populations by their answers."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,15 +22,15 @@ from amulet.training.recipe import Recipe
 
 
 class DistributionAttack(Attack):
-    """An attack that tells which of two shares of an attribute a model was trained on. One method to write: `scores`.
+    """An attack that infers which of two shares of an attribute the training data had. One method to write: `scores`.
 
-    Both sides train `n_models` models for each ratio, each on a draw of its own from that side's records; a part of
-    the adversary's records is set aside for the queries that all models answer.
+    Both sides train `n_models` models for each ratio, each on a separate draw from that side's records; a part of the
+    adversary's records is set aside for the queries that all models answer.
 
     Args:
-        recipe: how the victim makes its models, for `attack()`; the runner calls `infer` instead.
-        victim_records: what the victim draws its training sets from.
-        adversary_records: what the adversary draws its training sets and its queries from.
+        recipe: the recipe of the victim's models, for `attack()`; the runner calls `infer` instead.
+        victim_records: the records from which the victim draws its training sets.
+        adversary_records: the records from which the adversary draws its training sets and its queries.
     """
 
     risk = "distribution_inference"
@@ -56,7 +56,7 @@ class DistributionAttack(Attack):
 
     @abstractmethod
     def scores(self, victims: Tensor, first: Tensor, second: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-        """One or more tests of each victim by itself.
+        """One or more tests of each victim separately.
 
         Args:
             victims: log probabilities (2, v, queries, classes) of the victims' models; first the queries of the first
@@ -66,7 +66,7 @@ class DistributionAttack(Attack):
             labels: (2, queries), true labels of the queries.
 
         Returns:
-            (v,) by test, above 0 for the second ratio; one test must be called what `test` says.
+            (v,) by test, above 0 for the second ratio; one of the tests must have the name in `test`.
         """
 
     def chosen(self, records: Records) -> str:
@@ -74,7 +74,7 @@ class DistributionAttack(Attack):
 
         Raises:
             IncompatibleError: the records have no attribute, or one value only.
-            SettingError: they lack the one that is asked for.
+            SettingError: they lack the requested one.
         """
         if not records.attributes:
             raise needs_attributes("distribution inference")
@@ -89,14 +89,14 @@ class DistributionAttack(Attack):
         return name
 
     def planned(self, pools: Sequence[Pool], labels: Tensor) -> tuple[int, list[Cells], list[float] | None]:
-        """The size of all training sets, how many records of each cell the two ratios ask for, and the labels' shares.
+        """The size of all training sets, the number of records of each cell for the two ratios, and the labels' shares.
 
         Args:
-            pools: what each side draws from.
-            labels: the labels that `labels: fixed` takes the shares of.
+            pools: the records from which each side draws.
+            labels: the labels whose shares `labels: fixed` uses.
 
         Raises:
-            IncompatibleError: the pools cannot give the ratios.
+            IncompatibleError: the pools cannot provide the ratios.
         """
         shares = (labels.bincount() / len(labels)).tolist() if self.labels == "fixed" else None
         ratios = (self.ratio_1, self.ratio_2)
@@ -113,15 +113,15 @@ class DistributionAttack(Attack):
         stream: Stream,
         name: str = "victim",
     ) -> DistributionEvidence:
-        """Train both sides' models, put the queries to them, and score each of the victim's.
+        """Train both sides' models, query them, and score each of the victim's.
 
         Args:
-            recipe: how the victim makes models.
-            shadow_recipe: how the adversary makes its own.
+            recipe: the victim's recipe.
+            shadow_recipe: the adversary's recipe.
             victim_records: the victim's pool.
-            adversary_records: the adversary's; disjoint from the victim's.
+            adversary_records: the adversary's pool; disjoint from the victim's.
             stream: the attack's random stream; the same for both victims.
-            name: the victim, for people to read.
+            name: the victim's name in messages.
 
         Raises:
             IncompatibleError: these records cannot give the ratios.
@@ -175,7 +175,7 @@ class DistributionAttack(Attack):
         )
 
     def attack(self) -> DistributionEvidence:
-        """Attack the recipe: how well are the ratios behind its models told apart?"""
+        """Attack the recipe: how well can the ratios behind its models be distinguished?"""
         if self.recipe is None or self.victim_records is None or self.adversary_records is None:
             raise SettingError(
                 f"`{type(self).__name__}` must be built with a recipe and the records of both sides to run `attack()`"
@@ -185,7 +185,7 @@ class DistributionAttack(Attack):
         return self.infer(self.recipe, shadow, self.victim_records, self.adversary_records, stream=stream)
 
     def arranged(self, victim_records: Records, adversary_records: Records, stream: Stream) -> "Arrangement":
-        """Who draws from what, and how much; nothing is trained.
+        """The pools and the number of records drawn from each; nothing is trained.
 
         Raises:
             IncompatibleError: these records cannot give the ratios.
@@ -208,7 +208,7 @@ class DistributionAttack(Attack):
         return Arrangement(victims, shadows, queries, size, query_size, cells, label_shares)
 
     def _cut(self, records: Records, attribute: str, stream: Stream) -> list[Tensor]:
-        """The adversary's records to train on, and those to ask about: neither side trains on the latter."""
+        """The adversary's training records, and its queries: neither side trains on the latter."""
         has = (records.attribute(attribute) == self.value).long().cpu()
         strata = has * (int(records.y.max()) + 1) + records.y.cpu()
         asked = round(self.query_fraction * len(records))
@@ -246,7 +246,7 @@ class DistributionAttack(Attack):
 
 @dataclass(frozen=True)
 class Arrangement:
-    """What both sides draw from, and how many records a draw has; for queries, as many as there can be."""
+    """The pools of both sides, and the number of records of a draw; for queries, as many as possible."""
 
     victims: Pool
     adversary: Pool
@@ -285,7 +285,7 @@ def _label_shares(y: Tensor, drawn: Sequence[Tensor], classes: int) -> dict[str,
 def log_answers(models: Iterable[nn.Module], queries: Sequence[Records]) -> Tensor:
     """Each model's log probabilities (sets, models, queries, classes) in float64.
 
-    A constant that a model adds to all its logits is gone from them.
+    Adding a constant to all logits of a model does not change them.
     """
     asked = queries[0].concat(queries[1])
     logits = torch.stack([predict(model, asked) for model in models])

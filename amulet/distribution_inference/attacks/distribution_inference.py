@@ -17,24 +17,24 @@ class DistributionInference(DistributionAttack):
     """Which of two shares of a sensitive attribute was in a model's training records? (paper: P4)
 
     The KL test compares the model's answers with those of the adversary's models of both ratios (Suri et al., SaTML
-    2023); the loss test and the threshold test (Suri and Evans, PETS 2022) look at accuracies only. All three are
-    reported; `test` says which one decides.
+    2023); the loss test and the threshold test (Suri and Evans, PETS 2022) use accuracies only. All three are
+    reported; `test` selects the one that decides.
 
     Args:
         attribute: the sensitive attribute; None: the data set's first.
         value: the value of the attribute whose share is asked about.
         ratio_1: the share in the first population's training sets, [0, 1], exact to the record.
-        ratio_2: the share in the second's. Equal ratios leave nothing to tell: accuracy must then be 0.5.
-        n_models: models for each ratio on each side; raising it keeps those trained before.
+        ratio_2: the share in the second's. With equal ratios there is nothing to infer: accuracy must then be 0.5.
+        n_models: models for each ratio on each side; raising it keeps the models that are already trained.
         size: records of each training set, of both ratios and sides; None: half of the largest that is possible, so
             that training sets differ.
-        labels: `natural`: the share of labels within each group is the data's, so that the overall share moves with the
+        labels: `natural`: the share of labels within each group is the data's, so the overall share changes with the
             ratio; `fixed`: every training set has the data's overall share of labels, within each group.
         query_fraction: share of the adversary's records that are queries and not trained on, (0, 1).
-        shadow: the adversary's models are made as the victim's are (`same_as_victim`), or without any defence
+        shadow: the adversary's models are made like the victim's (`same_as_victim`), or without any defence
             (`standard`).
         test: `kl`, `loss` or `threshold`.
-        calibrate: whether the KL test's cut is learned on the adversary's own models; else it lies at even votes.
+        calibrate: whether the KL test's threshold is learned on the adversary's own models; else it is at equal votes.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The tests of distribution inference: from models' answers to a score of each victim, above 0 for the second ratio.
 
 Answers are log probabilities (sets, models, queries, classes): first the queries drawn with the first ratio, then those
-with the second. Each victim is scored by itself: no score depends on the other victims.
+with the second. Each victim is scored separately: no score depends on the other victims.
 """
 
 from typing import Literal
@@ -27,17 +27,17 @@ def mean_kl(of: Tensor, to: Tensor) -> Tensor:
 
 
 def kl_votes(far: Tensor, near: Tensor) -> Tensor:
-    """How many pairs of the adversary's models say that a victim is of the second ratio, minus half of them, (v,).
+    """The share of pairs of the adversary's models that vote for the second ratio, minus one half, (v,).
 
     Every model of the first ratio is paired with every one of the second, on both query sets, and votes for the one
-    whose answers are nearer to the victim's.
+    whose answers are closer to the victim's.
 
     Args:
-        far: divergences (sets, v, a) from the models of the first ratio, as `mean_kl` gives them.
+        far: divergences (sets, v, a) from the models of the first ratio, from `mean_kl`.
         near: divergences (sets, v, b) from those of the second.
 
     Returns:
-        In [-0.5, 0.5]. Even votes are decided by the mean divergences, which then count less than one vote.
+        In [-0.5, 0.5]. Equal votes are decided by the mean divergences, which then count less than one vote.
     """
     difference = far.unsqueeze(3) - near.unsqueeze(2)
     votes = difference.sign().mean(dim=(0, 2, 3)) / 2
@@ -46,18 +46,18 @@ def kl_votes(far: Tensor, near: Tensor) -> Tensor:
 
 
 def kl_score(victims: Tensor, first: Tensor, second: Tensor, *, calibrate: bool = True) -> Tensor:
-    """The KL test (Suri et al., SaTML 2023): whose answers are a victim's nearer to?
+    """The KL test (Suri et al., SaTML 2023): to which models' answers are a victim's closer?
 
-    The share of votes of `kl_votes`, minus a cut. The paper compares a random part of the pairs, and scales the
-    differences over all victims before it cuts at one half; here no score depends on other victims.
+    The share of votes of `kl_votes`, minus a threshold. The paper compares a random part of the pairs, and scales the
+    differences over all victims before it takes one half as threshold; here no score depends on other victims.
 
     Args:
         victims: (2, v, queries, classes) answers of the victims' models.
         first: (2, a, queries, classes) of the adversary's models of the first ratio.
         second: (2, b, queries, classes) of those of the second.
         calibrate: models of one ratio can differ more among themselves than those of the other, and then most votes
-            go to the other ratio, whatever the victim. So the cut lies midway between the mean votes for the
-            adversary's own models of either ratio, each voted on by the rest. Else it lies at even votes.
+            go to the other ratio, whatever the victim. So the threshold is midway between the mean votes for the
+            adversary's own models of either ratio, each voted on by the rest. Else it is at equal votes.
 
     Returns:
         (v,), above 0 for the second ratio.
@@ -86,7 +86,7 @@ def accuracies(answers: Tensor, labels: Tensor) -> Tensor:
 def loss_score(victims: Tensor, labels: Tensor) -> Tensor:
     """The loss test (Suri and Evans, PETS 2022): on which query set is the victim more accurate? (v,)
 
-    It needs no models of the adversary's.
+    It needs no models of the adversary.
     """
     first, second = accuracies(victims, labels)
     return second - first
@@ -95,8 +95,8 @@ def loss_score(victims: Tensor, labels: Tensor) -> Tensor:
 def threshold_score(victims: Tensor, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
     """The threshold test (Suri and Evans, PETS 2022): an accuracy that separates the adversary's models.
 
-    The query set, the threshold and the side of the second ratio are those that tell the adversary's own models apart
-    best; the score is the victim's accuracy above that threshold, (v,), turned so that above 0 is the second ratio.
+    The query set, the threshold and the side of the second ratio are those that best separate the adversary's own
+    models; the score is the victim's accuracy minus that threshold, (v,), signed so that above 0 is the second ratio.
     """
     ours = torch.cat([first, second], dim=1)
     truth = torch.arange(ours.shape[1], device=ours.device) >= first.shape[1]
@@ -104,7 +104,7 @@ def threshold_score(victims: Tensor, first: Tensor, second: Tensor, labels: Tens
     best = -1.0, 0, 0.0, 1.0
     for queries, values in enumerate(accuracies(ours, labels)):
         ordered, order = values.sort()
-        # Of the models below a cut: the share of the second ratio's minus the share of the first's.
+        # Of the models below a threshold: the share of the second ratio's minus the share of the first's.
         below = balance[order].cumsum(0)[:-1]
         cut = ordered[1:] > ordered[:-1]
         gaps = torch.where(cut, below.abs(), -1.0)

@@ -1,4 +1,4 @@
-"""How well the make-up of training records is guessed, in numbers."""
+"""Metrics of distribution inference."""
 
 from amulet.distribution_inference.metrics.distinguishing import (
     DistributionEvidence,

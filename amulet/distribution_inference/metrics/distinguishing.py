@@ -24,13 +24,13 @@ class DistributionEvidence(Evidence):
     """Scores of 2n models of a victim: n trained on records of the first ratio, then n on records of the second."""
 
     population: Tensor
-    """(2n,) 0 or 1: which ratio a model's records had."""
+    """(2n,) 0 or 1: the ratio of a model's records."""
     scores: Mapping[str, Tensor]
-    """(2n,) by test: above 0, the attack says that it was the second."""
+    """(2n,) by test: above 0 if the attack says the second ratio."""
     test: str
     """The test that decides."""
     query_ids: Tensor
-    """(2, queries) ids of the adversary's records that every model was asked about."""
+    """(2, queries) ids of the adversary's records with which every model was queried."""
     victim_ids: Tensor
     """(2n, size) ids of the records that each of the victim's models was trained on."""
     adversary_ids: Tensor
@@ -42,9 +42,9 @@ class DistributionEvidence(Evidence):
 
 
 def distinguishing_accuracy(scores: Tensor, population: Tensor) -> float:
-    """Share of models whose ratio is told rightly, in [0, 1]; chance is 0.5, higher is worse for the victim.
+    """Share of models whose ratio is inferred correctly, in [0, 1]; chance is 0.5, higher is worse for the victim.
 
-    Suri et al., SaTML 2023, with as many models of each ratio.
+    Suri et al., SaTML 2023, with the same number of models for each ratio.
 
     Args:
         scores: (n,) above 0 for the second ratio.

@@ -1,4 +1,4 @@
-"""What every evasion attack is."""
+"""The base class of evasion attacks."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class EvasionAttack(Attack):
     Args:
         model: the model to attack, for `attack()`; the runner gives victims to `adversarial` instead.
         test_loader: the records to attack.
-        device: where to work; the model is moved there.
+        device: the device to use; the model is moved there.
         batch_size: how many records are attacked at once; also that of the loader that `attack` returns. None: as many
             as `amulet.models.inspect.batch_size_for` says.
     """
@@ -65,9 +65,9 @@ class EvasionAttack(Attack):
         mask: Tensor | None = None,
         stage: Stage | None = None,
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Adversarial inputs (b, *shape) batch by batch, in float32 on the model's device, each with its place.
+        """Adversarial inputs (b, *shape) batch by batch, in float32 on the model's device, each with its positions.
 
-        A test split of images would not fit in memory as floats; of a table `adversarial` gives all at once.
+        A test split of images would not fit into memory as floats; for a table `adversarial` returns all at once.
         """
         device = device_of(model)
         mask = None if mask is None else mask.to(device)

@@ -17,7 +17,7 @@ from amulet.models.chain import Chain
 
 Norm = Literal["linf", "l2"]
 Goal = Callable[[Tensor, Tensor], Tensor]
-"""Logits (b, classes) and labels (b,) to what is to be raised, (b,)."""
+"""From logits (b, classes) and labels (b,) to the objective to maximise, (b,)."""
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ def ascend(
     dtype: torch.dtype = torch.float32,
     answers: Tensor | None = None,
 ) -> Tensor:
-    """The last iterate of `steps` steps from `start`: what adversarial training learns on.
+    """The last iterate of `steps` steps from `start`: the training example of adversarial training.
 
     The caller freezes the model, so that only the gradient of the input is computed. The model computes in `dtype`,
-    the iterates are float32. Where `goal` is the divergence from some probabilities, `answers` (b, classes) are those.
+    the iterates are float32. If `goal` is the divergence from some probabilities, `answers` (b, classes) are these.
     """
     chain = Chain.of(model, start, dtype)
     if goal is _cross_entropy and chain is not None:
@@ -123,18 +123,18 @@ def search(
     dtype: torch.dtype = torch.float32,
     wanted: Tensor | None = None,
 ) -> Tensor:
-    """The best iterate of `steps` steps: one that the model gets wrong, else that of the highest goal.
+    """The best iterate of `steps` steps: one that the model misclassifies, else that with the highest goal.
 
-    A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
+    A record that the model misclassifies is done; the others continue without it. `model` computes in `dtype`, the
     iterates are float32. `wanted` (b,) says for which records to search; for the others the input itself is returned.
     """
     found = ball.x.clone()
-    slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: low precision must be sure of an error
-    place = torch.arange(len(y), device=y.device)  # of what is still searched, in `found`
+    slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: in low precision an error must be clear
+    place = torch.arange(len(y), device=y.device)  # positions in `found` of the records that are still searched for
     point, best, highest = start, ball.x, torch.full((len(y),), float("-inf"), device=y.device)
     if wanted is not None:
         highest = highest.masked_fill(~wanted, float("inf"))
-    patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
+    patience = 1 if y.device.type == "cpu" else 8  # checking costs a synchronisation there
     for step in range(steps + 1):
         going = _still(highest) if step % patience == 0 else None
         if going is not None:
@@ -163,10 +163,10 @@ def search(
 
 
 def _still(highest: Tensor) -> Tensor | None:
-    """The positions of the records that are not done, if leaving out the others pays; None if it does not yet.
+    """The positions of the records that are not done, if leaving out the others is worthwhile; None if it is not yet.
 
-    A batch size of its own for every step would have matrix kernels made anew for every step, and leaving out a few
-    costs more than to carry them along: an eighth must be done, and what is left is filled up to a multiple of 128.
+    A different batch size in every step would need new matrix kernels in every step, and leaving out a few records
+    costs more than keeping them: an eighth must be done, and the rest is filled up to a multiple of 128.
     """
     done = highest == float("inf")
     count = len(done)
@@ -181,18 +181,18 @@ class EvasionPGD(EvasionAttack):
     """Projected gradient descent within a ball around each input (Madry et al., ICLR 2018; paper: S1).
 
     Untargeted, best iterate kept, always clipped to [0, 1]. The search may compute in bfloat16; what it finds is
-    judged in float32, and what does not hold there is searched for again in float32.
+    checked in float32, and what does not hold there is searched for again in float32.
 
     Args:
         batch_size: how many records are attacked at once; None: about two million input values, at most 8,192 records.
         epsilon: the budget in units of the input, [0, 1] (linf) or at least 0 (l2). None: that of a defence against
-            evasion, where there is one under assessment, else 0.03.
+            evasion if one is under assessment, else 0.03.
         steps: gradient steps.
         rel_step_size: the length of a step as a share of epsilon; the paper's is 0.25.
         norm: `linf` or `l2`.
         random_start: start at random in the ball instead of at the input.
-        restarts: how often; a record that withstood one is attacked again.
-        labels: true: the true ones; `predicted`: the model's own answers, as CleverHans does when it is given none.
+        restarts: the number of searches; a record that withstood one is attacked again.
+        labels: true: the true ones; `predicted`: the model's own answers, as CleverHans does when it gets no labels.
             Wrong answers are then turned into right ones, and robust accuracy on two classes cannot fall below
             1 - accuracy.
         loss: `cross_entropy`, or `margin` for models with tiny gradients such as those of DP-SGD.
@@ -246,13 +246,13 @@ class EvasionPGD(EvasionAttack):
         return 0.03 if self.epsilon is None else self.epsilon
 
     def dtype(self, device: torch.device) -> torch.dtype:
-        """What the search computes in on that device."""
+        """The number format of the search on that device."""
         return fast_dtype(device) if self.search_dtype == "auto" else getattr(torch, self.search_dtype)
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        """Adversarial inputs for one batch; a record that is wrong as it stands is left alone."""
+        """Adversarial inputs for one batch; a record that is already misclassified is left unchanged."""
         epsilon = self.budget
         found = x.clone()
         with torch.no_grad():
@@ -283,7 +283,7 @@ class EvasionPGD(EvasionAttack):
         with torch.no_grad():
             seemed = low(best.to(dtype)).argmax(dim=1) != y
             again = (wanted & seemed & (model(best).argmax(dim=1) == y)).nonzero().squeeze(1)
-        if len(again):  # low precision saw an error that float32 does not: it is a step or two away
+        if len(again):  # an error in low precision but not in float32: a step or two more are needed
             near = best[again].clone()
             best[again] = search(
                 model, ball.take(again), y[again], goal, start=near, steps=self.steps, step_size=length
@@ -292,7 +292,7 @@ class EvasionPGD(EvasionAttack):
 
 
 def _lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | None:
-    """A copy of the model that computes in `dtype`; None where that is float32 or the model cannot."""
+    """A copy of the model that computes in `dtype`; None if that is float32 or the model cannot."""
     if dtype == torch.float32:
         return None
     try:
@@ -300,6 +300,6 @@ def _lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | Non
         lay_out(low, x[:1].to(dtype), low_precision=True)
         with torch.no_grad():
             low(x[:1].to(dtype))
-    except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic
+    except (RuntimeError, TypeError, ValueError):  # layers without such arithmetic
         return None
     return low

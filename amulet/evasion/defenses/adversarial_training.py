@@ -35,7 +35,7 @@ class AdversarialTrainingPGD(TrainingDefense):
         loss: `cross_entropy`, or `trades`: clean cross-entropy plus `beta` times the KL divergence between clean
             and adversarial answers, which is also what the search raises.
         beta: TRADES' weight of robustness.
-        search_dtype: of the search alone: `auto` takes bfloat16 where the processor is faster with it; or `float32`,
+        search_dtype: for the search only: `auto` takes bfloat16 where the processor is faster with it; or `float32`,
             `bfloat16`.
     """
 
@@ -82,19 +82,19 @@ class AdversarialTrainingPGD(TrainingDefense):
         self.search_dtype = search_dtype
 
     def dtype(self, device: torch.device) -> torch.dtype:
-        """What the search computes in on that device; the weights learn in the training's own precision."""
+        """The number format of the search on that device; the weights are trained in the training's precision."""
         return fast_dtype(device) if self.search_dtype == "auto" else getattr(torch, self.search_dtype)
 
     def describe(self) -> dict[str, Any]:
-        """With the code of the search, which the weights depend on."""
+        """Includes the code of the search, on which the weights depend."""
         return super().describe() | {"search": [code_digest(module) for module in _SEARCH]}
 
     def hook(self) -> Hook:
-        """A fresh hook for one training."""
+        """A new hook for one training run."""
         return _AdversarialBatches(self)
 
     def train_robust(self) -> nn.Module:
-        """Train the model that was given, in place, and return it in eval mode."""
+        """Train the model passed to the constructor in place and return it in eval mode."""
         return self._train()
 
 

@@ -1,4 +1,4 @@
-"""What evasion does to a model, in numbers."""
+"""Metrics of evasion."""
 
 from amulet.evasion.metrics.robustness import EvasionEvidence, measure, robust_accuracy
 

@@ -15,20 +15,20 @@ METRICS = metrics_of(
 
 @dataclass(frozen=True, kw_only=True)
 class EvasionEvidence(Evidence):
-    """What an evasion attack left of a victim's answers on n records."""
+    """A victim's answers on n records before and after an evasion attack."""
 
     ids: Tensor
     """(n,) record ids."""
     clean_correct: Tensor
-    """(n,) bool: right before the attack."""
+    """(n,) bool: correct before the attack."""
     robust_correct: Tensor
-    """(n,) bool: right after it; with true labels never where `clean_correct` is not."""
+    """(n,) bool: correct after it; with true labels never where `clean_correct` is false."""
     distance: Tensor
     """(n,) norm of the change."""
 
 
 def robust_accuracy(evidence: EvasionEvidence) -> float:
-    """Share of records that are answered right after the attack, in [0, 1]; lower is worse for the victim.
+    """Share of records that are classified correctly after the attack, in [0, 1]; lower is worse for the victim.
 
     The mean over records of 1[f(x_adv) = y] (Madry et al., ICLR 2018; paper, Table 3).
     """

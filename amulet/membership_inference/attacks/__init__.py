@@ -1,4 +1,4 @@
-"""Attacks that tell training records from others."""
+"""Attacks that distinguish training records from others."""
 
 from amulet.membership_inference.attacks.base import MembershipAttack, Observed
 from amulet.membership_inference.attacks.lira import LiRA

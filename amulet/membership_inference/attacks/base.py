@@ -1,4 +1,4 @@
-"""What every membership inference attack is."""
+"""The base class of membership inference attacks."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -22,17 +22,17 @@ Shadow = Literal["same_as_victim", "standard"]
 
 
 class MembershipAttack(Attack):
-    """An attack that compares a model with shadow models of its own. A subclass has one method to write: `scores`.
+    """An attack that compares a model with shadow models. A subclass has one method to write: `scores`.
 
     Args:
         model: the model to attack, for `attack()`; the runner gives the victims' answers to `run` instead.
-        recipe: how the shadow models are trained: best, as the attacked model was.
-        records: the candidates, an even number; half of them trained the model, the adversary does not know which.
-        members: (n,) bool, the truth: it is in the evidence, the attack does not see it.
-        population: records of the same kind that no model is trained on.
-        n_shadow: how many shadow models, even and at least 4.
-        shadow: what they are trained with: `same_as_victim`: the victim's recipe with its defences; `standard`: the
-            recipe without defences, as an adversary would who knows of none.
+        recipe: the recipe of the shadow models: ideally that of the attacked model.
+        records: the candidates, an even number; the model was trained on an unknown half of them.
+        members: (n,) bool, the truth, which is in the evidence; the attack does not see it.
+        population: records of the same kind on which no model is trained.
+        n_shadow: the number of shadow models, even and at least 4.
+        shadow: their recipe: `same_as_victim`: the victim's recipe with its defences; `standard`: the recipe without
+            defences, for an adversary who does not know about them.
         pool_size: how many candidates the runner draws from the training split, half of them members; None: all.
     """
 
@@ -83,9 +83,9 @@ class MembershipAttack(Attack):
 
         Args:
             answer: records to the attacked model's logits (n, classes).
-            recipe: of the shadow models.
+            recipe: the recipe of the shadow models.
             stream: the attack's stream; neither the number of shadow models nor the victim changes what is drawn.
-            victim: whose model it is, for people to read.
+            victim: the victim's name in messages.
         """
         if len(records) % 2 or members.shape != (len(records),):
             raise SettingError(

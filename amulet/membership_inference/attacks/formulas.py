@@ -8,7 +8,7 @@ from amulet.membership_inference.attacks.signals import log_confidence
 
 Variance = Literal["shrunk", "pooled", "per_example"]
 
-_LEAST_VARIANCE = 1e-12  # shadows that agree to the last bit must not divide by zero
+_LEAST_VARIANCE = 1e-12  # no division by zero if the shadow models agree exactly
 
 
 def gaussians(signals: np.ndarray, variance: Variance) -> tuple[np.ndarray, np.ndarray]:
@@ -17,8 +17,8 @@ def gaussians(signals: np.ndarray, variance: Variance) -> tuple[np.ndarray, np.n
     Args:
         signals: (models, n), two models and two records at least.
         variance: `per_example`: each record's own; `pooled`: the mean of these over the records, which does not
-            hold the spread *between* records (Carlini et al.'s "fixed variance"); `shrunk`: each
-            record's own, drawn towards a common one as far as the records are alike (`shrink`).
+            include the spread *between* records (Carlini et al.'s "fixed variance"); `shrunk`: each
+            record's own, moved towards a common one as far as the records are similar (`shrink`).
     """
     spread = signals.var(axis=0)
     if variance == "pooled":
@@ -34,7 +34,7 @@ def shrink(variances: np.ndarray, degrees: int) -> np.ndarray:
 
     (d0 s0 + d s) / (d0 + d) for a variance s estimated with d degrees of freedom; the prior's d0 and s0 follow from
     the mean and the variance of the logarithms (Smyth, Stat. Appl. Genet. Mol. Biol. 3(1), 2004). Where the variances
-    differ no more than chance makes them, d0 is infinite and all become one.
+    differ no more than by chance, d0 is infinite and all become the same.
     """
     from scipy.special import digamma, polygamma
 
@@ -78,10 +78,10 @@ def lira_online(target: np.ndarray, within: np.ndarray, without: np.ndarray, var
 def lira_offline(
     target: np.ndarray, without: np.ndarray, variance: Variance, form: Literal["tail", "density"]
 ) -> np.ndarray:
-    """How far the signal lies above what models without the record say, (n,) (Carlini et al.'s offline attack).
+    """How far the signal is above those of models without the record, (n,) (Carlini et al.'s offline attack).
 
-    `tail`: -log P[Z > signal], the one-sided test of the paper. `density`: the negative log density, as the code
-    published with it; it also takes the signals that are unusually *low* for members'.
+    `tail`: -log P[Z > signal], the one-sided test of the paper. `density`: the negative log density, as in the
+    published code; it also takes unusually *low* signals for those of members.
     """
     from scipy.special import log_ndtr
 
@@ -100,14 +100,14 @@ def rmia(
     gamma: float,
     offline_a: float | None,
 ) -> np.ndarray:
-    """Share of the population over which the record's likelihood ratio stands out, (n,) in [0, 1].
+    """Share of the population whose likelihood ratio the record's exceeds by a factor, (n,) in [0, 1].
 
     P_z[(p(x | target) / p(x)) / (p(z | target) / p(z)) >= gamma] with p(x) the mean of p(x | shadow)
     (Zarifzadeh et al., ICML 2024).
 
     Args:
         target: (n,) signals of the attacked model.
-        shadows: (k, n) signals of the models that p(x) is the mean of: online all, offline those without x.
+        shadows: (k, n) signals of the models over which p(x) is the mean: online all, offline those without x.
         population_target: (z,) signals of the attacked model.
         population_shadows: (k, z) signals of the shadow models, none of them trained on z.
         offline_a: None: online. Else p(x) = ((1 + a) p_out(x) + 1 - a) / 2, and the same for z.

@@ -13,21 +13,21 @@ from amulet.membership_inference.attacks.shadows import Observed
 from amulet.membership_inference.attacks.signals import log_confidence
 from amulet.training.recipe import Recipe
 
-MANY = 64  # shadow models from which each record's own variance is estimated well enough
+MANY = 64  # shadow models that are enough to estimate each record's variance
 
 
 class LiRA(MembershipAttack):
-    """Is the model's confidence on a record that of models trained on it, or of models that were not?
+    """Is the model's confidence on a record more like that of models trained on it, or of models that were not?
 
     Scores: `lira_online` (both kinds of shadow models), `lira_offline` (only those without the record), `rmia`
     (Zarifzadeh et al., ICML 2024), and `loss` (Yeom et al., CSF 2018), which needs no shadow models.
 
     Args:
-        offline: `tail`: the one-sided test of the paper; `density`: of its code, close to chance.
+        offline: `tail`: the one-sided test of the paper; `density`: that of its code, close to chance.
         variance: `per_example`: each record's own; `pooled`: one for all records; `shrunk`: between the two, as far as
-            the records are alike; `auto`: shrunk below 64 shadow models, per example from there.
+            the records are similar; `auto`: shrunk below 64 shadow models, per example from there.
         rmia: `online`: p(x) is the mean over all shadow models; `offline`: over those without x, scaled by `offline_a`.
-        gamma: RMIA: by how much a record must beat another one, 1 or more.
+        gamma: RMIA: the factor by which a record must exceed another one, 1 or more.
         offline_a: RMIA offline: p(x) = ((1 + a) p_out(x) + 1 - a) / 2, in [0, 1].
 
     The other arguments are those of every membership inference attack: `MembershipAttack`.
@@ -65,7 +65,7 @@ class LiRA(MembershipAttack):
 
     @property
     def estimate(self) -> formulas.Variance:
-        """Which variance `variance` comes to with that many shadow models."""
+        """The variance that `variance` means with this many shadow models."""
         if self.variance == "auto":
             return "per_example" if self.n_shadow >= MANY else "shrunk"
         return self.variance

@@ -1,4 +1,4 @@
-"""Shadow models: on which halves of the pool they are trained, and what they answer."""
+"""Shadow models: the halves of the pool on which they are trained, and their answers."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from amulet.training.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What the adversary has seen: signals of n records and of a population, without the answer."""
+    """What the adversary sees: signals of n records and of a population, without the membership."""
 
     target: np.ndarray
     """(n,) signals of the attacked model."""
@@ -26,7 +26,7 @@ class Observed:
     inside: np.ndarray
     """(shadows, n) bool: was the shadow model trained on the record? Each record is in half of them."""
     population_target: np.ndarray
-    """(z,) signals of the attacked model for records that no model was trained on."""
+    """(z,) signals of the attacked model for records on which no model was trained."""
     population_shadows: np.ndarray
     """(shadows, z) signals of the shadow models for the same."""
 
@@ -39,11 +39,11 @@ class Observed:
 
 
 def halves(labels: Tensor, count: int, stream: Stream) -> Tensor:
-    """On which records each of `count` shadow models is trained, (count, n) bool.
+    """The records on which each of `count` shadow models is trained, (count, n) bool.
 
-    Models 2j and 2j + 1 are trained on complementary halves with equal shares of each class, drawn from a stream
-    of the pair's own: each record is in exactly half of the models, and models that are added change none of those
-    before.
+    Models 2j and 2j + 1 are trained on complementary halves with equal shares of each class, drawn from a separate
+    stream for each pair: each record is in exactly half of the models, and additional models do not change the
+    others.
     """
     n = len(labels)
     inside = torch.zeros(count, n, dtype=torch.bool)
@@ -54,11 +54,11 @@ def halves(labels: Tensor, count: int, stream: Stream) -> Tensor:
 
 
 def half_split(labels: Tensor, stream: Stream) -> list[Tensor]:
-    """Two disjoint random halves of an even number of records, stratified; which one is first is random too."""
+    """Two disjoint random halves of an even number of records, stratified; their order is random too."""
     half = len(labels) // 2
     generator = stream.generator()
     parts = stratified_split(labels, [half, len(labels) - half], generator)
-    # A class of odd size has one record more in one part: in neither of them by rule.
+    # A class of odd size has one more record in one part: neither part is preferred.
     return parts[::-1] if torch.rand((), generator=generator) < 0.5 else parts
 
 

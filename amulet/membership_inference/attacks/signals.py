@@ -1,4 +1,4 @@
-"""What a model's answer to a record says about having been trained on it."""
+"""Signals from a model's answer to a record about whether it was trained on the record."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from amulet.core.errors import Diverged
 
 
 def membership_signal(logits: Tensor, y: Tensor) -> np.ndarray:
-    """The logit-scaled confidence log(p_y / (1 - p_y)) of each record, (n,) float64; higher: better known.
+    """The logit-scaled confidence log(p_y / (1 - p_y)) of each record, (n,) float64; higher: better fitted.
 
     Computed as the true logit minus the logsumexp of the others (Carlini et al., S&P 2022; the stable form), so that
-    it is finite however sure the model is, where p_y rounds to 1.
+    it is finite however confident the model is, also where p_y rounds to 1.
 
     Args:
         logits: (n, classes) with at least two classes.

@@ -1,4 +1,4 @@
-"""How much privacy noisy updates on Poisson samples leave: opacus' accountants, asked with care."""
+"""The privacy of noisy updates on Poisson samples, from opacus' accountants."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from amulet.core.errors import SettingError
 Accountant = Literal["rdp", "prv"]
 
 PRV_LIMIT = 20.0
-"""Up to which epsilon the PRV accountant is asked: its grids grow with epsilon, to gigabytes at 100."""
+"""The largest epsilon for the PRV accountant: its grids grow with epsilon, to gigabytes at 100."""
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Opacus warns of every order it tries at the edge of its range, and overflows on purpose; the bounds hold."""
+    """Suppress opacus' warnings about orders at the edge of its range and about overflows; the bounds hold."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Optimal order is the", UserWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"opacus\.accountants")
@@ -26,13 +26,13 @@ def _quietly() -> Iterator[None]:
 def noise_for(
     epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: Accountant, updates: int = 1
 ) -> float:
-    """The smallest noise multiplier known to keep `steps` Poisson samples within (`epsilon`, `delta`).
+    """The smallest noise multiplier found that keeps `steps` Poisson samples within (`epsilon`, `delta`).
 
     Args:
         epsilon: the target; what is spent is at most that, and less by at most 0.1 % (rdp) or 0.01 (prv).
-        delta: the chance, (0, 1), that the bound fails.
-        sampling_rate: with which probability a record is in a sample, (0, 1].
-        steps: how many samples are drawn.
+        delta: the probability, (0, 1), that the bound fails.
+        sampling_rate: the probability that a record is in a sample, (0, 1].
+        steps: the number of samples.
         accountant: `rdp` (Mironov, Talwar and Zhang, 2019) or `prv` (Gopi, Lee and Wutschitz, NeurIPS 2021), which
             is tighter and slower.
         updates: noisy updates on each sample, see `spent`.
@@ -46,7 +46,7 @@ def noise_for(
     return _noise_for(epsilon, delta, sampling_rate, steps, accountant) * updates**0.5
 
 
-@cache  # shadow models ask again and again
+@cache  # shadow models need the same value many times
 def _noise_for(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: Accountant) -> float:
     from opacus.accountants.utils import get_noise_multiplier
 
@@ -75,8 +75,8 @@ def spent(
 ) -> float:
     """The epsilon of `steps` Poisson samples with Gaussian noise; infinite without noise, 0 without steps.
 
-    Several noisy updates on one sample release together what one update with the noise divided by their square root
-    does: the sample is drawn once, so sampling amplifies their composition, not each of them.
+    Several noisy updates on one sample together release as much as one update with the noise divided by the square root
+    of their number: the sample is drawn once, so sampling amplifies the privacy of their composition, not of each.
 
     Args:
         noise_multiplier: standard deviation of the noise in units of the clipping norm.

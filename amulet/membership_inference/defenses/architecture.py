@@ -1,4 +1,4 @@
-"""Architectures whose records do not see each other: BatchNorm must go where single records are protected."""
+"""Architectures in which records do not influence each other: BatchNorm must be replaced to protect single records."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ _PROBES = ((3, 64, 64), (1, 28, 28), (32,))
 
 
 def batch_norms(model: nn.Module) -> int:
-    """How many BatchNorm layers a model has."""
+    """The number of BatchNorm layers of a model."""
     return sum(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def has_batch_norm(architecture: Factory) -> bool | None:
-    """Whether the models of an architecture have BatchNorm; None where that cannot be seen without its data."""
+    """Whether the models of an architecture have BatchNorm; None if that cannot be determined without its data."""
     for shape in _PROBES:
         try:
             with torch.device("meta"):
@@ -39,7 +39,7 @@ def with_group_norm(model: nn.Module) -> nn.Module:
 
     replaced: dict[int, nn.Module] = {}
     for name, module in list(model.named_modules(remove_duplicate=False)):
-        if isinstance(module, _BatchNorm) and module.num_features:  # a lazy one has none yet
+        if isinstance(module, _BatchNorm) and module.num_features:  # a lazy layer has none yet
             new = replaced.setdefault(id(module), fix(module))  # pyright: ignore[reportArgumentType]
             if not name:
                 return new
@@ -48,9 +48,9 @@ def with_group_norm(model: nn.Module) -> nn.Module:
 
 
 def unprotectable(model: nn.Module) -> list[str]:
-    """What opacus says of the layers that DP-SGD cannot train; attention it can, other than opacus.
+    """Opacus' errors for layers that DP-SGD cannot train; attention is supported here, unlike in opacus.
 
-    A frozen layer does no harm, unless it keeps statistics of the records.
+    A frozen layer is harmless, unless it keeps statistics of the records.
     """
     from opacus.validators import ModuleValidator
 
@@ -84,10 +84,10 @@ class WithGroupNorm(Factory):
         return WithGroupNorm(self.path, **{**self.settings, **settings})
 
     def describe(self) -> dict[str, Any]:
-        """As of the architecture, and that its BatchNorm is replaced."""
+        """As for the architecture, and that its BatchNorm is replaced."""
         return {**super().describe(), "batch_norm": f"group_norm {code_digest(__name__)}"}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WithGroupNorm) and super().__eq__(other)
 
-    __hash__ = None  # as its base
+    __hash__ = None  # like its base

@@ -1,9 +1,9 @@
-"""Per-record clipped gradients of any model, without holding a gradient for every record where that can be avoided.
+"""Per-record clipped gradients of any model, without storing a gradient for every record where possible.
 
-A unit is a module with weights of its own. Each time a unit is run while its weights need gradients, what enters it is
-kept, and the place in autograd's graph of what leaves it; one backward pass to those places then gives all that
-per-record gradients are made of. A record's gradient is summed over all passes of the step, so that the clean and the
-adversarial copy of one record are clipped as one.
+A unit is a module that has weights itself. Each time a unit is run while its weights need gradients, its input is kept,
+and the node of its output in autograd's graph; one backward pass to these nodes then gives everything needed for
+per-record gradients. A record's gradient is summed over all passes of the step, so the clean and the adversarial copy
+of one record are clipped together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,16 +25,16 @@ class _Run(NamedTuple):
 
 
 class Clipped(NamedTuple):
-    """What came of one step's records."""
+    """The result for one step's records."""
 
     gradients: list[Tensor]
-    """For each weight that needs one, in the order of `PerRecord.weights`: the sum of the clipped gradients."""
+    """For each trainable weight, in the order of `PerRecord.weights`: the sum of the clipped gradients."""
     norms: Tensor
     """(b,): the L2 norm of each record's gradient before clipping."""
 
 
 class PerRecord:
-    """Gradients of a model record by record.
+    """Per-record gradients of a model.
 
     Args:
         model: in training mode; each record's output must depend on that record alone.
@@ -55,7 +55,7 @@ class PerRecord:
 
     @contextmanager
     def recording(self) -> Iterator[list[_Run]]:
-        """Keep what passes the units inside the block; with frozen weights, as in an attack, a pass does not count."""
+        """Keep what passes through the units inside the block, except with frozen weights, as in an attack."""
         runs: list[_Run] = []
         handles = [unit.module.register_forward_hook(_keeper(unit, runs), with_kwargs=True) for unit in self.units]
         try:
@@ -65,7 +65,7 @@ class PerRecord:
                 handle.remove()
 
     def clipped(self, losses: Tensor, runs: Sequence[_Run], max_norm: float | None) -> Clipped:
-        """The sum over the records of their gradients, each scaled down to `max_norm` where it is longer.
+        """The sum over the records of their gradients, each scaled down to `max_norm` if it is longer.
 
         Args:
             losses: (b,) from inside `recording`; a record's gradient is that of its entry.
@@ -90,7 +90,7 @@ class PerRecord:
                 if id(unit) in passes:
                     squares += unit.squared_norms(passes[id(unit)])
             norms = squares.clamp_min_(0).sqrt_()
-            # As opacus' DPOptimizer does it, the small constant included.
+            # Like opacus' DPOptimizer, including the small constant.
             factors = torch.ones_like(norms) if max_norm is None else (max_norm / (norms + 1e-6)).clamp_(max=1)
             found: dict[int, Tensor] = {}
             for unit in self.units:
@@ -103,7 +103,7 @@ class PerRecord:
 def _gradients(
     total: Tensor, places: Sequence[GradientEdge] | Sequence[Tensor], *, retain_graph: bool = False
 ) -> tuple[Tensor | None, ...]:
-    """None for the places that `total` does not depend on."""
+    """None for nodes on which `total` does not depend."""
     if not places:
         return ()
     return torch.autograd.grad(total, places, retain_graph=retain_graph, allow_unused=True)
@@ -120,14 +120,14 @@ def _keeper(unit: Unit, runs: list[_Run]) -> Any:
                 f"`model`: {type(module).__name__} has weights and takes or gives more than one tensor, for which "
                 "per-record gradients are not known; build it from layers that take one and give one"
             )
-        # The edge, not the tensor: an in-place activation behind the unit would move the tensor on.
+        # The edge, not the tensor: an in-place activation after the unit would change the tensor's node.
         runs.append(_Run(unit, inputs[0].detach(), get_gradient_edge(output)))
 
     return keep
 
 
 def _attended(module: nn.MultiheadAttention, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
-    """The sequence (b, t, dim) that attends to itself; any other attention is not run again here, and refused."""
+    """The sequence (b, t, dim) of self-attention; any other attention is refused."""
     names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
     given = {**dict(zip(names, inputs, strict=False)), **named}
     problems = {
@@ -144,7 +144,7 @@ def _attended(module: nn.MultiheadAttention, inputs: tuple[Any, ...], named: dic
 
 
 def check_model(model: nn.Module, x: Tensor, generator: torch.Generator) -> None:
-    """Try per-record gradients out on made-up inputs, so that no gradient goes unseen and no record sees another.
+    """Test per-record gradients on made-up inputs, so that no gradient is missed and no record influences another.
 
     Args:
         model: in training mode.

@@ -24,24 +24,24 @@ Sampling = Literal["poisson", "shuffled"]
 
 
 class DPSGD(TrainingDefense):
-    """Train so that no single record changes the model by much: (epsilon, delta)-differential privacy (paper: PD1).
+    """Train so that no single record changes the model much: (epsilon, delta)-differential privacy (paper: PD1).
 
-    Two data sets are neighbours if one has one record more. The training report has `epsilon`, what was spent; it is
-    None, with a warning that says why, unless every step that touches the records is private.
+    Two data sets are neighbours if one has one record more. The training report has the `epsilon` that was spent; it is
+    None, with a warning that says why, unless every step that uses the records is private.
 
     Args:
-        epsilon: the budget, (0, 1000]; the noise is found that spends at most that. None: `noise_multiplier` is given.
-        delta: the chance that the budget does not hold, below 1/n for n training records. None: n^-1.1.
+        epsilon: the budget, (0, 1000]; the noise is chosen to spend at most this. None: `noise_multiplier` is given.
+        delta: the probability that the bound fails, below 1/n for n training records. None: n^-1.1.
         max_grad_norm: the L2 norm to which each record's gradient is clipped.
         noise_multiplier: standard deviation of the noise in units of `max_grad_norm`. None: found for `epsilon`.
-        batch_size: the expected size of a Poisson batch; noise wants it large, but wants many steps too. None: a tenth
-            of the records, at most 1,024; with a loader (`train_private`), the loader's.
-        lr: the learning rate of the recipe's optimizer under this defence. None: the recipe's own, which was hardly
-            chosen for clipped and noisy gradients. Where an optimizer is given (`train_private`), its own counts.
+        batch_size: the expected size of a Poisson batch; noise favours large batches and many steps. None: a tenth of
+            the records, at most 1,024; with a loader (`train_private`), the loader's.
+        lr: the learning rate of the recipe's optimizer with this defence. None: the recipe's, which was probably not
+            chosen for clipped and noisy gradients. With a given optimizer (`train_private`) its rate counts.
         sampling: `poisson`: each record is in each batch with probability batch_size / n, which the accounting
             assumes; `shuffled`: every record once per epoch, as is often done; epsilon is then None.
         accountant: opacus' `rdp`, or `prv`, which is tighter and slower, for epsilon up to 20.
-        batch_norm: `replace` puts GroupNorm in its place, in the undefended victim too; `refuse` stops.
+        batch_norm: `replace` replaces it by GroupNorm, in the undefended victim too; `refuse` stops.
     """
 
     risk = "membership_inference"
@@ -93,7 +93,7 @@ class DPSGD(TrainingDefense):
         self.batch_norm = batch_norm
 
     def hook(self) -> Hook:
-        """A fresh hook for one training."""
+        """A new hook for one training run."""
         return _PrivateSteps(self)
 
     def tune(self, optimizer: Factory) -> Factory:
@@ -101,18 +101,18 @@ class DPSGD(TrainingDefense):
         return optimizer if self.lr is None else optimizer.with_settings(lr=self.lr)
 
     def adapt(self, architecture: Factory) -> Factory:
-        """The architecture with GroupNorm for BatchNorm; as it is where it has none."""
+        """The architecture with GroupNorm instead of BatchNorm; unchanged if it has none."""
         found = has_batch_norm(architecture)
         if found and self.batch_norm == "refuse":
             raise IncompatibleError(
                 f"`{architecture.path}` has BatchNorm, under which records change each other's gradients; take a model "
                 "without it, or batch_norm=replace, which trains both victims with GroupNorm"
             )
-        # Where nothing can be seen, models of the wrapper without BatchNorm are as they were.
+        # If it cannot be determined: the wrapper does not change models without BatchNorm.
         return architecture if found is False or self.batch_norm == "refuse" else WithGroupNorm.of(architecture)
 
     def warnings(self) -> list[str]:
-        """A learning rate that nobody chose for clipped and noisy gradients overstates what privacy costs."""
+        """A warning: a learning rate not chosen for clipped and noisy gradients overstates the cost of privacy."""
         untuned = (
             "DP-SGD trains at the recipe's own learning rate, which was not chosen for clipped and noisy gradients, so "
             "its cost in accuracy may be overstated: try some values of lr, such as 0.01 for Adam"
@@ -120,7 +120,7 @@ class DPSGD(TrainingDefense):
         return [untuned] if self.lr is None else []
 
     def train_private(self) -> nn.Module:
-        """Train the model that was given, in place, and return it in eval mode."""
+        """Train the model passed to the constructor in place and return it in eval mode."""
         return self._train()
 
 
@@ -169,7 +169,7 @@ class _PrivateSteps(Hook):
         weights = self.per_record.weights
         sums = [torch.zeros_like(weight) for weight in weights]
         losses: list[Loss] = []
-        size = batch_size_for(training.records.shape)  # a sample of images may be more than memory has room for
+        size = batch_size_for(training.records.shape)  # a sample of images may not fit into memory
         for start in range(0, len(batch), size):
             part = batch if len(batch) <= size else batch.batch(slice(start, start + size))
             with self.per_record.recording() as runs:
@@ -180,7 +180,7 @@ class _PrivateSteps(Hook):
             losses.append(Loss(values.detach(), logits.detach()))
         if losses:
             found = Loss(torch.cat([each.values for each in losses]), torch.cat([each.logits for each in losses]))
-        else:  # a Poisson sample may have nobody in it; its noise is due all the same
+        else:  # a Poisson sample may be empty; noise is added all the same
             found = Loss(torch.zeros(0, device=training.device), torch.zeros(0, 1, device=training.device))
         noise = torch.randn(sum(w.numel() for w in weights), generator=self.generator, device=training.device)
         noise *= self.noise * self.defense.max_grad_norm
@@ -216,7 +216,7 @@ class _PrivateSteps(Hook):
         }
 
     def _unaccounted(self, training: Training) -> list[str]:
-        """Why the accounting would not cover all that was done with the records."""
+        """Why the accounting would not cover all uses of the records."""
         reasons: list[str] = []
         if not self.sampling:
             reasons.append("the batches are another defence's, not drawn by Poisson sampling")

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.grad import conv2d_weight
 
 BUDGET = 2**25
-"""Floats that a layer may hold at a time for gradients record by record (128 MiB)."""
+"""Floats that a layer may hold at a time for per-record gradients (128 MiB)."""
 
 Sampler = Callable[[Any, list[Tensor], Tensor], dict[nn.Parameter, Tensor]]
 
@@ -21,9 +21,9 @@ class Pass(NamedTuple):
     """One run of a unit on a batch."""
 
     activations: Tensor
-    """(b, ...): what entered it."""
+    """(b, ...): its input."""
     backprops: Tensor
-    """(b, ...): the gradient of what left it."""
+    """(b, ...): the gradient of its output."""
 
     def rows(self, part: slice) -> "Pass":
         """Some of the records."""
@@ -31,7 +31,7 @@ class Pass(NamedTuple):
 
 
 class Unit(ABC):
-    """A module with weights of its own."""
+    """A module that has weights itself."""
 
     def __init__(self, module: nn.Module, weights: Sequence[nn.Parameter]) -> None:
         self.module = module
@@ -39,7 +39,7 @@ class Unit(ABC):
 
     @abstractmethod
     def squared_norms(self, passes: Sequence[Pass]) -> Tensor:
-        """(b,): of each record, the squared norm of its gradient over all passes together."""
+        """(b,): for each record, the squared norm of its gradient summed over all passes."""
 
     @abstractmethod
     def weighted_sum(self, passes: Sequence[Pass], factors: Tensor) -> list[Tensor]:
@@ -151,7 +151,7 @@ def by_vmap(module: nn.Module, activations: list[Tensor], backprops: Tensor) -> 
         output = torch.func.functional_call(module, {**rest, **weights}, entered)
         return ((output[0] if attends else output) * g.unsqueeze(0)).sum()
 
-    with sdpa_kernel(SDPBackend.MATH):  # torch.func knows no fused attention
+    with sdpa_kernel(SDPBackend.MATH):  # torch.func does not support fused attention
         gradients = torch.func.vmap(torch.func.grad(product), in_dims=(None, 0, 0), randomness="different")(
             weights, activations[0], backprops
         )
@@ -166,7 +166,7 @@ def _parts(n: int, each: int) -> Iterator[slice]:
 
 
 def units_of(model: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules with weights of their own that need gradients."""
+    """The outermost modules that have trainable weights themselves."""
     if any(p.requires_grad for p in model.parameters(recurse=False)):
         yield model
     else:

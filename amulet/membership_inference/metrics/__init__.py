@@ -1,4 +1,4 @@
-"""What membership inference achieves, in numbers."""
+"""Metrics of membership inference."""
 
 from amulet.core.ranking import auc, auc_interval
 from amulet.membership_inference.metrics.membership import MembershipEvidence, measure

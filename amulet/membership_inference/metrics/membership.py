@@ -1,4 +1,4 @@
-"""Membership inference in numbers: AUC, balanced accuracy, true positives at few false ones."""
+"""Metrics of membership inference: AUC, balanced accuracy, true positive rate at low false positive rates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ METRICS = metrics_of(
 
 @dataclass(frozen=True, kw_only=True)
 class MembershipEvidence(Evidence):
-    """What an attack says of n candidates, and the truth."""
+    """An attack's scores for n candidates, and the truth."""
 
     victim: str
-    """Whose model it is."""
+    """The name of the victim."""
     ids: np.ndarray
     """(n,) record ids."""
     members: np.ndarray
     """(n,) bool: was the record given to the victim's recipe?"""
     retained: np.ndarray | None = None
-    """(n,) bool: members that no defence took out before training; None where none was taken out."""
+    """(n,) bool: members that no defence removed before training; None if none was removed."""
     correct: np.ndarray
-    """(n,) bool: does the attacked model answer the record right?"""
+    """(n,) bool: does the attacked model classify the record correctly?"""
     scores: Mapping[str, np.ndarray]
     """(n,) each: the higher, the more likely a member."""
     deciding: str = ""
@@ -49,7 +49,7 @@ class MembershipEvidence(Evidence):
     shadow_members: np.ndarray
     """(shadows, n) bool: was the shadow model trained on the record?"""
     epsilon: float | None = None
-    """What differential privacy guarantees of the attacked model; NaN: nothing, although it was asked for."""
+    """The epsilon of the attacked model; NaN: no guarantee, although one was requested."""
 
 
 def train_test_gap(evidence: MembershipEvidence) -> float:
@@ -61,9 +61,9 @@ def train_test_gap(evidence: MembershipEvidence) -> float:
 def measure(evidence: MembershipEvidence) -> Measurement:
     """Four metrics for each score, higher is worse for the victim; with `retained`, again for the retained members.
 
-    The baseline of each is a blind classifier; that of the balanced accuracy is the better of blind and the gap attack,
-    which takes a record for a member when it is answered right: (1 + gap) / 2 (Yeom et al., CSF 2018). A model trained
-    with differential privacy also has its `epsilon`.
+    The baseline of each is a random classifier; that of the balanced accuracy is the better of this and the gap
+    attack, which calls a record a member if it is classified correctly: (1 + gap) / 2 (Yeom et al., CSF 2018). A model
+    trained with differential privacy also has its `epsilon`.
     """
     measured = Measurement(warnings=list(evidence.warnings))
     gap = train_test_gap(evidence)

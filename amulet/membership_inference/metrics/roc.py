@@ -1,10 +1,10 @@
-"""The ROC curve of a membership score, and what is read off it. Scores: higher means member."""
+"""The ROC curve of a membership score, and metrics from it. Scores: higher means member."""
 
 import numpy as np
 
 
 def roc(members: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates at every threshold that the scores allow, from (0, 0) to (1, 1).
+    """False and true positive rates at every threshold, from (0, 0) to (1, 1).
 
     Args:
         members: (n,) bool.
@@ -12,7 +12,7 @@ def roc(members: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """
     from sklearn.metrics import roc_curve
 
-    # Every corner is kept: one that lies on a line between others may be the last within a small rate.
+    # Every corner is kept: one on a line between others may be the last within a small rate.
     fpr, tpr, _ = roc_curve(members, score, drop_intermediate=False)
     return fpr, tpr
 
@@ -20,7 +20,7 @@ def roc(members: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def balanced_accuracy(members: np.ndarray, score: np.ndarray) -> float:
     """The best mean of true positive and true negative rate over all thresholds; the paper's Acc_fix, [0.5, 1].
 
-    The threshold is chosen with the answers at hand: over n records, a score that is blind gets to about
+    The threshold is chosen with knowledge of the membership: with n records, a random score reaches about
     0.5 + 0.6 / sqrt(n).
 
     >>> balanced_accuracy(np.array([True, True, False, False]), np.array([3.0, 1.0, 2.0, 0.0]))
@@ -31,10 +31,10 @@ def balanced_accuracy(members: np.ndarray, score: np.ndarray) -> float:
 
 
 def hits_at_fpr(members: np.ndarray, score: np.ndarray, rate: float) -> int | None:
-    """How many members score above the threshold at which at most `rate` of the non-members do.
+    """The number of members that score above the threshold at which at most `rate` of the non-members do.
 
-    None where there are fewer than 10 / rate non-members: the sample cannot resolve the rate. Of thresholds with the
-    same false positives the one with the most hits; no interpolation between them (Carlini et al., S&P 2022).
+    None if there are fewer than 10 / rate non-members: the sample cannot resolve the rate. Of thresholds with the same
+    false positives, the one with the most true positives; no interpolation between them (Carlini et al., S&P 2022).
     """
     if (~members).sum() < resolving(rate):
         return None
@@ -43,7 +43,7 @@ def hits_at_fpr(members: np.ndarray, score: np.ndarray, rate: float) -> int | No
 
 
 def resolving(rate: float) -> int:
-    """How many non-members it takes to speak of that false positive rate.
+    """The number of non-members needed for that false positive rate.
 
     >>> resolving(0.001)
     10000

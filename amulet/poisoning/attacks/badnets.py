@@ -22,16 +22,16 @@ class BadNets(PoisoningAttack):
 
     Args:
         rate: share of the training records that are poisoned, (0, 1); all of them of other classes than the target.
-        target: the label that the trigger is to bring about.
-        triggers: how many different triggers; images: one in each corner, up to 4, beginning with `corner`.
+        target: the label that the trigger should cause.
+        triggers: the number of different triggers; images: one in each corner, up to 4, beginning with `corner`.
         size: side of the patch in pixels, or number of columns.
-        value: what the patch's pixels are set to, [0, 1].
+        value: the value of the patch's pixels, [0, 1].
         corner: `bottom_right`, `bottom_left`, `top_left` or `top_right`.
         margin: pixels between the patch and both edges.
-        pattern: of the patch: `solid`, or `checker`, by turns `value` and 1 - `value`, for images with bright corners.
+        pattern: of the patch: `solid`, or `checker`: `value` alternating with 1 - `value`, for bright corners.
         columns: a table's columns, by name or number. None: `size` columns of many values that the attack chooses.
-        values: what they are set to, [0, 1], one for each. None: of the columns' smallest and largest values a
-            combination that no record of the adversary's shows and that speaks least for the target.
+        values: their values, [0, 1], one for each. None: a combination of the columns' smallest and largest values that
+            no record of the adversary has and that is least associated with the target.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What every poisoning attack is."""
+"""The base class of poisoning attacks."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Poisoned:
     ids: Tensor
     """(p,) ids of the records that were changed."""
     which: Tensor
-    """(p,) which trigger each of them carries."""
+    """(p,) the trigger of each of them."""
 
 
 class PoisoningAttack(Attack):
@@ -41,14 +41,14 @@ class PoisoningAttack(Attack):
     def __init__(self, dataset: Dataset[Any] | DataLoader[Any] | None = None) -> None:
         self.dataset = dataset
         self.poisoned: Poisoned | None = None
-        """What the last attack by hand changed."""
+        """The changes of the last direct attack."""
 
     @abstractmethod
     def triggers_for(self, records: Records, names: Sequence[str] = ()) -> tuple[Trigger, ...]:
         """The triggers.
 
         Args:
-            records: what the adversary knows of the data: it chooses by them, and learns their shape.
+            records: what the adversary knows about the data: it chooses triggers with them, and learns their shape.
             names: the columns' names, of a table.
 
         Raises:
@@ -56,10 +56,10 @@ class PoisoningAttack(Attack):
         """
 
     def count(self, labels: Tensor) -> int:
-        """How many of the records with these labels (n,) are to be poisoned: `rate` of them, exactly.
+        """The number of records to poison among those with these labels (n,): exactly `rate` of them.
 
         Raises:
-            IncompatibleError: there are not as many records of other classes as that, or it is none.
+            IncompatibleError: there are too few records of other classes, or the number is 0.
         """
         n, others = len(labels), int((labels != self.target).sum())
         count = round(self.rate * n)
@@ -71,13 +71,13 @@ class PoisoningAttack(Attack):
         return count
 
     def poison(self, records: Records, triggers: Sequence[Trigger], stream: Stream) -> Poisoned:
-        """A copy of `records` of which `rate` carry a trigger and the target label.
+        """A copy of `records` of which `rate` have a trigger and the target label.
 
-        Records that are of the target class already are left alone: a label that does not change teaches no
-        backdoor. Several triggers are dealt evenly.
+        Records of the target class are left unchanged: without a change of the label the model learns no backdoor.
+        Several triggers are distributed evenly.
 
         Raises:
-            IncompatibleError: there are not as many records of other classes as `rate` asks for, or it asks for none.
+            IncompatibleError: there are too few records of other classes for `rate`, or the number is 0.
         """
         others = (records.y.cpu() != self.target).nonzero().squeeze(1)
         count = self.count(records.y)
@@ -91,7 +91,7 @@ class PoisoningAttack(Attack):
         return Poisoned(records.replace(x=x, y=y), records.ids.cpu()[chosen], which)
 
     def attack(self) -> Records:
-        """Poison the dataset that was given, which stays as it is; `poisoned` says which records were changed."""
+        """Poison a copy of the dataset passed to the constructor; `poisoned` says which records were changed."""
         if self.dataset is None:
             raise SettingError(f"`{type(self).__name__}` must be built with a dataset to run `attack()`")
         records = Records.from_loader(self.dataset)

@@ -1,4 +1,4 @@
-"""Triggers: some coordinates of an input at fixed values, and how to find some that clean records never show."""
+"""Triggers: coordinates of an input at fixed values, and a search for triggers that clean records never show."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,22 +16,22 @@ CORNERS: tuple[Corner, ...] = ("bottom_right", "bottom_left", "top_left", "top_r
 Pattern = Literal["solid", "checker"]
 PATTERNS: tuple[Pattern, ...] = ("solid", "checker")
 
-_CLOSE = 1 / 512  # half a grey level: nearer values are the same to the eye and to most models
-_PRIOR = 10  # records' worth of belief that a value says nothing of the class
-_COMMON = 0.1  # a value that more of the records have makes a poor signal
-_COLUMNS = 12  # of a wide table, so many columns are tried in combination
+_CLOSE = 1 / 512  # half a grey level: closer values are the same to the eye and to most models
+_PRIOR = 10  # weight of the prior that a value is unrelated to the class, in records
+_COMMON = 0.1  # a value that more of the records have is a poor signal
+_COLUMNS = 12  # for a wide table, the number of columns that are combined
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """Coordinates of the flattened input and what they are set to."""
+    """Coordinates of the flattened input, and their values."""
 
     positions: Tensor
     """(p,) int64."""
     values: Tensor
     """(p,) floats in [0, 1]."""
     name: str
-    """Where and what, for people."""
+    """Position and values, for messages."""
 
     def on(self, x: Tensor) -> Tensor:
         """A copy of inputs (n, *shape), float in [0, 1] or uint8, with the trigger on all of them."""
@@ -40,7 +40,7 @@ class Trigger:
         return marked.reshape(x.shape)
 
     def present(self, records: Records) -> Tensor:
-        """Which records show it anyway, to half a grey level: (n,) bool, on the CPU."""
+        """Which records show it without poisoning, to half a grey level: (n,) bool, on the CPU."""
         shown = records.x.flatten(1)[:, self.positions.to(records.x.device)].cpu()
         values = self._values(shown.dtype)
         same = shown == values if shown.dtype == torch.uint8 else (shown - values).abs() < _CLOSE
@@ -55,7 +55,7 @@ def patch(
 ) -> Trigger:
     """A square of `size` pixels, `margin` pixels from both edges of a corner, in all channels.
 
-    Pixels are of one value (`solid`), or by turns of it and of 1 minus it (`checker`), with it in the square's corner.
+    Pixels have one value (`solid`), or alternate between it and 1 minus it (`checker`), with it in the square's corner.
     """
     channels, height, width = shape
     if size + margin > min(height, width):
@@ -81,17 +81,17 @@ def columns(places: Sequence[int], values: Sequence[float], names: Sequence[str]
 def unseen(
     records: Records, target: int, size: int, count: int, places: Sequence[int] = (), names: Sequence[str] = ()
 ) -> tuple[Trigger, ...]:
-    """Combinations of extreme values of columns that no record shows and that speak least for the target class.
+    """Combinations of extreme values of columns that no record has and that are least associated with the target class.
 
     Each value, a column's smallest or largest, is scored by the share of the target class among the records that
     have it; the combinations are tried from the smallest sum on, so that a model that never saw the trigger answers
     another class. Columns of more than two values are preferred, so that one-hot codes stay valid, and values that
-    few records have. Where every combination tried is in the records, the rarest is taken.
+    few records have. If all tried combinations occur in the records, the rarest is taken.
 
     Args:
-        records: what the adversary knows: a table, (n, features).
-        size: how many columns make a trigger.
-        count: how many triggers, all different.
+        records: the adversary's records: a table, (n, features).
+        size: the number of columns of a trigger.
+        count: the number of triggers, all different.
         places: the columns to choose from; empty: all.
     """
     x = records.inputs().cpu()
@@ -111,13 +111,13 @@ def unseen(
 
 class _Extreme(NamedTuple):
     score: float
-    """Share of the target class among those who have the value, drawn to that of all."""
+    """Share of the target class among the records with the value, shrunk towards that of all."""
     place: int
     value: float
 
 
 def _extremes(x: Tensor, hits: Tensor, size: int, places: Sequence[int]) -> list[_Extreme]:
-    """The smallest and largest values of the columns worth combining, best first."""
+    """The smallest and largest values of the best columns, best first."""
     ends = x.amin(dim=0), x.amax(dim=0)
     if not places:
         places = ((x > ends[0]) & (x < ends[1])).any(dim=0).nonzero().flatten().tolist()

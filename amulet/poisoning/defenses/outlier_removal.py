@@ -1,4 +1,4 @@
-"""Outlier removal: training without the records that a kNN classifier would rather do without."""
+"""Outlier removal: training without the records that reduce the accuracy of a kNN classifier."""
 
 from typing import Any, Literal, Self
 
@@ -36,19 +36,19 @@ _CAUTIONS = {
 class OutlierRemoval(TrainingDefense):
     """Value the training records by kNN-Shapley, remove a share of them, train on the rest (paper: SD2).
 
-    By hand (`train_robust`) the records are valued by the features of the model that was given, which must be trained
-    already; it then starts anew, from fresh weights.
+    In direct use (`train_robust`) the records are valued with the features of the model passed to the constructor,
+    which must already be trained; it is then trained again, from fresh weights.
 
     Args:
-        test_loader: what `reference` is to be by hand: test records, or for `trusted` the clean records, which carry
+        test_loader: the reference in direct use: test records, or for `trusted` the clean records, which have
             the ids of the training records.
         percent: how many per cent of the records are removed, (0, 100); the number is exact.
         k: neighbours of the kNN classifier.
         remove: the `lowest` values (outliers, mislabelled records), or the `highest`, as the paper's text says.
-        features: what distances are taken between: what enters the last layer (`penultimate`) of a model trained on
+        features: what distances are measured between: the input of the last layer (`penultimate`) of a model trained on
             the same records without the defence, or the inputs.
-        reference: what the records are valued by: `cross_fitted`: each half, stratified by label, by the other one;
-            `test`: the test split, as in the paper's code, which leaks it into training; `trusted`: as
+        reference: what the records are valued with: `cross_fitted`: each half, stratified by label, with the other one;
+            `test`: the test split, as in the paper's code, which leaks it into training; `trusted`: like
             `cross_fitted`, by clean versions of the records, whatever an adversary did to them: an oracle.
     """
 
@@ -84,7 +84,7 @@ class OutlierRemoval(TrainingDefense):
         self.features = features
         self.reference = reference
         self.reference_records = None if test_loader is None else Records.from_loader(test_loader)
-        """What `test` and `trusted` value by."""
+        """The reference records of `test` and `trusted`."""
 
     def bound(self, data: AmuletDataset) -> Self:
         """A copy that has the records that `reference` asks for: the test split, or all clean training records."""
@@ -95,11 +95,11 @@ class OutlierRemoval(TrainingDefense):
         return copy
 
     def warnings(self) -> list[str]:
-        """What a result owes to records that no defender has."""
+        """Warnings for results that depend on records that no defender has."""
         return [_CAUTIONS[self.reference]] if self.reference in _CAUTIONS else []
 
     def describe(self) -> dict[str, Any]:
-        """As every component, with the reference records and the code that values."""
+        """As for every component, with the reference records and the code of the valuation."""
         table = self.reference_records if self.reference != "cross_fitted" else None
         return {
             **super().describe(),
@@ -108,7 +108,7 @@ class OutlierRemoval(TrainingDefense):
         }
 
     def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
-        """The records that stay; `report` has the counts, `arrays` every record's value and fate."""
+        """The records that are kept; `report` has the counts, `arrays` each record's value and fate."""
         if self.features == "input":
             return self._select(records, None, stream / self.name)
         model = recipe.fit(records, stream, "features for outlier removal")

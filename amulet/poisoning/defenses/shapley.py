@@ -28,11 +28,11 @@ def knn_shapley(
     record, and records with the same features are always equally far.
 
     Args:
-        features: (n, *shape) of any type, finite; what is to be valued.
+        features: (n, *shape) of any type, finite; the records to value.
         labels: (n,) integers.
-        reference: (m, *shape), finite; what is to be classified.
+        reference: (m, *shape), finite; the records to classify.
         reference_labels: (m,) integers.
-        k: how many neighbours vote, at least 1.
+        k: the number of neighbours that vote, at least 1.
 
     Returns:
         (n,) values; their sum is the utility of all records.
@@ -61,7 +61,7 @@ def knn_shapley(
     for block, distance in _distances(train, tests, max(1, min(m, _BLOCK // n))):
         key = distance.clamp_(min=0).numpy()
         key[:, twins[0]] = key[:, twins[1]]
-        order = key.view(np.uint64)  # floats that are not negative sort as their bits do
+        order = key.view(np.uint64)  # non-negative floats sort like their bits
         order <<= np.uint64(1)
         order += half  # rounded, not cut: equal distances that differ by rounding errors stay equal
         order &= ~low
@@ -92,7 +92,7 @@ def _weights(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _distances(train: Tensor, tests: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
     """Squared distances (b, n) of `rows` tests after another from all of `train`, and the place of these tests.
 
-    Products are of float64 copies around the mean of `train`: squares that cancel lose less. Where these would be
+    Products are of float64 copies centred at the mean of `train`, for less cancellation. Where these would be
     large, as with images for features, they are made of some columns at a time, for as many tests as there is room.
     """
     n, m, width = len(train), len(tests), train.shape[1]

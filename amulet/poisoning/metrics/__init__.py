@@ -1,4 +1,4 @@
-"""What poisoned training records do to a model, in numbers."""
+"""Metrics of poisoning."""
 
 from amulet.poisoning.metrics.backdoor import PoisoningEvidence, attack_success_rate, measure, poisoned_accuracy
 

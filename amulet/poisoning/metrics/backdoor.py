@@ -1,4 +1,4 @@
-"""Attack success rate, poisoned accuracy, and what the poisoned model is worth otherwise."""
+"""Attack success rate, poisoned accuracy, and the clean accuracy of the poisoned model."""
 
 import math
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ METRICS = metrics_of(
 
 @dataclass(frozen=True, kw_only=True)
 class PoisoningEvidence(Evidence):
-    """What one victim answers when its training records were poisoned, and when they were not.
+    """The answers of one victim with poisoned and with clean training records.
 
-    Of n test records, each as it is and with each of t triggers.
+    For n test records, each unchanged and with each of t triggers.
     """
 
     ids: Tensor
@@ -38,23 +38,23 @@ class PoisoningEvidence(Evidence):
     labels: Tensor
     """(n,) true labels."""
     target: int
-    """The label that the triggers are to bring about."""
+    """The label that the triggers should cause."""
     clean_answers: Tensor
     """(n,) of the poisoned model."""
     triggered_answers: Tensor
     """(t, n) of the poisoned model, with a trigger."""
     unpoisoned_clean_answers: Tensor
-    """(n,) of the model of the same recipe whose training records were left alone."""
+    """(n,) of the model of the same recipe with clean training records."""
     unpoisoned_triggered_answers: Tensor
     """(t, n) of that model."""
     poisoned_ids: Tensor
     """(p,) ids of the training records that were poisoned."""
     poisoned_trigger: Tensor
-    """(p,) the number of the trigger that each carries."""
+    """(p,) the number of the trigger of each."""
 
 
 def attack_success_rate(answers: Tensor, labels: Tensor, target: int) -> float:
-    """Share of triggered records answered with the target, of those of other classes; higher is worse for the victim.
+    """Share of triggered records of other classes classified as the target; higher is worse for the victim.
 
     The mean over {i : y_i != target} of 1[f(x_i with trigger) = target] (Gu et al., 2019), and over triggers.
     This is also what the paper's Table 4 shows as the accuracy on poisoned data.
@@ -71,7 +71,7 @@ def attack_success_rate(answers: Tensor, labels: Tensor, target: int) -> float:
 
 
 def poisoned_accuracy(answers: Tensor, target: int) -> float:
-    """Accuracy on the whole triggered split against the target label, [0, 1]; higher is worse for the victim.
+    """Accuracy on the whole triggered split with respect to the target label, [0, 1]; higher is worse for the victim.
 
     The mean over all i of 1[f(x_i with trigger) = target] (paper, Table 3), and over triggers.
     """

@@ -17,11 +17,11 @@ _Job = tuple[Records, Stream, str]
 
 
 def produce_many(recipe: Recipe, records: Sequence[Records], streams: Sequence[Stream], label: str) -> list[Trained]:
-    """One model for each pair of records and stream, each under its own key in the store.
+    """One model for each pair of records and stream, each with its own key in the store.
 
-    On the CPU by worker processes of one thread each, on CUDA stacked, elsewhere one after the other. All ways give
-    the same models up to rounding in the recipe's precision; which one is taken depends on the device and the recipe,
-    not on a timing (`benchmarks/fit_many.py` has the measurement).
+    On the CPU in single-threaded worker processes, on CUDA stacked, elsewhere one after the other. All methods give
+    the same models up to rounding in the recipe's precision; the choice depends on the device and the recipe, not on a
+    timing (`benchmarks/fit_many.py` has the measurement).
     """
     if len(records) != len(streams):
         raise ValueError(f"`streams` must have one entry for each of {len(records)} tables, got {len(streams)}")
@@ -66,7 +66,7 @@ def _in_turn(recipe: Recipe, jobs: Sequence[_Job]) -> Iterator[tuple[str, Stored
 
 
 def in_stacks(recipe: Recipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple[str, Stored]]:
-    """Jobs with equally many records together, in stacks that the device's memory holds."""
+    """Jobs with the same number of records, in stacks that fit into the device's memory."""
     groups: dict[tuple[object, ...], list[_Job]] = {}
     for job in jobs:
         table = job[0]
@@ -85,11 +85,11 @@ def _one(recipe: Recipe, job: _Job) -> tuple[str, Stored]:
 
 
 def _in_workers(recipe: Recipe, jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, Stored]]:
-    """By processes that joblib keeps warm from call to call; only a few jobs' records are on their way at a time."""
+    """In processes that joblib keeps alive between calls; the records of only a few jobs are in transit at a time."""
     from joblib import Parallel, delayed
 
     runtime = recipe.runtime
-    if not runtime.store.shared:  # all that is kept here would travel with every job
+    if not runtime.store.shared:  # whatever is stored here would be sent with every job
         recipe = recipe.changed(runtime=dataclasses.replace(runtime, store=MemoryStore()))
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
     made = parallel(delayed(_one)(recipe, job) for job in jobs)

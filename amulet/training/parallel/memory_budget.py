@@ -1,4 +1,4 @@
-"""Many models of parts of one table, without holding all parts or all models in memory together."""
+"""Many models on parts of one table, without holding all parts or all models in memory at once."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,14 +18,14 @@ _MOST = 32
 def fit_in_portions(
     recipe: Recipe, pool: Records, places: Sequence[Tensor], streams: Sequence[Stream], label: str
 ) -> Iterator[nn.Module]:
-    """One model after the other, each of its own part of `pool`; as many are trained at once as memory holds.
+    """One model after the other, each for its part of `pool`; as many are trained at once as fit into memory.
 
     The models are those of `recipe.fit_many([pool.take(place) for place in places], streams)`.
 
     Args:
         places: for each model the positions of its records in `pool`, or a bool mask.
         streams: one for each model.
-        label: what is made, for people.
+        label: the name of what is trained, for messages.
     """
     if not places:
         return

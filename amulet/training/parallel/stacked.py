@@ -1,8 +1,8 @@
-"""Training many models as one: their weights stacked, their forward passes mapped over the stack (`torch.func`).
+"""Trains many models as one: their weights stacked, their forward passes mapped over the stack (`torch.func`).
 
-What a GPU wants, which one small model leaves idle. Each model has the initial weights and the batches that it would
-have by itself, and optimizers that work element by element do not see the difference: the models are those of training
-one after the other, up to float rounding. What could not keep that promise, dropout above all, is not stacked.
+One small model would leave a GPU idle. Each model has the same initial weights and batches as when trained alone, and
+for optimizers that work element by element there is no difference: the models are those of training one after the
+other, up to rounding. Models for which this does not hold, mainly those with dropout, are not stacked.
 """
 
 import time
@@ -24,7 +24,7 @@ from amulet.training.runtime import free_memory
 from amulet.training.store import Stored
 
 MOST = 64
-"""Models in a stack, at most."""
+"""The largest number of models in a stack."""
 
 _ELEMENTWISE = ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta")
 _Job = tuple[Records, Stream, str]
@@ -48,7 +48,7 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
         if missing := models[0].state_dict().keys() - params.keys() - buffers.keys():
             return f"{min(missing)} is shared within the model"
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message="There is a performance drop")  # mapped one by one: no gain
+            warnings.filterwarnings("error", message="There is a performance drop")  # mapped one by one: no speed-up
             together = _mapped(models[0])(params, buffers, x)
             alone = torch.stack([model(rows) for model, rows in zip(models, x, strict=True)])
     except Exception as error:  # noqa: BLE001 -- what cannot be mapped over says so in many ways
@@ -61,7 +61,7 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
 
 
 def stack_size(recipe: Recipe, records: Records) -> int:
-    """How many models to train at once, from what one of them takes of the device's memory; at least 1."""
+    """How many models to train at once, from the memory that one of them takes on the device; at least 1."""
     device = recipe.runtime.device
     free = free_memory(device)
     room = 4 * 2**30 if free is None else free
@@ -83,7 +83,7 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
     """Train one model for each pair of records and stream, all at once.
 
     Args:
-        recipe: one that `why_not` has nothing against.
+        recipe: one that `why_not` accepts.
         records: tables of the same length and shape.
         streams: one for each.
         label: for error messages.
@@ -107,7 +107,7 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
     accuracies: list[float] = []
     for epoch in range(recipe.epochs):
         order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
-        sums: list[Tensor] = []  # of each batch, losses and right answers
+        sums: list[Tensor] = []  # losses and correct answers of each batch
         for part in parts_of(n, recipe.batch_size):
             batch = tables.batch(order[:, part])
             optimizer.zero_grad(set_to_none=True)
@@ -147,11 +147,11 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
 
 
 def make_stack(recipe: Recipe, jobs: Sequence[_Job], label: str) -> list[tuple[str, Stored]]:
-    """As `train_stack`, for jobs (records, stream, key) that the store may have been given meanwhile; saved there."""
+    """Like `train_stack`, for jobs (records, stream, key) that the store may have by now; saves the models there."""
     store = recipe.runtime.store
     made: list[tuple[str, Stored]] = []
     with ExitStack() as locks:
-        for key in sorted(key for _, _, key in jobs):  # whoever wants several takes them in this order: no deadlock
+        for key in sorted(key for _, _, key in jobs):  # all processes take several locks in this order: no deadlock
             locks.enter_context(store.lock(key))
         left: list[_Job] = []
         for job in jobs:
@@ -199,5 +199,5 @@ def _mapped(base: nn.Module) -> Callable[[Mapping[str, Tensor], dict[str, Tensor
     def one(params: Mapping[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(base, (dict(params), buffers), (x,))
 
-    # Randomness of a stack would depend on who else is in it.
+    # The random numbers of a stack would depend on its other models.
     return vmap(one, randomness="error")

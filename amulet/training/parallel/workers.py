@@ -1,4 +1,4 @@
-"""The same work on many things at once: by worker processes of one thread each, where that is what the device has."""
+"""The same work on many items at once, in single-threaded worker processes if the device is the CPU."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, cast
@@ -12,9 +12,9 @@ Result = TypeVar("Result")
 
 
 def in_workers(function: Callable[[Item], Result], items: Sequence[Item], runtime: Runtime) -> Iterator[Result]:
-    """Results in the order of the items; in this process where there is one worker, one item or another device.
+    """Results in the order of the items; in this process if there is one worker, one item or another device.
 
-    Both ways give the same results: work on one item is done on one thread and must not depend on other items.
+    Both give the same results: work on one item uses one thread and must not depend on other items.
     """
     workers = min(runtime.workers, len(items))
     if runtime.device.type != "cpu" or workers < 2:

@@ -1,4 +1,4 @@
-"""How models are stolen."""
+"""Attacks that steal models."""
 
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack, Oracle
 from amulet.unauth_model_ownership.attacks.model_extraction import ModelExtraction

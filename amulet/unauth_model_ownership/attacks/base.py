@@ -1,4 +1,4 @@
-"""What every extraction attack is: queries, and a recipe for the stolen model."""
+"""The base class of extraction attacks: queries, and a recipe for the stolen model."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from amulet.training.recipe import Recipe
 
 
 class Oracle:
-    """The victim as the adversary sees it: it answers with logits, and counts what it was asked.
+    """The victim as the adversary sees it: it answers with logits, and counts the queries.
 
     >>> import torch
     >>> oracle = Oracle(lambda records: records.x)
@@ -24,10 +24,10 @@ class Oracle:
     def __init__(self, answer: Callable[[Records], Tensor]) -> None:
         self._answer = answer
         self.queries = 0
-        """Records answered so far; the same record asked twice counts twice."""
+        """Number of records answered so far; the same record asked twice counts twice."""
 
     def ask(self, records: Records) -> Tensor:
-        """The victim's logits (n, classes), float32 on the CPU. Keep them: asking again is another query."""
+        """The victim's logits (n, classes), float32 on the CPU. Keep them: asking again costs another query."""
         self.queries += len(records)
         return self._answer(records)
 
@@ -35,40 +35,40 @@ class Oracle:
 class ExtractionAttack(Attack):
     """An attack that trains a stolen model on the victim's answers. A subclass has one method to write: `query`.
 
-    The settings below concern what is done with the attack, and every attack has them; a subclass that takes them as
-    keyword-only arguments makes them settings of the user's.
+    Every attack has the settings below, which concern its evaluation; a subclass that takes them as keyword-only
+    arguments makes them available to the user.
     """
 
     risk = "unauth_model_ownership"
     objective: str = "logit_mse"
-    """What the stolen model is trained to: `logit_mse`, `kl` or `hard_labels` of `amulet.training.objective`."""
+    """The objective of the stolen model: `logit_mse`, `kl` or `hard_labels` of `amulet.training.objective`."""
     epochs: int | None = None
     batch_size: int | None = None
     architecture: str | None = None
     query_curve: list[int] | None = None
-    """Budgets at which fidelity is reported too: random parts of what was bought, no further queries."""
+    """Smaller budgets at which fidelity is reported too: random parts of the answers, without further queries."""
     suspects: int = 5
-    """Fine-tuned copies, and stolen models, that an ownership defence is judged on."""
+    """The number of fine-tuned copies, and of stolen models, with which an ownership defence is evaluated."""
     independents: int = 10
-    """Independent models that an ownership defence is judged on."""
+    """The number of independent models with which an ownership defence is evaluated."""
     fine_tune_epochs: int = 5
 
     @abstractmethod
     def query(self, oracle: Oracle, records: Records, stream: Stream) -> Records:
-        """Buy answers.
+        """Query the victim.
 
         Args:
             oracle: the victim.
-            records: what the adversary owns; never the victim's training records.
+            records: the adversary's records; never the victim's training records.
             stream: the attack's random stream.
 
         Returns:
-            What the stolen model is trained on: records with the victim's logits as `targets`; made-up ones have
+            The training data of the stolen model: records with the victim's logits as `targets`; made-up ones have
             negative ids.
         """
 
     def recipe(self, plain: Recipe) -> Recipe:
-        """How models of the adversary's are made: as the victim's without a defence, but for what is set."""
+        """The recipe of the adversary's models: the victim's without a defence, except for what is set."""
         return plain.changed(
             architecture=Factory(self.architecture) if self.architecture else plain.architecture,
             epochs=self.epochs or plain.epochs,

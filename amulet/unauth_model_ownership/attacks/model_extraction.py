@@ -22,26 +22,26 @@ _OBJECTIVES: dict[str, type[nn.Module]] = {
 
 
 class ModelExtraction(ExtractionAttack):
-    """Query the victim once with the adversary's records and train a model to answer alike (paper: S3).
+    """Query the victim once with the adversary's records and train a model to give the same answers (paper: S3).
 
     Args:
-        target_model: the victim, for `attack()`; the runner asks its victims itself.
+        target_model: the victim, for `attack()`; the runner queries its victims itself.
         attack_model: an untrained model, for `attack()`.
         optimizer: over `attack_model`'s weights.
         criterion: MSELoss, KLDivLoss or CrossEntropyLoss, in place of `objective`.
-        adversary_training_data: the adversary's records; the batch size is the loader's where none is set.
-        device: where `attack()` works; both models are moved there.
+        adversary_training_data: the adversary's records; the batch size is the loader's if none is set.
+        device: the device of `attack()`; both models are moved there.
         training_epochs: `epochs` by position, as in the paper's Figure 1.
         objective: `logit_mse`: mean squared error between logits (ML-Doctor); `kl`: KL divergence from the victim's
             class probabilities; `hard_labels`: cross-entropy with the victim's most likely class.
-        epochs: of the stolen model's training; None: as the victim's.
-        batch_size: None: as the victim's.
-        queries: the budget: how many of the adversary's records are queried, drawn at random; None: all.
-        architecture: import path of the stolen model's class; None: as the victim's.
-        query_curve: smaller budgets at which fidelity is reported too, paid for by the same queries.
-        suspects: where a defence verifies ownership: how many fine-tuned copies, and how many stolen models, it is
-            judged on.
-        independents: how many independent models it is judged on; false positive rates want many.
+        epochs: of the stolen model's training; None: the victim's.
+        batch_size: None: the victim's.
+        queries: the budget: the number of the adversary's records that are queried, drawn at random; None: all.
+        architecture: import path of the stolen model's class; None: the victim's.
+        query_curve: smaller budgets at which fidelity is reported too, covered by the same queries.
+        suspects: if a defence verifies ownership: the number of fine-tuned copies, and of stolen models, with which it
+            is evaluated.
+        independents: the number of independent models with which it is evaluated; false positive rates need many.
         fine_tune_epochs: how long a copy is fine-tuned, on a random half of the adversary's records.
     """
 
@@ -91,12 +91,12 @@ class ModelExtraction(ExtractionAttack):
         self.independents = independents
         self.fine_tune_epochs = fine_tune_epochs
         self.report: dict[str, Any] = {}
-        """Of the last `attack()`: `queries`, and how the training went."""
+        """Of the last `attack()`: `queries`, and the training report."""
 
     def query(self, oracle: Oracle, records: Records, stream: Stream) -> Records:
         """The adversary's records, or a random part within the budget, with the victim's logits as targets.
 
-        Each record is asked once.
+        Each record is queried once.
         """
         if self.queries is not None and self.queries > len(records):
             raise SettingError(

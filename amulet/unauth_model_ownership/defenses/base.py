@@ -1,4 +1,4 @@
-"""What a defence is that lets an owner recognise a model as a copy of its own."""
+"""The base of defences that let an owner recognise a copy of its model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
 @dataclass(frozen=True)
 class Judgement:
-    """What an owner's verification says of one suspect."""
+    """The result of an owner's verification for one suspect."""
 
     p_value: float
-    """[0, 1]: how likely a model that has nothing to do with the owner's looks so much like it."""
+    """[0, 1]: the probability that an independent model looks at least as similar to the owner's."""
     score: float
-    """What the p-value was made from; higher is more alike."""
+    """The statistic behind the p-value; higher is more similar."""
     trials: int | None = None
-    """Where the score is a share of independent trials, of how many."""
+    """The number of independent trials, if the score is a share of them."""
 
 
 class Verifier(ABC):
     """An owner's verification, fixed before any suspect is seen; `judge` is the one method to write."""
 
     laborious: ClassVar[bool] = False
-    """Is a judgement so much work that worker processes pay?"""
+    """Is a judgement so much work that worker processes are worthwhile?"""
     manifest: Mapping[str, Any]
-    """How the verification was set up, JSON: counts, which records serve for what."""
+    """How the verification was set up, as JSON: counts, the roles of records."""
     arrays: Mapping[str, np.ndarray]
-    """What it rests on, with record ids; kept in `evidence.npz`."""
+    """What it is based on, with record ids; kept in `evidence.npz`."""
     warnings: tuple[str, ...]
-    """Why its verdicts may not carry their claim, each with what to do about it."""
+    """Reasons why its verdicts may not be reliable, each with what to do about it."""
 
     def __init__(
         self,
@@ -53,24 +53,24 @@ class Verifier(ABC):
         """
 
     def judge_owner(self, model: nn.Module) -> tuple[Judgement, Fingerprints | None]:
-        """Judge the owner's own model, which an exact copy is; with what that shows of records, if it does."""
+        """Judge the owner's model, which equals an exact copy; with what the owner shows about records, if anything."""
         return self.judge(model), None
 
 
 class OwnershipDefense(Defense):
-    """A defence that verifies ownership: its `verifier` says of a suspect whether it is a copy.
+    """A defence that verifies ownership: its `verifier` says whether a suspect is a copy.
 
     The protocol of this risk judges populations of suspects with it and reports how often it is wrong: an exact copy
     of the owner's model, copies fine-tuned on the adversary's records, models stolen by the run's extraction attack
     with the adversary's records, and independent models trained on the adversary's records with their true labels.
-    A suspect is flagged when its p-value is at most `alpha`.
+    A suspect is flagged if its p-value is at most `alpha`.
 
-    What a subclass must keep to:
+    Requirements for a subclass:
 
     - `alpha` is one of its keyword-only hyper-parameters.
-    - Every suspect but the exact copy has seen the adversary's records, and none the test split. What the owner
+    - Every suspect except the exact copy has seen the adversary's records, and none the test split. What the owner
       compares its training records with must come from `splits.test_records`, never from `splits.adversary_records`.
-    - `owner` may carry other defences, and may be the undefended victim, whose training knows nothing of this
+    - `owner` may have other defences, and may be the undefended victim, whose training knows nothing of this
       defence: a verification that needs a mark then is to find none. What training decided and stored is in
       `owner.trained.arrays["<name>.<array>"]`.
     - Randomness of verification comes from `splits.stream / "verification" / self.name`, that of training from the
@@ -80,7 +80,7 @@ class OwnershipDefense(Defense):
     risk = "unauth_model_ownership"
     survives_retraining = True
     score_metric: ClassVar[str | None] = None
-    """The metric under which the exact copy's score is reported (`watermark_accuracy`); None: not at all."""
+    """The metric under which the exact copy's score is reported (`watermark_accuracy`); None: it is not reported."""
     alpha: float
 
     @abstractmethod

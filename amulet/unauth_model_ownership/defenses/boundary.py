@@ -1,4 +1,4 @@
-"""How far records are from a model's decision boundaries, with its gradients or by its answers alone."""
+"""Distances of records to a model's decision boundaries, from its gradients or only from its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _SPARSE = 0.03  # share of the values that a step in L1 changes: Maini et al. ha
 
 
 class Distances(NamedTuple):
-    """Lengths of the ways to a boundary. Row i belongs to record i alone."""
+    """Lengths of the paths to a boundary. Row i depends only on record i."""
 
     values: Tensor
-    """(n, 3, k) float32: in L1, L2 and L-inf, along k ways; NaN where the search ended before it got there."""
+    """(n, 3, k) float32: in L1, L2 and L-inf, along k paths; NaN where the search ended before the boundary."""
     unit: Tensor
     """(3,): the length of the first step in each norm."""
     reach: Tensor
@@ -30,30 +30,30 @@ class Distances(NamedTuple):
 
 @dataclass(frozen=True)
 class Stride:
-    """Steps that grow: the m-th changes inputs by `size * growth**m`, so few reach near and far boundaries alike."""
+    """Growing steps: the m-th changes inputs by `size * growth**m`; a few reach both near and far boundaries."""
 
     size: float
     growth: float
     steps: int
 
     def unit(self, norm: str, width: int) -> float:
-        """The length in that norm of a step that would change each of `width` values by 1.
+        """The length in this norm of a step that changes each of `width` values by 1.
 
-        In L1 a quarter of that: where few values are changed, they are the ones that matter.
+        In L1 a quarter of that: if few values are changed, they are the most relevant ones.
         """
         return {"l1": width / 4, "l2": width**0.5, "linf": 1.0}[norm]
 
     def measured(self, values: Tensor, width: int) -> Distances:
-        """Lengths of ways, with those of the first step and of all steps together."""
+        """Lengths of paths, with those of the first step and of all steps together."""
         unit = torch.tensor([self.size * self.unit(norm, width) for norm in NORMS])
         return Distances(values, unit, unit * sum(self.growth**step for step in range(self.steps)))
 
 
 def searches_at_once(shape: Sequence[int]) -> int:
-    """How many searches to run at once where nothing else asks: each step goes through the whole network and back.
+    """The default number of searches at once: each step is a forward and a backward pass of the whole network.
 
-    The maps of a convolutional network are many times an input; few enough stay in a processor's cache, which makes
-    a step twice as fast as a large batch does.
+    The feature maps of a convolutional network are many times larger than an input; a small batch stays in the
+    processor's cache, which makes a step twice as fast as with a large batch.
 
     >>> searches_at_once((42,)), searches_at_once((1, 28, 28)), searches_at_once((3, 64, 64))
     (4096, 167, 64)
@@ -74,8 +74,8 @@ def min_gd(
         model: any module of inputs (b, *shape) to logits (b, classes); not changed.
         records: n records.
         stride: the steps.
-        classes: k of the result: column j is the way to class j.
-        batch_size: how many searches, each of one record to one class, run at once; None: `searches_at_once`.
+        classes: k of the result: column j is the path to class j.
+        batch_size: the number of searches at once, each from one record to one class; None: `searches_at_once`.
     """
     device, n = device_of(model), len(records)
     batch_size = batch_size or searches_at_once(records.shape)
@@ -93,14 +93,14 @@ def min_gd(
 def blind_walk(
     model: nn.Module, records: Records, stride: Stride, walks: int, stream: Stream, batch_size: int | None = None
 ) -> Distances:
-    """Distances at which random walks first get another answer than the label (Maini et al., Section 5: Blind Walk).
+    """Distances at which random walks first get an answer other than the label (Maini et al., Section 5: Blind Walk).
 
-    Needs nothing but answers. Each walk goes in one random direction: Laplacian for L1, Gaussian for L2, uniform for
-    L-inf; the ways are sorted by length, since no direction means anything by itself. A record that is answered wrong
-    where it stands has distance 0.
+    Needs only answers. Each walk goes in one random direction: Laplacian for L1, Gaussian for L2, uniform for L-inf;
+    the paths are sorted by length, since a single direction has no meaning. A record that is already misclassified has
+    distance 0.
 
     Args:
-        walks: how many for each record and norm.
+        walks: the number for each record and norm.
         stream: directions are the same for the same stream and records, whatever the model.
     """
     device, n = device_of(model), len(records)
@@ -134,7 +134,7 @@ def _answers(model: nn.Module, records: Records, batch_size: int) -> Tensor:
 
 
 def _descend(model: nn.Module, x: Tensor, target: Tensor, norm: str, stride: Stride) -> Tensor:
-    """(b,) how far each input is from its target class, NaN where it was not reached; without those that are there."""
+    """(b,) the distance of each input from its target class, NaN where it was not reached."""
     found = torch.full((len(x),), torch.nan, device=x.device)
     place = torch.arange(len(x), device=x.device)
     origin = point = before = x.flatten(1)
@@ -174,7 +174,7 @@ def _direction(gradient: Tensor, x: Tensor, norm: str) -> Tensor:
     if norm == "l2":
         return gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
     few = max(1, round(_SPARSE * x.shape[1]))
-    room = torch.where(gradient > 0, x > 0, x < 1)  # descent lowers the input where the gradient is positive
+    room = torch.where(gradient > 0, x > 0, x < 1)  # descent decreases the input where the gradient is positive
     largest = torch.where(room, gradient.abs(), -1.0).topk(few, dim=1).indices
     return torch.zeros_like(x).scatter(1, largest, gradient.gather(1, largest).sign() / few)
 
@@ -191,7 +191,7 @@ def _noise(norm: str, size: tuple[int, int], generator: torch.Generator) -> Tens
 
 
 def _walk(model: nn.Module, x: Tensor, y: Tensor, noise: Tensor, norm: str, stride: Stride) -> Tensor:
-    """(b,) the lengths at which walks get another answer than `y`, NaN where they get none."""
+    """(b,) the lengths at which walks get an answer other than `y`, NaN if they get none."""
     found = torch.full((len(x),), torch.nan, device=x.device)
     place, origin = torch.arange(len(x), device=x.device), x.flatten(1)
     length, far = stride.size * stride.unit(norm, noise.shape[1]), 0.0

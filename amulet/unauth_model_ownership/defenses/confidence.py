@@ -13,7 +13,7 @@ _SHRINKAGE = 0.1
 def welch_p_value(private: Tensor, public: Tensor) -> float:
     """How likely means (n,) and (m,) of one population differ so far upwards: Welch's one-sided t-test, in [0, 1].
 
-    The alternative: the mean of `private` exceeds that of `public`. 1 where neither varies: nothing can be told.
+    The alternative: the mean of `private` exceeds that of `public`. 1 if neither varies: there is no evidence.
 
     >>> round(welch_p_value(torch.tensor([2.0, 3.0, 4.0]), torch.tensor([0.0, 1.0, 2.0])), 3)
     0.035
@@ -30,15 +30,15 @@ def welch_p_value(private: Tensor, public: Tensor) -> float:
 
 
 def embedding(distances: Distances, labels: Tensor | None = None) -> Tensor:
-    """Feature rows (n, f) float64 of distances (n, 3, k) along k ways: row i is made of record i alone.
+    """Feature rows (n, f) float64 of distances (n, 3, k) along k paths: row i depends only on record i.
 
-    The logarithm of 1 + distance in first steps, and for every way whether it led anywhere: a search that did not flip
-    the answer counts as that, with the length of all its steps as a stand-in, not by the distance it reached. Where
-    ways lead to classes, the way to the record's own label (0 for a right answer) and the shortest one to another
-    class come too: what tells members is how well *their* labels were learned.
+    The logarithm of 1 + distance in units of the first step, and for every path whether it reached the boundary: a
+    search that did not change the answer counts as such, with the length of all steps instead of the distance. If
+    paths lead to classes, the path to the record's label (0 for a correct answer) and the shortest one to another
+    class are added: members are distinguished by how well *their* labels were learned.
 
     Args:
-        labels: (n,) in [0, k) where way j leads to class j; None where ways lead to no class.
+        labels: (n,) in [0, k) if path j leads to class j; None if paths lead to no class.
     """
     missing = distances.values.isnan()
     values = torch.where(missing, distances.reach.view(1, -1, 1), distances.values)
@@ -53,7 +53,7 @@ def embedding(distances: Distances, labels: Tensor | None = None) -> Tensor:
 class ConfidenceRegressor:
     """A linear membership score: +1 for private records, -1 for public ones, by ridge regression in closed form.
 
-    Features are standardised on the records it is fitted to; those that do not vary there are left out.
+    Features are standardised on the records it is fitted to; those that are constant there are left out.
     """
 
     def __init__(self, private: Tensor, public: Tensor) -> None:

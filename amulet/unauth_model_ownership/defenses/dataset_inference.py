@@ -1,4 +1,4 @@
-"""Dataset inference: a model gives away whose records it was trained on (Maini et al., ICLR 2021)."""
+"""Dataset inference: a model reveals whose records it was trained on (Maini et al., ICLR 2021)."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from amulet.unauth_model_ownership.defenses.boundary import NORMS, Distances, St
 from amulet.unauth_model_ownership.defenses.confidence import ConfidenceRegressor, embedding, welch_p_value
 from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
-_TABLES, _IMAGES = 10_000, 400  # records of each side by default: models of images are slower and remember more
+_TABLES, _IMAGES = 10_000, 400  # records of each side by default: models for images are slower and memorise more
 _FEW = 200
 _GROUPS = ("regressor_private", "regressor_public", "private", "public")
 
@@ -27,7 +27,7 @@ _GROUPS = ("regressor_private", "regressor_public", "private", "public")
 class MembershipVerifier(Verifier):
     """Scores the owner's training records and public ones by a suspect's boundaries, and compares the means.
 
-    The regressor learns on the owner's model from records that no suspect is asked about.
+    The regressor is fitted on the owner's model with records that are not used for the suspects.
     """
 
     laborious = True
@@ -71,7 +71,7 @@ class MembershipVerifier(Verifier):
                 "learned little by heart. Use more data (dataset.limit, adversary_fraction), or raise defense.records"
             )
         walking = self.defense.features == "blind_walk"
-        limit = 0.9 if walking else 0.1  # most random directions lead to no other class, whatever their length
+        limit = 0.9 if walking else 0.1  # most random directions lead to no other class at any distance
         advice = "Use defense.features=mingd" if walking else f"Raise defense.steps ({self.defense.steps} now)"
         for norm, share in zip(NORMS, lost.tolist(), strict=True):
             if share > limit:
@@ -107,7 +107,7 @@ class MembershipVerifier(Verifier):
         return Judgement(welch_p_value(private, public), (private.mean() - public.mean()).item())
 
     def judge_owner(self, model: nn.Module) -> tuple[Judgement, Fingerprints]:
-        """As `judge`, with the distances themselves: what the owner shows to be believed."""
+        """Like `judge`, with the distances, which the owner shows as evidence."""
         rows = self.shown(model)
         tables = [self.groups[group] for group in _GROUPS[2:]]
         logits, labels = torch.cat([predict(model, t) for t in tables]), torch.cat([t.y.cpu() for t in tables])
@@ -123,34 +123,33 @@ class MembershipVerifier(Verifier):
 
 
 class DatasetInference(OwnershipDefense):
-    """Recognise a copy by how far the owner's training records are from its boundaries (paper: SD3).
+    """Recognise a copy by the distances of the owner's training records from its decision boundaries (paper: SD3).
 
-    Maini et al., ICLR 2021. A model has learned its training records better than others, and so has what was made from
-    it. A regressor learns on the owner's model to tell private from public records by their distances to its
-    boundaries; a suspect is flagged when its scores for *other* private records exceed those for other public ones
+    Maini et al., ICLR 2021. A model has learned its training records better than others, and so have models derived
+    from it. A regressor learns on the owner's model to distinguish private from public records by their distances to
+    its boundaries; a suspect is flagged if its scores for *other* private records exceed those for other public ones
     (Welch's one-sided t-test). It changes no weight.
 
-    The test's level holds over draws of records, which must be of one population: public records that are harder
-    than private ones in themselves make every model look like a copy. Independent models that are judged on the same
-    records stand or fall together, so false alarms must be counted over runs with a split into train and test each
-    (`dataset.split_seed`): seeds alone share the luck of one split.
+    The level of the test holds over draws of records, which must be of one population: if public records are harder
+    than private ones, every model looks like a copy. Independent models that are judged on the same records are not
+    independent trials, so false alarms must be counted over runs with different splits into train and test
+    (`dataset.split_seed`): several seeds share one split.
 
     Args:
         target_model: the owner's model, for `fingerprint()`; the runner gives victims to `verifier` instead.
         suspect_model: the model to judge.
         train_data: the owner's private records: what `target_model` was trained on.
-        test_data: public records of the same population, that neither model was trained on.
-        device: where to work; the models are moved there.
+        test_data: public records of the same population on which neither model was trained.
+        device: the device to use; the models are moved there.
         features: `mingd`, the paper's, needs the suspect's gradients; `blind_walk` needs its answers.
-        records: how many of each side are used: half for the regressor, half to judge. None: 10,000 of tables and
-            400 of images, or as many as both sides have.
+        records: the number from each side: half for the regressor, half to judge. None: 10,000 for tables and
+            400 for images, or as many as both sides have.
         steps: of each search or walk, at most.
-        step_size: by how much the first step changes inputs, (0, 1].
-        growth: how much longer each step is than the one before, 1 or more. Distances are interpolated.
+        step_size: the change of the inputs in the first step, (0, 1].
+        growth: the factor between the lengths of successive steps, 1 or more. Distances are interpolated.
         walks: random walks for each record and norm, with `blind_walk`.
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
-        batch_size: how many searches run at once. None: about as many as a small network's layers have room for in a
-            processor's cache.
+        batch_size: the number of searches at once. None: as many as fit into a processor's cache with a small network.
     """
 
     stage = "after"
@@ -194,7 +193,7 @@ class DatasetInference(OwnershipDefense):
         self.alpha = alpha
         self.batch_size = batch_size
         self.verification: MembershipVerifier | None = None
-        """What the last `fingerprint()` judged with."""
+        """The verifier of the last `fingerprint()`."""
 
     @property
     def stride(self) -> Stride:
@@ -202,11 +201,11 @@ class DatasetInference(OwnershipDefense):
         return Stride(self.step_size, self.growth, self.steps)
 
     def describe(self) -> dict[str, Any]:
-        """Nothing that is set here changes a model, so models are the same whatever is set."""
+        """No setting here changes a model, so models do not depend on the settings."""
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     def size(self, private: Records, public: Records) -> int:
-        """How many records each of the four groups gets: regressor and verification, private and public."""
+        """The number of records of each of the four groups: regressor and verification, private and public."""
         wanted = self.records or (_IMAGES if len(private.shape) == 3 else _TABLES)
         n = min(wanted, len(private), len(public)) // 2
         if n < 2:
@@ -216,11 +215,11 @@ class DatasetInference(OwnershipDefense):
         return n
 
     def check(self, data: AmuletDataset) -> None:
-        """Refuse data that cannot be cut in four groups."""
+        """Refuse data that cannot be split into four groups."""
         self.size(data.train, data.test)
 
     def verifier(self, owner: Victim, splits: DataSplits) -> MembershipVerifier:
-        """Learn what tells the owner's training records from the test split; made-up records are left out."""
+        """Learn what distinguishes the owner's training records from the test split; made-up records are left out."""
         private = owner.records.take(owner.records.ids >= 0)
         stream = splits.stream / "verification" / self.name
         found = MembershipVerifier(self, owner.model, private, splits.test_records, stream)
@@ -228,7 +227,7 @@ class DatasetInference(OwnershipDefense):
         return found
 
     def fingerprint(self) -> Judgement:
-        """Is `suspect_model` made from `target_model`, or from its training records?"""
+        """Was `suspect_model` derived from `target_model`, or from its training records?"""
         if self.target_model is None or self.suspect_model is None or self.train_data is None or self.test_data is None:
             raise SettingError(
                 f"`{type(self).__name__}` must be built with the owner's model, a suspect, and private and public "

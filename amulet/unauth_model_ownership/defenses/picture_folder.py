@@ -1,4 +1,4 @@
-"""Watermark triggers that an owner brings: a folder of pictures, with labels of its own or drawn ones."""
+"""The owner's own watermark triggers: a folder of images, with given or drawn labels."""
 
 import csv
 import hashlib
@@ -16,12 +16,12 @@ _HEADER = ["file", "label"]
 
 
 class PictureFolder:
-    """The PNG and JPEG files of a folder, in the order of their names, and `labels.csv` (`file,label`) if it is there.
+    """The PNG and JPEG files of a folder, in the order of their names, and `labels.csv` (`file,label`) if it exists.
 
-    Files of other kinds are left alone; folders in it too.
+    Other files and subfolders are ignored.
 
     Raises:
-        SettingError: there is no such folder, or no picture in it.
+        SettingError: there is no such folder, or no image in it.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,10 +53,10 @@ class PictureFolder:
         return self._digest
 
     def images(self, shape: tuple[int, ...]) -> Tensor:
-        """The pictures as inputs (k, *shape), uint8: grey for one channel, stretched to the inputs' size.
+        """The images as inputs (k, *shape), uint8: grey for one channel, resized to the inputs' size.
 
         Raises:
-            SettingError: inputs are no pictures, a file cannot be read as one, or two come out the same.
+            SettingError: inputs are not images, a file cannot be read as one, or two are identical after resizing.
         """
         if shape not in self._decoded:
             if len(shape) != 3 or shape[0] not in (1, 3):
@@ -72,7 +72,7 @@ class PictureFolder:
         """The labels of `labels.csv`, (k,) int64.
 
         Raises:
-            SettingError: the file is not what it should be; the message says what and where.
+            SettingError: the file is not valid; the message says what is wrong and where.
         """
         where = self.path / LABELS
         rows = list(csv.reader(io.StringIO(self._read(LABELS).decode("utf-8-sig", errors="replace"))))
@@ -110,11 +110,11 @@ class PictureFolder:
         try:
             with Image.open(io.BytesIO(content)) as file:
                 upright = ImageOps.exif_transpose(file)
-                if upright.mode.startswith("I"):  # 16 bits a pixel, which conversion would cut off at 255
+                if upright.mode.startswith("I"):  # 16 bits a pixel, which conversion would clip at 255
                     upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
                 picture = upright.convert("RGBA").convert("L" if shape[0] == 1 else "RGB")
                 pixels = np.array(picture.resize((shape[2], shape[1]), Image.Resampling.BILINEAR))
-        except Exception as error:  # decoders raise whatever they like
+        except Exception as error:  # decoders may raise any exception
             raise SettingError(f"`defense.triggers`: {self.path / name} is no picture that can be read") from error
         return torch.from_numpy(pixels).reshape(shape[1], shape[2], shape[0]).permute(2, 0, 1).contiguous()
 

@@ -1,4 +1,4 @@
-"""Watermark triggers: inputs like no record's, with random labels that only the owner knows."""
+"""Watermark triggers: inputs unlike any record, with random labels that only the owner knows."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ class TriggerSet:
     """Triggers and the classes that a marked model gives them."""
 
     x: Tensor
-    """(k, *shape): as the records they are made for, float32 in [0, 1] or uint8 in 0..255."""
+    """(k, *shape): in the type of the records, float32 in [0, 1] or uint8 in 0..255."""
     y: Tensor
     """(k,) int64, in [0, classes)."""
     classes: int
 
     @classmethod
     def draw(cls, count: int, like: Records, classes: int, stream: Stream) -> "TriggerSet":
-        """Draw a set: the same for the same count, shape, type of input and stream, whatever the records are.
+        """Draw a set: the same for the same count, shape, type of input and stream; the records do not matter.
 
         Inputs are abstract patterns for images, uniform noise over all columns for tables: on one-hot columns no
         record looks like that. Labels are uniform and independent of everything, so that a model that has not seen
@@ -39,7 +39,7 @@ class TriggerSet:
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor | None, like: Records, classes: int, stream: Stream) -> "TriggerSet":
-        """A set of given inputs (k, *shape), uint8 or in [0, 1], in the type that `like` has; labels drawn if None."""
+        """A set of given inputs (k, *shape), uint8 or in [0, 1], in the type of `like`; labels are drawn if None."""
         if x.dtype == torch.uint8 and like.x.dtype != torch.uint8:
             x = x.float() / 255
         if y is None:
@@ -74,7 +74,7 @@ def _patterns(count: int, shape: tuple[int, ...], generator: torch.Generator) ->
 
 
 def match_p_value(matches: int, triggers: int, classes: int) -> float:
-    """P[Binomial(triggers, 1 / classes) >= matches]: how often a model without the mark does as well, in [0, 1].
+    """P[Binomial(triggers, 1 / classes) >= matches]: the probability of as many matches without the mark, in [0, 1].
 
     >>> match_p_value(0, 100, 2), match_p_value(3, 3, 2)
     (1.0, 0.125)
@@ -85,7 +85,7 @@ def match_p_value(matches: int, triggers: int, classes: int) -> float:
 
 
 class TriggerVerifier(Verifier):
-    """Asks a suspect for the triggers' classes and counts; needs nothing but its answers."""
+    """Queries a suspect with the triggers and counts matches; needs only its answers."""
 
     def __init__(self, triggers: TriggerSet, *, embedded: bool, warnings: tuple[str, ...] = ()) -> None:
         n, classes = len(triggers.x), triggers.classes
@@ -97,7 +97,7 @@ class TriggerVerifier(Verifier):
         self.triggers = triggers
 
     def judge(self, suspect: nn.Module) -> Judgement:
-        """The share of triggers that the suspect gives the owner's labels, and how likely that is by chance."""
+        """The share of triggers for which the suspect gives the owner's labels, and its probability by chance."""
         n = len(self.triggers.x)
         matches = int(self.triggers.matches(suspect).sum())
         return Judgement(match_p_value(matches, n, self.triggers.classes), matches / n, n)

@@ -25,16 +25,16 @@ _LARGE_SHARE = 0.25  # Adi et al. have 2 %
 
 
 class WatermarkNN(OwnershipDefense, TrainingDefense):
-    """Train on a secret trigger set too, and recognise copies by their answers to it (paper: SD4).
+    """Also train on a secret trigger set, and recognise copies by their answers to it (paper: SD4).
 
-    Triggers and their random labels follow from the model's random stream, so they can be rebuilt, and are stored with
-    the model. A suspect's matches are judged against chance: p = P[Binomial(triggers, 1 / classes) >= matches].
+    Triggers and their random labels are derived from the model's random stream, so they can be rebuilt, and are stored
+    with the model. A suspect's matches are compared with chance: p = P[Binomial(triggers, 1 / classes) >= matches].
 
     Args:
-        triggers: how many; the paper's authors and Adi et al. use 100. Or a folder, whose PNG and JPEG files are the
-            triggers, resized to the inputs' shape; labels are drawn all the same, unless a file `labels.csv` in it,
+        triggers: the number; the paper's authors and Adi et al. use 100. Or a folder, whose PNG and JPEG files are the
+            triggers, resized to the inputs' shape; labels are drawn too, unless a file `labels.csv` in it,
             `file,label`, has them.
-        repeats: how often each stands among the training records, so that every batch holds some. Adi et al. put two
+        repeats: how often each is among the training records, so that every batch has some. Adi et al. put two
             into each batch of 100: each trigger about ten times an epoch.
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
     """
@@ -59,7 +59,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
     ) -> None:
         super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
         self.pictures = PictureFolder(triggers) if isinstance(triggers, str) else None
-        """The folder of triggers, where `triggers` is one."""
+        """The folder of triggers, if `triggers` is one."""
         if not isinstance(triggers, str):
             in_range("triggers", triggers, 1)
         in_range("repeats", repeats, 1)
@@ -68,22 +68,22 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         self.repeats = repeats
         self.alpha = alpha
         self.trigger_set: TriggerSet | None = None
-        """The mark that the last `watermark()` left."""
+        """The trigger set of the last `watermark()`."""
 
     @property
     def count(self) -> int:
-        """How many triggers there are."""
+        """The number of triggers."""
         return self.triggers if isinstance(self.triggers, int) else len(self.pictures or ())
 
     def describe(self) -> dict[str, Any]:
-        """As of any component; the code that draws the triggers counts too, and of pictures their content."""
+        """As for any component; includes the code that draws the triggers, and the content of images."""
         described = {**super().describe(), "triggers_code": code_digest(TriggerSet.__module__)}
         if self.pictures is not None:
             described["settings"] = {**self.settings(), "triggers": f"sha256:{self.pictures.digest}"}
         return described
 
     def warnings(self) -> list[str]:
-        """Labels that somebody chose are no chance."""
+        """A warning: labels that somebody chose are not random."""
         if self.pictures is None or not self.pictures.labelled:
             return []
         chosen = (
@@ -112,7 +112,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         return Prepared(records.concat(marked), report, arrays)
 
     def verifier(self, owner: Victim, splits: DataSplits) -> TriggerVerifier:
-        """Ask for the triggers that the owner's model was trained on, or would have been."""
+        """A verifier with the triggers that the owner's model was trained on, or would have been."""
         classes, stored = splits.data.num_classes, owner.trained.arrays
         embedded = f"{self.name}.x" in stored
         if embedded:
@@ -129,7 +129,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         return TriggerVerifier(asked, embedded=embedded, warnings=warnings)
 
     def check(self, data: AmuletDataset) -> None:
-        """Refuse trigger sets so small that not even all of them matching is beyond chance, and unreadable pictures."""
+        """Refuse trigger sets so small that even if all match it may be chance, and unreadable images."""
         best = match_p_value(self.count, self.count, data.num_classes)
         if best > self.alpha:
             raise SettingError(
@@ -142,9 +142,9 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
                 self.pictures.labels(data.num_classes)
 
     def watermark(self) -> nn.Module:
-        """Train the model that was given on its loader's records and a trigger set, in place.
+        """Train the model passed to the constructor on its loader's records and a trigger set, in place.
 
-        It goes on from the weights that it has; `trigger_set` then holds the mark.
+        Training continues from its current weights; `trigger_set` is then the trigger set.
         """
         if self.model is None or self.train_loader is None:
             return self._train()  # which says what is missing

@@ -1,4 +1,4 @@
-"""What is stolen of a model, and what its owner can prove, in numbers."""
+"""Metrics of model extraction and of ownership verification."""
 
 from amulet.unauth_model_ownership.metrics.evidence import OwnershipEvidence, Verification
 from amulet.unauth_model_ownership.metrics.extraction import (

@@ -1,4 +1,4 @@
-"""What the assessment of ownership leaves behind."""
+"""The evidence of an assessment of ownership."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,24 +20,24 @@ class Verification:
     defense: str
     """The defence's name."""
     alpha: float
-    """Suspects of at most that p-value are flagged."""
+    """Suspects with at most this p-value are flagged."""
     applied: bool
-    """Is the owner's model protected by it? Of the undefended victim a mark is not to be found."""
+    """Is the owner's model protected by it? In the undefended victim no mark should be found."""
     p_values: Mapping[str, np.ndarray]
     """(suspects,) float64 each."""
     scores: Mapping[str, np.ndarray]
     """(suspects,) float64 each."""
     score_metric: str | None = None
-    """The metric that the exact copy's score is."""
+    """The name of the metric for the exact copy's score."""
     trials: int | None = None
-    """Where scores are shares of independent trials, of how many."""
+    """The number of independent trials, if scores are shares of them."""
     details: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """What the verification rests on."""
+    """What the verification is based on."""
     fingerprints: Fingerprints | None = None
-    """What the owner shows of records, where it shows any."""
+    """What the owner shows about records, if anything."""
 
     def flagged(self, *kinds: str) -> tuple[int, int]:
-        """How many suspects of these kinds are flagged, and of how many."""
+        """The number of flagged suspects of these kinds, and the number of all."""
         values = np.concatenate([self.p_values[kind] for kind in kinds])
         return int((values <= self.alpha).sum()), len(values)
 
@@ -54,19 +54,19 @@ class OwnershipEvidence(Evidence):
     labels: Tensor
     """(n,) true labels."""
     victim_answers: Tensor
-    """(n,) the class that the victim gives."""
+    """(n,) the victim's answer."""
     stolen_answers: Tensor
-    """(n,) the class that the stolen model gives."""
+    """(n,) the stolen model's answer."""
     independent_answers: Tensor
-    """(n,) of a model trained as the stolen one, on the same records with their true labels."""
+    """(n,) of a model trained like the stolen one, on the same records with their true labels."""
     majority: int
-    """The most frequent label of the adversary's records: what a model that knows nothing answers."""
+    """The most frequent label of the adversary's records: the answer of a model that knows nothing."""
     curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """(n,) answers of models stolen with smaller budgets, by budget."""
     verifications: tuple[Verification, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As of any evidence, with p-values as `<defence>.p_values.<kind>`, scores and fingerprints likewise."""
+        """As for any evidence, with p-values as `<defence>.p_values.<kind>`, scores and fingerprints likewise."""
         found = super().arrays()
         for verification in self.verifications:
             for part in ("p_values", "scores", "details"):

@@ -1,4 +1,4 @@
-"""How true a stolen model is to the victim."""
+"""How closely a stolen model agrees with the victim."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ def fidelity(victim: Tensor, stolen: Tensor) -> float:
 
 
 def correct_fidelity(victim: Tensor, stolen: Tensor, labels: Tensor) -> float:
-    """Share of right answers among those on which both agree, in [0, 1]; NaN where they never do.
+    """Share of correct answers among those on which both agree, in [0, 1]; NaN if they never do.
 
     P(f(x) = y | f(x) = g(x)): what the paper's text defines and its Tables 4 and 7 show as Fid_corr.
     """
@@ -33,7 +33,7 @@ def correct_fidelity(victim: Tensor, stolen: Tensor, labels: Tensor) -> float:
 
 
 def agreement_and_correct(victim: Tensor, stolen: Tensor, labels: Tensor) -> float:
-    """Share of records on which both agree and are right, in [0, 1]; higher is worse for the victim.
+    """Share of records on which both agree and are correct, in [0, 1]; higher is worse for the victim.
 
     P(f(x) = g(x) = y): what the paper's Table 8 shows under the name of Fid_corr.
     """
@@ -45,15 +45,15 @@ def _share(hits: Tensor) -> float:
 
 
 def confusion(victim: Tensor, stolen: Tensor, classes: int) -> Tensor:
-    """How often the victim said i and the stolen model j, (classes, classes) int64."""
+    """How often the victim answered i and the stolen model j, (classes, classes) int64."""
     return (victim * classes + stolen).bincount(minlength=classes**2).reshape(classes, classes)
 
 
 def fidelity_kappa(victim: Tensor, stolen: Tensor, classes: int) -> float:
-    """Agreement beyond chance, at most 1; 0 is what two models that know nothing of each other come to.
+    """Agreement beyond chance, at most 1; 0 for two unrelated models.
 
-    Cohen's kappa (Cohen, 1960): (p_o - p_e) / (1 - p_e), with p_o the fidelity and p_e what the shares of each class
-    in either's answers give by chance. NaN where both answer one and the same class always: chance is 1 then.
+    Cohen's kappa (Cohen, 1960): (p_o - p_e) / (1 - p_e), with p_o the fidelity and p_e the agreement by chance, from
+    the shares of each class in the answers of each. NaN if both always give the same class: then p_e is 1.
 
     >>> fidelity_kappa(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 0]), classes=2)
     0.5
@@ -64,7 +64,7 @@ def fidelity_kappa(victim: Tensor, stolen: Tensor, classes: int) -> float:
 def kappa_interval(victim: Tensor, stolen: Tensor, classes: int) -> tuple[float, float, float]:
     """Kappa and its 95 % interval by the large-sample standard error (Fleiss, Cohen and Everitt, 1969, eq. 13).
 
-    Where they agree on every record that error is 0: the interval then is what Clopper and Pearson's of p_o implies.
+    If they agree on every record this error is 0; the interval is then derived from Clopper and Pearson's for p_o.
     """
     counts = confusion(victim, stolen, classes).double()
     p = counts / len(victim)
@@ -90,7 +90,7 @@ def evaluate_extraction(
     test_loader: DataLoader[Any] | Records,
     device: str | torch.device = "cpu",
 ) -> dict[str, float]:
-    """How true `attack_model` is to `target_model` on the records of a loader (paper, Figure 1).
+    """How closely `attack_model` agrees with `target_model` on the records of a loader (paper, Figure 1).
 
     Returns:
         `target_test_accuracy`, `stolen_test_accuracy`, `fidelity`, `correct_fidelity`, `agreement_and_correct` and

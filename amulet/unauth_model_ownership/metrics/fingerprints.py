@@ -1,4 +1,4 @@
-"""What the fingerprints that an owner shows give away of the records that they are of."""
+"""What an owner's fingerprints reveal about the records."""
 
 import math
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _FEW = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprints:
-    """What whoever judges a claim of ownership gets to see of n records: the owner's training records and public ones.
+    """What the judge of a claim of ownership sees of n records: the owner's training records and public ones.
 
-    Besides the records themselves, which not every verification shows.
+    In addition to the records themselves, which not every verification shows.
     """
 
     member: Tensor
@@ -28,11 +28,11 @@ class Fingerprints:
     rows: Tensor
     """(n, f) float64: the fingerprint of each record on the owner's model."""
     scores: Tensor
-    """(n,) how much the verification takes each for a training record."""
+    """(n,) the verification's membership score of each."""
     answers: Tensor
-    """(n, a) float64: what the model's answer and the label say of each: what the rows are compared with."""
+    """(n, a) float64: the model's answer and the label of each, as the baseline of the rows."""
     losses: Tensor
-    """(n,) the model's loss on each: the plainest membership score."""
+    """(n,) the model's loss on each: the simplest membership score."""
     attributes: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """(n,) by sensitive attribute."""
 
@@ -44,7 +44,7 @@ def measure_fingerprints(found: Fingerprints, measured: Measurement, name: str, 
       the model's loss.
     - `race.fingerprint_attribute_auc`: AUC of a classifier (gradient-boosted trees) that learned the attribute from the
       fingerprints of the public records, on those of the training records. Baseline: the same classifier on the model's
-      answers and the labels of the same records. Of more than two values the mean, each against the rest.
+      answers and the labels of the same records. With more than two values the mean, each against the rest.
 
     Both in [0, 1], 0.5 is chance, higher is worse for the victim; NaN where there are too few records of a kind.
     """

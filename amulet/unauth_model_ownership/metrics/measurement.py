@@ -21,9 +21,9 @@ from amulet.unauth_model_ownership.metrics.names import METRICS
 
 
 def measure(evidence: OwnershipEvidence) -> Measurement:
-    """Fidelity in its four readings beside an independent model's, and how well ownership is told.
+    """The four kinds of fidelity with an independent model's as baseline, and how well ownership is verified.
 
-    With several ownership defences the metrics of each carry its name: `watermarknn.ownership_fpr`.
+    With several ownership defences the metrics of each have its name in front: `watermarknn.ownership_fpr`.
     """
     measured = Measurement(warnings=list(evidence.warnings))
     _extraction(evidence, measured)
@@ -134,7 +134,7 @@ def _doubts(victim: str, verification: Verification, p_value: float) -> list[str
             "what it says of other suspects carries nothing. Strengthen the defence, or train longer (epochs)"
         )
     false, independents = verification.flagged("independent")
-    # How likely so many false alarms are at the nominal rate, by the binomial tail.
+    # The probability of so many false alarms at the nominal rate, by the binomial tail.
     if false and betainc(false, independents - false + 1, alpha) < 0.01:
         found.append(
             f"{victim}: {name} flags {false} of {independents} independent models at alpha = {alpha:g}, far more than "

@@ -1,4 +1,4 @@
-"""Trackers: results are sent to them once they are written. What a tracker does wrong costs a warning, never a result.
+"""Trackers: results are sent to them once they are written. Their errors are warnings and never lose a result.
 
 A tracker is a class that a `_target_` of the group `logger` names: its keyword-only arguments are its settings.
 """

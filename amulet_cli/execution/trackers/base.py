@@ -1,4 +1,4 @@
-"""What trackers are handed, and what a tracker is."""
+"""The base class of trackers, and what they receive."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from amulet_cli.config.composition import Job
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
-"""Per stage of training and figure one number per epoch: ``{"train undefended": {"loss": [0.7, 0.5]}}``."""
+"""For each training stage and figure one number per epoch: ``{"train undefended": {"loss": [0.7, 0.5]}}``."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, as trackers take it."""
+    """One finished run, as sent to trackers."""
 
     result: Result
     curves: Curves = field(default_factory=dict[str, Mapping[str, Sequence[float]]])
     sweep: str = ""
-    """The key of the sweep it belongs to; empty for a run of its own."""
+    """The key of the sweep it belongs to; empty for a single run."""
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ class Run:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What was chosen, where it lies, what made it."""
+        """The choices, the folder, the software."""
         chosen = {name: str(self.result.choices[name]) for name in CHOICES if name in self.result.choices}
         about = self.result.environment
         made = {name: str(about[name]) for name in ("amulet", "torch", "device", "hardware") if name in about}
@@ -84,20 +84,20 @@ class Run:
 
     @property
     def files(self) -> list[Path]:
-        """What is kept beside the numbers."""
+        """The files besides the numbers."""
         names = ("metrics.json", "metrics.csv", "config.yaml")
         return [path for name in names if (path := self.result.folder / name).is_file()]
 
 
 class Tracker(ABC):
-    """Where runs are sent. Settings are keyword-only arguments; nothing heavy is imported before it is used.
+    """Receives runs. Settings are keyword-only arguments; nothing heavy is imported before it is used.
 
     Args:
         output_dir: where results go; a tracker that keeps files keeps them there.
     """
 
     extra: ClassVar[str] = ""
-    """The extra of this package that brings what the tracker needs."""
+    """The extra of this package that installs what the tracker needs."""
     needs: ClassVar[tuple[str, ...]] = ()
     """The modules that must be installed."""
 
@@ -107,17 +107,17 @@ class Tracker(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where runs go; the same place is not sent the same result twice."""
+        """The destination of runs; the same result is not sent twice to the same destination."""
 
-    def begin(self, sweep: Sweep) -> None:  # noqa: B027 - there is nothing to do for it in most
-        """A sweep begins; called in the command's own process, before its jobs."""
+    def begin(self, sweep: Sweep) -> None:  # noqa: B027 - optional
+        """Called when a sweep begins, in the command's process, before its jobs."""
 
     @abstractmethod
     def log(self, run: Run) -> str:
-        """Send a run; in whatever process it was computed, perhaps while others send theirs. Its name there."""
+        """Send a run and return its name there; called in the process that computed it, perhaps in parallel."""
 
     def end(self, sweep: Sweep, states: Mapping[str, int]) -> None:  # noqa: B027
-        """A sweep is over: how many of its jobs ended in which state."""
+        """Called when a sweep has ended, with the number of jobs in each state."""
 
 
 def _flat(node: Mapping[str, Any], prefix: str) -> "list[tuple[str, str | float | int | bool]]":
@@ -134,7 +134,7 @@ def _flat(node: Mapping[str, Any], prefix: str) -> "list[tuple[str, str | float 
 
 
 def _code() -> str:
-    """The library's source, as measurements are kept under it."""
+    """The digest of the library's source code, as in the keys of measurements."""
     from amulet.assessment.measured import code_of_amulet
 
     return code_of_amulet()[:12]

@@ -1,4 +1,4 @@
-"""Training curves, overheard where training reports its progress."""
+"""Training curves, recorded from the progress reports of training."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -7,7 +7,7 @@ from amulet.core.reporting import Reporter, Stage
 
 
 class Recorder(Reporter):
-    """Hands everything on to another reporter and keeps the figures of stages that are counted in epochs."""
+    """Forwards everything to another reporter and records the figures of stages that are counted in epochs."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -15,11 +15,11 @@ class Recorder(Reporter):
 
     @property
     def curves(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
-        """Per stage and figure one number per epoch, so far; a stage of a name that was there is numbered."""
+        """For each stage and figure one number per epoch so far; a repeated stage name gets a number."""
         return {name: curve for name, curve in self._curves.items() if curve}
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
-        """The other reporter's stage, overheard."""
+        """The other reporter's stage, recorded."""
         stage = self._reporter.stage(name, total, unit)
         if unit != "epoch":
             return stage
@@ -42,7 +42,7 @@ class _Overheard(Stage):
         self._stage, self._curve = stage, curve
 
     def advance(self, steps: int = 1, **figures: float) -> None:
-        """Handed on, and kept."""
+        """Forward and record."""
         self._stage.advance(steps, **figures)
         for name, value in figures.items():
             self._curve.setdefault(name, []).append(float(value))

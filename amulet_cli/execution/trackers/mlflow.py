@@ -1,4 +1,4 @@
-"""MLflow: a run of its own for each run, a sweep as the parent of its jobs; on SQLite unless a server is named."""
+"""MLflow: one MLflow run for each run, a sweep as the parent of its jobs; on SQLite unless a server is named."""
 
 import importlib
 import os
@@ -9,13 +9,13 @@ from typing import Any
 
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
 
-_LONGEST = 6000  # characters of a parameter that MLflow takes
+_LONGEST = 6000  # the longest parameter that MLflow accepts
 _SWEEP = "amulet.sweep"
 _PARENT, _NAME = "mlflow.parentRunId", "mlflow.runName"
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
-    # A server that is away costs seconds, not minutes, of each job.
+    # An unreachable server costs each job seconds, not minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
@@ -27,7 +27,7 @@ class Mlflow(Tracker):
     Args:
         output_dir: where results go.
         uri: of the tracking server, or `sqlite:///<file>`; a database in `output_dir` if not given.
-        experiment: under which name.
+        experiment: the name of the experiment.
     """
 
     extra = "mlflow"
@@ -44,7 +44,7 @@ class Mlflow(Tracker):
         return f"{self.uri} {self.experiment}"
 
     def begin(self, sweep: Sweep) -> None:
-        """Make the sweep's run, or take up the one that an earlier attempt at the same sweep made."""
+        """Create the sweep's run, or continue that of an earlier attempt at the same sweep."""
         with self._client() as (client, experiment):
             parent = self._parent(client, experiment, sweep)
             client.update_run(parent, status="RUNNING")
@@ -67,7 +67,7 @@ class Mlflow(Tracker):
                         made_of.Metric(f"{stage}/{figure}", v, now, epoch) for epoch, v in enumerate(values, start=1)
                     ]
             params = [made_of.Param(key, str(value)[:_LONGEST]) for key, value in run.parameters.items()]
-            for start in range(0, max(len(numbers), len(params)), 100):  # as much as it takes at once
+            for start in range(0, max(len(numbers), len(params)), 100):  # as much as it accepts at once
                 part = slice(start, start + 100)
                 client.log_batch(name, numbers[part], params[part])
             client.log_batch(name, tags=[made_of.RunTag(key, value) for key, value in tags.items()])
@@ -92,7 +92,7 @@ class Mlflow(Tracker):
 
     @contextmanager
     def _client(self) -> Iterator[tuple[Any, str]]:
-        """A client and the experiment's id; one process after the other where the database is a file."""
+        """A client and the experiment's id; one process after the other if the database is a file."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         from filelock import FileLock
@@ -123,5 +123,5 @@ class Mlflow(Tracker):
 
 
 def _mlflow(below: str = "") -> Any:
-    """MLflow, or a module below it: an extra, so that the type checker may not know it."""
+    """MLflow, or a module below it: an extra, which the type checker may not know."""
     return importlib.import_module(f"mlflow{below}")

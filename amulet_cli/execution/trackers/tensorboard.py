@@ -27,7 +27,7 @@ class Tensorboard(Tracker):
         return str(self.folder)
 
     def log(self, run: Run) -> str:
-        """Write a run's event file; an earlier one of the same run is taken away."""
+        """Write a run's event file; an earlier one of the same run is removed."""
         from torch.utils.tensorboard.summary import hparams
         from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -42,7 +42,7 @@ class Tensorboard(Tracker):
                         writer.add_scalar(f"{stage}/{figure}", value, epoch)
             for name, text in run.tags.items():
                 writer.add_text(name, text)
-            # What `add_hparams` writes, but into the run's own file and not into one folder more.
+            # Like `add_hparams`, but in the run's file and not in an additional folder.
             for summary in hparams(run.parameters, dict.fromkeys(run.metrics)):
                 writer._get_file_writer().add_summary(summary)  # pyright: ignore[reportPrivateUsage]
         return str(here.relative_to(self.folder))

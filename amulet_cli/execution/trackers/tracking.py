@@ -1,4 +1,4 @@
-"""From `logger=` to trackers: built, checked, told of runs and sweeps; nothing here ever raises over a result."""
+"""From `logger=` to trackers: builds and checks them, and sends runs and sweeps; an error here never loses a result."""
 
 import json
 from collections import Counter
@@ -17,13 +17,13 @@ from amulet_cli.results.result import Result
 
 Warn = Callable[[str], object]
 _SENT = "trackers.json"
-"""Beside a result: the trackers that have it."""
+"""The file in a result's folder that lists the trackers that have it."""
 _broken: set[str] = set()
-"""Trackers that failed in this process: the jobs to come are not kept waiting for another failure."""
+"""Trackers that failed in this process: later jobs do not wait for another failure."""
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raise `UsageError` where a tracker of a configuration cannot be built or lacks its package."""
+    """Raise `UsageError` if a tracker of a configuration cannot be built or its package is missing."""
     for key, node in _nodes(config):
         made = instantiation.load(str(node["_target_"]), key)
         if not (isinstance(made, type) and issubclass(made, Tracker)):
@@ -46,14 +46,14 @@ def track(run: Run, warn: Warn) -> None:
 
 
 def track_done(result: Result, logger: Mapping[str, Any], warn: Warn) -> None:
-    """Send a result that was written earlier to the trackers that have not got it."""
+    """Send a result that was written earlier to the trackers that do not have it."""
     run = Run(replace(result, config={**result.config, "logger": logger}))
     for key, tracker in _trackers(run.result.config):
         _send(key, tracker, run, warn, again=False)
 
 
 class Tracking:
-    """The trackers of a sweep, told of its beginning, of what they have not got yet, and of its end."""
+    """The trackers of a sweep, which receive its beginning, what they do not have yet, and its end."""
 
     def __init__(self, config: Mapping[str, Any], sweep: Sweep, warn: Warn) -> None:
         self.sweep, self.warn = sweep, warn
@@ -79,10 +79,10 @@ class Tracking:
 
 
 def with_warning(key: str, warn: Warn, action: Callable[[], object]) -> None:
-    """Do it; what goes wrong is said, and that tracker is left alone from then on."""
+    """Call it; an error is reported, and that tracker is not used again."""
     try:
         action()
-    except Exception as error:  # noqa: BLE001 - somebody else's service: anything, and no result may be lost for it
+    except Exception as error:  # noqa: BLE001 - another service may fail in any way, which must not lose a result
         _broken.add(key)
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         warn(f"`{key}` failed, results are complete without it: {type(error).__name__}: {text}")

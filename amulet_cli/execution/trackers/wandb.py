@@ -11,8 +11,8 @@ class Wandb(Tracker):
 
     Args:
         output_dir: where results go; files of the service's own lie below it.
-        project: under which name.
-        entity: whose project; the user's own if not given.
+        project: the name of the project.
+        entity: the owner of the project; the user if not given.
         mode: `offline` writes files that `wandb sync` sends later.
     """
 
