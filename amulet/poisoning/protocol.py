@@ -14,8 +14,8 @@ from amulet.models.inspect import batch_size_for, predict
 from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
 from amulet.poisoning.defenses import OutlierRemoval
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
+from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.recipe import Trained
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["aftermath", "assess", "check", "check_splits", "default_attack", "measure"]

@@ -11,8 +11,9 @@ from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
+from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.recipe import Recipe, Trained
+from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
 from amulet.unauth_model_ownership.defenses import OwnershipDefense

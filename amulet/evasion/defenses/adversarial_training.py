@@ -14,8 +14,7 @@ from amulet.datasets.records import Records
 from amulet.evasion.attacks.pgd import GOALS, Ball, Goal, Norm, ascend
 from amulet.models.arithmetic import fast_dtype
 from amulet.models.inspect import evaluating, frozen
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.loop import Training
+from amulet.training.hook import Hook, Loss, LossFunction, Training
 from amulet.training.standalone import TrainingDefense
 
 _SEARCH = ("amulet.evasion.attacks.pgd", "amulet.models.chain")

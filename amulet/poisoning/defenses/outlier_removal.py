@@ -17,8 +17,7 @@ from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.models.inspect import features
 from amulet.poisoning.defenses.shapley import knn_shapley
-from amulet.training.defense import Prepared
-from amulet.training.recipe import Recipe
+from amulet.training.recipe import Prepared, Recipe
 from amulet.training.standalone import TrainingDefense
 
 _CAUTIONS = {
