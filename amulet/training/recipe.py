@@ -42,9 +42,10 @@ class Prepared:
 
     records: Records
     report: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What it did, JSON: counts, thresholds."""
+    """What it did, JSON: counts, thresholds. `warnings`, a list, are shown to the user."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    """What it decided record by record, with the ids the decisions belong to."""
+    """What it decided record by record, with the ids the decisions belong to; if it removes records, `ids` and a bool
+    array `removed`, see `amulet.training.removal`."""
 
 
 class RecipeStep(Component):
