@@ -66,8 +66,9 @@ class RecipeStep(Component):
         """Change the training records.
 
         Args:
-            records: what the victim would train on.
-            recipe: the recipe without this defence and those after it, for a model to decide by.
+            records: what the victim would train on, as the defences before this one left them.
+            recipe: the recipe without any defence, for a model to decide by: those before this one have acted on the
+                records already, and would act twice.
             stream: the model's own stream, so that such a model is the undefended one with the same weights.
         """
         return Prepared(records)
