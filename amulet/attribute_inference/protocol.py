@@ -20,6 +20,7 @@ def check(attack: AttributeAttack, defenses: Sequence[Defense], data: AmuletData
     """With `data`: `IncompatibleError` without sensitive attributes, `SettingError` if a requested one is missing."""
     if data is not None:
         attack.chosen(data.attributes)
+        attack.check(data)
 
 
 def assess(victim: Victim, attack: AttributeAttack, splits: DataSplits) -> AttributeEvidence:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amulet.core.errors import SettingError
 from amulet.data_reconstruction.attacks import ModelInversion, ReconstructionAttack
 from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure
 from amulet.datasets.base import AmuletDataset
@@ -25,11 +24,9 @@ def default_attack(defenses: Sequence[Defense]) -> ReconstructionAttack:
 
 
 def check(attack: ReconstructionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """Any model that has gradients can be inverted. With `data`: a prior for images needs images."""
-    if data is not None and isinstance(attack, ModelInversion) and attack.tv and len(data.shape) != 3:
-        raise SettingError(
-            f"`attack.tv` must be 0 for inputs that are no images, got {attack.tv:g} with inputs of shape {data.shape}"
-        )
+    """Any model that has gradients can be inverted. With `data`: does the attack work on it?"""
+    if data is not None:
+        attack.check(data)
 
 
 def class_means(records: Records, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,8 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import CELEBA as INFO
 from amulet.datasets.celeba_lists import PARTS, names_of, read_attributes, read_parts
 from amulet.datasets.checksums import check_file, md5_of, unofficial
-from amulet.datasets.locations import Place, find
+from amulet.datasets.folder import Place
+from amulet.datasets.locations import find
 from amulet.datasets.pictures import also_sensitive, check_both_occur, decode, mapped, pick, pick_all, prepared
 
 _IMAGES, _ATTRIBUTES, _PARTS = INFO.files

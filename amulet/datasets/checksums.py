@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 
 from amulet.core.errors import DataError
+from amulet.datasets.folder import Place
 from amulet.datasets.info import DatasetInfo
-from amulet.datasets.locations import Place
 
 _MOST_NAMED = 3
 _TELL = "say so beside these numbers, and do not compare them with those on the official files."

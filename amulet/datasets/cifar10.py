@@ -16,7 +16,8 @@ from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import CIFAR10 as INFO
 from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
-from amulet.datasets.locations import Place, find
+from amulet.datasets.folder import Place
+from amulet.datasets.locations import find
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SHAPE = (3, 32, 32)

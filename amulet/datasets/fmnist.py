@@ -13,7 +13,8 @@ from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import FMNIST as INFO
 from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
-from amulet.datasets.locations import Place, find
+from amulet.datasets.folder import Place
+from amulet.datasets.locations import find
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _SIDE = 28

@@ -24,6 +24,7 @@ def check(attack: DistributionAttack, defenses: Sequence[Defense], data: AmuletD
         attribute = attack.chosen(data.train)
         # What all training records cannot provide, a part of them cannot either.
         attack.planned((Pool(data.train, attribute, attack.value),), data.train.y)
+        attack.check(data)
 
 
 def check_splits(attack: DistributionAttack, splits: DataSplits) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from amulet.core.errors import SettingError
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
@@ -26,17 +25,16 @@ def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
 
 
 def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """Any model that has gradients can be attacked. With `data`: do the immutable columns exist?"""
-    if data is not None and isinstance(attack, EvasionPGD):
-        changeable(attack, data)
+    """Any model can be attacked. With `data`: does the attack work on it, do the immutable columns exist?"""
+    if data is not None:
+        attack.changeable(data)
+        attack.check(data)
 
 
 def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
-    """`attack.epsilon` if it is set, else the budget of a defence against evasion, else the attack's default."""
-    if attack.epsilon is not None:
-        return attack.epsilon
+    """`attack.epsilon` where it is set, else the budget of a defence against evasion, else the attack's default."""
     asked = [float(d.epsilon) for d in defenses if d.risk == "evasion" and hasattr(d, "epsilon")]  # type: ignore[attr-defined]
-    return asked[0] if asked else EvasionPGD().budget
+    return asked[0] if asked and attack.epsilon is None else attack.budget
 
 
 def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
@@ -44,102 +42,82 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
     records = splits.test_records
     epsilon = budget(attack, splits.defenses)
     attack = attack.changed(epsilon=epsilon)
-    norm = getattr(attack, "norm", "linf")
-    mask = changeable(attack, splits.data) if isinstance(attack, EvasionPGD) else None
+    mask = attack.changeable(splits.data)
     stream = splits.attack_stream("evasion")
     model = victim.model
     clean = victim.logits(records).argmax(dim=1) == records.y
     robust, distance = torch.empty_like(clean), torch.empty(len(records))
     with splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
         for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
-            distance[batch] = _distance(x, records.inputs(batch).to(x.device), norm).cpu()
-            if x.min() < 0 or x.max() > 1 or distance[batch].max() > epsilon * (1 + 1e-5) + 1e-6:
+            origin = records.inputs(batch).to(x.device)
+            distance[batch] = attack.distance(x, origin).cpu()
+            # Asked so that a NaN is outside too.
+            if not (x.min() >= 0 and x.max() <= 1 and distance[batch].max() <= epsilon * (1 + 1e-5) + 1e-6):
                 raise RuntimeError(
-                    f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {norm} change "
+                    f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {attack.norm} change "
                     f"{distance[batch].max()}"
                 )
+            if mask is not None and bool(((x != origin) & (mask.to(x.device) == 0)).any()):
+                raise RuntimeError(f"{attack!r} changed columns that are immutable")
             robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
-    if getattr(attack, "labels", True) is True:  # the input itself is within the budget: a wrong answer stays wrong
+    if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
         robust &= clean
-    warnings = _masking(victim, attack, records, epsilon, mask, stream) if isinstance(attack, EvasionPGD) else ()
-    manifest = {
-        "epsilon": epsilon,
-        "norm": norm,
-        "records": len(records),
-        "largest_change": distance.max().item(),
-    }
-    if isinstance(attack, EvasionPGD):
-        manifest["search_dtype"] = str(attack.dtype(device_of(model))).removeprefix("torch.")
     return EvasionEvidence(
         ids=records.ids,
         clean_correct=clean,
         robust_correct=robust,
         distance=distance,
-        manifest=manifest,
-        warnings=warnings,
+        manifest={
+            "epsilon": epsilon,
+            "norm": attack.norm,
+            "records": len(records),
+            "largest_change": distance.max().item(),
+            **attack.manifest(device_of(model)),
+        },
+        warnings=_masking(victim, attack, records, mask, stream),
     )
 
 
-def changeable(attack: EvasionPGD, data: AmuletDataset) -> Tensor | None:
-    """1 for the columns that the attack may change, (features,), or None for all of them."""
-    if not attack.immutable:
-        return None
-    mask = torch.ones(data.shape)
-    for name in attack.immutable:
-        if name == "one_hot" and data.groups:
-            for start, end in data.groups:
-                mask[start:end] = 0
-        elif name in data.feature_names:
-            mask[data.feature_names.index(name)] = 0
-        elif not data.feature_names:
-            raise SettingError(f"`attack.immutable` must be null for {data.name}, whose inputs are no named columns")
-        else:
-            raise SettingError(f"`attack.immutable` must name columns of {data.name} or be one_hot, got {name}")
-    return mask
-
-
-def _distance(x: Tensor, origin: Tensor, norm: str) -> Tensor:
-    delta = (x - origin).flatten(1)
-    return delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1)
-
-
 def _masking(
-    victim: Victim, attack: EvasionPGD, records: Records, epsilon: float, mask: Tensor | None, stream: Stream
+    victim: Victim, attack: EvasionAttack, records: Records, mask: Tensor | None, stream: Stream
 ) -> tuple[str, ...]:
-    """Signs of gradient masking: adversarial examples exist but gradients miss them (Athalye et al., ICML 2018)."""
-    if epsilon == 0 or attack.labels == "predicted":
+    """Signs that the gradients hide the way instead of there being none (Athalye et al., ICML 2018)."""
+    if attack.budget == 0 or attack.labels == "predicted":
         return ()
     right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)
     right = right[: min(max(_PROBE[0], batch_size_for(records.shape) // 8), _PROBE[1])]
     if not len(right):
         return ()
     probe, model, found = records.take(right), victim.model, []
-    none = _share_without_gradient(model, probe)
+    none = _share_without_gradient(model, probe) if attack.follows_gradients else 0.0
     if none > 0.1:
         found.append(
-            f"{victim.name}: the gradient is exactly zero for {none:.0%} of the records probed, so PGD cannot see "
-            "a way: robust_accuracy is too high. Attack the margin: attack.loss=margin"
+            f"{victim.name}: the gradient is exactly zero for {none:.0%} of the records probed, so the attack cannot "
+            f"see a way: robust_accuracy is too high. {attack.hint}"
         )
 
-    def survivors(**changes: object) -> float:
-        attacked = attack.changed(**changes).batches(model, probe, stream / "masking", mask=mask)
+    def survivors(changed: EvasionAttack) -> float:
+        attacked = changed.batches(model, probe, stream / "masking", mask=mask)
         held = [predict(model, x).argmax(dim=1) == probe.y[batch] for batch, x in attacked]
         return torch.cat(held).double().mean().item()
 
-    if mask is None:
-        all_of_it = 1.0 if attack.norm == "linf" else 10 * max(epsilon, 1.0)
-        large = survivors(epsilon=all_of_it, rel_step_size=0.1, steps=max(attack.steps, 40))
+    unbounded, longer = attack.unbounded(), attack.longer()
+    if unbounded is not None and mask is None:
+        large = survivors(unbounded)
         if large > 0.05:
             found.append(
-                f"{victim.name}: with the largest budget {large:.0%} of the records probed still withstand PGD, where "
-                "none should: gradients are masked. Try attack.loss=margin, attack.restarts=5"
+                f"{victim.name}: with the largest budget {large:.0%} of the records probed still withstand the attack, "
+                f"where none should: gradients are masked. {attack.hint}"
             )
-    few, more = survivors(), survivors(steps=2 * attack.steps)
-    if few - more > 0.01:
-        found.append(
-            f"{victim.name}: twice the steps lower robust_accuracy by {100 * (few - more):.1f} points on the records "
-            f"probed: the attack had not converged. Raise attack.steps ({attack.steps} now)"
-        )
+    if longer is not None:
+        few, more = survivors(attack), survivors(longer)
+        if few - more > 0.01:
+            now, then = attack.settings(), longer.settings()
+            raised = ", ".join(f"attack.{name} ({now[name]} now)" for name in now if now[name] != then[name])
+            found.append(
+                f"{victim.name}: twice the steps lower robust_accuracy by {100 * (few - more):.1f} points on the "
+                f"records probed: the attack had not converged. Raise {raised}"
+            )
     return tuple(found)
 
 
@@ -151,6 +129,9 @@ def _share_without_gradient(model: nn.Module, records: Records) -> float:
             batch = slice(start, start + size)
             x = records.inputs(batch).to(device).clone().requires_grad_()
             loss = torch.nn.functional.cross_entropy(model(x), records.y[batch].to(device), reduction="sum")
+            if not loss.requires_grad:  # the model has no gradient at all
+                none += len(x)
+                continue
             (gradient,) = torch.autograd.grad(loss, x)
             none += int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
     return none / len(records)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from amulet.membership_inference.attacks import LiRA, MembershipAttack
 from amulet.membership_inference.attacks.shadows import half_split
 from amulet.membership_inference.metrics import MembershipEvidence, measure
 from amulet.training.defense import Defense
+from amulet.training.removal import removal_in
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
@@ -26,11 +27,14 @@ def default_attack(defenses: Sequence[Defense]) -> MembershipAttack:
 
 
 def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """Any recipe can be trained again. With `data`: is the pool as large as requested?"""
-    if data is not None and attack.pool_size is not None and attack.pool_size > len(data.train):
+    """Any recipe can be trained again. With `data`: is the pool as large as asked?"""
+    if data is None:
+        return
+    if attack.pool_size is not None and attack.pool_size > len(data.train):
         raise SettingError(
             f"`attack.pool_size` must be at most the {len(data.train)} training records, got {attack.pool_size}"
         )
+    attack.check(data)
 
 
 def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> MembershipEvidence:
@@ -51,7 +55,8 @@ def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> Memb
     recipe = victim.recipe if attack.shadow == "same_as_victim" else splits.plain_recipe
     evidence = attack.run(attacked.logits, recipe, pool, members, splits.test_records, stream, victim=victim.name)
     report = attacked.trained.report
-    retained = _retained(attacked.trained.arrays, evidence)
+    removal = removal_in(attacked.trained.arrays)
+    retained = None if removal is None else evidence.members & ~np.isin(evidence.ids, removal.ids[removal.removed])
     correct = evidence.correct
     manifest = {
         "pool": {"drawn_from": "the training split, of the victim and of the adversary", "digest": pool.digest[:16]},
@@ -67,8 +72,7 @@ def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> Memb
     }
     if retained is not None:
         manifest["retained_members"] = int(retained.sum())
-    if isinstance(attack, LiRA):
-        manifest |= {"variance": attack.estimate, "offline": attack.offline, "rmia": attack.rmia}
+    manifest |= attack.manifest()
     epsilon = None
     if {"epsilon", "delta"} <= report.keys():
         epsilon = math.nan if report["epsilon"] is None else float(report["epsilon"])
@@ -85,16 +89,3 @@ def _pool(attack: MembershipAttack, splits: DataSplits) -> Records:
         return records
     (chosen,) = stratified_split(records.y.cpu(), [size], splits.attack_stream("membership", "pool").generator())
     return records.take(chosen)
-
-
-def _retained(arrays: Mapping[str, np.ndarray], evidence: MembershipEvidence) -> np.ndarray | None:
-    """Members that no defence removed: one that does reports `ids` and, aligned with them, a bool array `removed`."""
-    removed = [arrays[name][gone] for name, gone in _pairs(arrays)]
-    return evidence.members & ~np.isin(evidence.ids, np.concatenate(removed)) if removed else None
-
-
-def _pairs(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    for name, gone in arrays.items():
-        ids = f"{name.removesuffix('removed')}ids"
-        if name.endswith(".removed") and ids in arrays:
-            yield ids, gone.astype(bool)

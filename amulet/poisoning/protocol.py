@@ -12,10 +12,10 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import batch_size_for, predict
 from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
-from amulet.poisoning.defenses import OutlierRemoval
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
+from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.recipe import Trained
+from amulet.training.removal import removal_in
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["aftermath", "assess", "check", "check_splits", "default_attack", "measure"]
@@ -36,6 +36,7 @@ def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletData
         raise SettingError(f"`attack.target` must be a class, 0 to {data.num_classes - 1}, got {attack.target}")
     attack.count(data.train.y)
     attack.triggers_for(data.train, data.feature_names)
+    attack.check(data)
 
 
 def check_splits(attack: PoisoningAttack, splits: DataSplits) -> None:
@@ -136,11 +137,11 @@ def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, trigger
 
 
 def _removal(poisoned: Poisoned, trained: Trained) -> dict[str, float]:
-    """How many of the poisoned records outlier removal removed, and how many chance would have."""
-    name = OutlierRemoval().name
-    if f"{name}.ids" not in trained.arrays:
+    """How many of the poisoned records defences took out, beside what chance would have."""
+    removal = removal_in(trained.arrays)
+    if removal is None:
         return {}
-    ids, removed = trained.arrays[f"{name}.ids"], trained.arrays[f"{name}.removed"]
+    ids, removed = removal
     bad = np.isin(ids, poisoned.ids.numpy())
     hit = int((bad & removed).sum())
     return {
@@ -198,15 +199,6 @@ def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before:
 
 
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:
-    """Warnings that only the training on poisoned records gave, and removed classes."""
+    """What training on the poisoned records said that training on the clean ones did not."""
     known = victim.trained.report.get("warnings", ())
-    found = [f"{deceived.name}: {text}" for text in deceived.trained.report.get("warnings", ()) if text not in known]
-    for one in (victim, deceived):
-        counts = one.trained.report.get("outlier_removal", {"classes_before": [], "classes_after": []})
-        both = zip(counts["classes_before"], counts["classes_after"], strict=True)
-        gone = [str(label) for label, (before, after) in enumerate(both) if before and not after]
-        if gone:
-            found.append(
-                f"{one.name}: outlier removal left no training record of class {', '.join(gone)}. Lower defense.percent"
-            )
-    return found
+    return [f"{deceived.name}: {text}" for text in deceived.trained.report.get("warnings", ()) if text not in known]

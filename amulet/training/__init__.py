@@ -1,10 +1,11 @@
 """How models are made: recipes, the one training loop, and the store of trained models."""
 
-from amulet.training.defense import Defense, Prepared
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.loop import EarlyStopping, Training, train
+from amulet.training.base_recipe import Trained
+from amulet.training.defense import Defense
+from amulet.training.hook import Hook, Loss, LossFunction, Training
+from amulet.training.loop import EarlyStopping, train
 from amulet.training.pretrained import Pretrained
-from amulet.training.recipe import Recipe, Trained
+from amulet.training.recipe import Prepared, Recipe
 from amulet.training.runtime import Runtime, resolve_device
 from amulet.training.store import MemoryStore, Store, Stored
 from amulet.training.victim import DataSplits, Victim

@@ -1,17 +1,22 @@
-"""What a defence can change inside the one training loop."""
+"""What a defence can change inside the one training loop, and the training as a hook sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from amulet.core.component import Factory
+from amulet.core.stream import Stream
 from amulet.datasets.records import Records
-
-if TYPE_CHECKING:
-    from amulet.training.loop import Training
+from amulet.training.augmentation import Augmenter
+from amulet.training.device_data import Supply
+from amulet.training.objective import OBJECTIVES, right
 
 
 class Loss(NamedTuple):
@@ -59,3 +64,123 @@ class Hook:
     def finish(self, training: Training) -> dict[str, Any]:
         """Called after the last epoch; returns entries for the training report, as JSON."""
         return {}
+
+
+class Training:
+    """One training as its hooks see it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        records: Records,
+        *,
+        objective: str,
+        epochs: int,
+        batch_size: int,
+        hooks: Sequence[Hook],
+        stream: Stream,
+        precision: Literal["float32", "amp"],
+        side_channels: Sequence[str] = (),
+        augmentation: Sequence[Factory] = (),
+        device: torch.device | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.device = device or records.x.device
+        self.supply = Supply(records, self.device)
+        self.records = self.supply.records
+        """What is trained on; on the device if there is room for it."""
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.stream = stream
+        """The model's stream; a hook draws from a stream of its own name below it."""
+        self.epoch = 0
+        """0-based."""
+        self.update = 0
+        """Which of the batch's `updates` this is, 0-based."""
+        self.hooks = hooks
+        self.side_channels = tuple(side_channels)
+        """Who else lets a record shape the model, other than by its own loss: early stopping, defences that are not
+        `per_record`. For hooks whose guarantee would break."""
+        self.warnings: list[str] = []
+        """Plain words for the user, which hooks add to; they go into the training report."""
+        self._criterion = OBJECTIVES[objective]
+        self._amp = precision == "amp"
+        self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
+        self.loss: LossFunction = self._plain_loss
+        """The losses of a batch with every hook's part in them."""
+        for hook in reversed(hooks):
+            self.loss = partial(hook.loss, self, inner=self.loss)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits in float32 for inputs in [0, 1], in the training's precision."""
+        x = x.to(self.device)
+        if not self._amp:
+            return self.model(x).float()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(x)
+        return logits.float()
+
+    def _plain_loss(self, batch: Records) -> Loss:
+        logits = self.forward(batch.inputs())
+        return Loss(self._criterion(logits, batch), logits)
+
+    def batches(self, generator: torch.Generator) -> Iterator[Records]:
+        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
+        for hook in self.hooks:
+            sampled = hook.batches(self, generator)
+            if sampled is not None:
+                yield from (self._augmented(self.supply.at(index)) for index in sampled)
+                return
+        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
+
+    def start(self) -> None:
+        """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""
+        self._augmented.check(self.records)
+        for hook in self.hooks:
+            hook.start(self)
+
+    def one_epoch(self, order: torch.Generator) -> tuple[float, float]:
+        """Train on every batch of an epoch; the mean loss and the share of right answers."""
+        self.model.train()
+        updates, tally = max((hook.updates for hook in self.hooks), default=1), _Tally()
+        for batch in self.batches(order):
+            for self.update in range(updates):
+                tally.add(self.step(batch), batch)
+        return tally.means()
+
+    def step(self, batch: Records) -> Loss:
+        """One update of the weights."""
+        for hook in self.hooks:
+            loss = hook.backward(self, batch, self.loss)
+            if loss is not None:
+                break
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.loss(batch)
+            loss.values.mean().backward()
+        self.optimizer.step()
+        return loss
+
+
+class _Tally:
+    """Losses and right answers of an epoch, left on the device until it is over; not all devices know float64."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.hits: list[Tensor] = []
+        self.seen = 0
+
+    def add(self, loss: Loss, batch: Records) -> None:
+        with torch.no_grad():
+            self.losses.append(loss.values.detach().sum())
+            self.hits.append(right(loss.logits, batch))
+        self.seen += len(batch)
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and share of right answers; 0 and 0 where no batch had a record in it."""
+        if not self.seen:
+            return 0.0, 0.0
+        losses, hits = torch.stack(self.losses).tolist(), torch.stack(self.hits).tolist()
+        return math.fsum(losses) / self.seen, sum(hits) / self.seen

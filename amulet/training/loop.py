@@ -2,10 +2,9 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,10 +19,9 @@ from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.models.arithmetic import convolutional, fast_dtype, laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating
-from amulet.training.augmentation import Augmenter
 from amulet.training.device_data import Supply
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.objective import OBJECTIVES, right
+from amulet.training.hook import Hook, Training
+from amulet.training.objective import OBJECTIVES
 
 Precision = Literal["auto", "float32", "amp"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -43,104 +41,6 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         in_range("early_stopping.fraction", self.fraction, above=0, below=1)
         in_range("early_stopping.patience", self.patience, 1)
-
-
-class Training:
-    """One training run as its hooks see it."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        records: Records,
-        *,
-        objective: str,
-        epochs: int,
-        batch_size: int,
-        hooks: Sequence[Hook],
-        stream: Stream,
-        precision: Literal["float32", "amp"],
-        side_channels: Sequence[str] = (),
-        augmentation: Sequence[Factory] = (),
-        device: torch.device | None = None,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.device = device or records.x.device
-        self.supply = Supply(records, self.device)
-        self.records = self.supply.records
-        """The training records; on the device if they fit."""
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.stream = stream
-        """The model's stream; a hook draws from a stream with its name below it."""
-        self.epoch = 0
-        """0-based."""
-        self.update = 0
-        """Which of the batch's `updates` this is, 0-based."""
-        self.hooks = hooks
-        self.side_channels = tuple(side_channels)
-        """What else lets a record influence the model than its own loss: early stopping, defences that are not
-        `per_record`. For hooks whose guarantee this would break."""
-        self.warnings: list[str] = []
-        """Warnings for the user, to which hooks add; they are part of the training report."""
-        self._criterion = OBJECTIVES[objective]
-        self._amp = precision == "amp"
-        self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
-        self.loss: LossFunction = self._plain_loss
-        """The losses of a batch, including all hooks."""
-        for hook in reversed(hooks):
-            self.loss = partial(hook.loss, self, inner=self.loss)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits in float32 for inputs in [0, 1], in the training's precision."""
-        x = x.to(self.device)
-        if not self._amp:
-            return self.model(x).float()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(x)
-        return logits.float()
-
-    def _plain_loss(self, batch: Records) -> Loss:
-        logits = self.forward(batch.inputs())
-        return Loss(self._criterion(logits, batch), logits)
-
-    def batches(self, generator: torch.Generator) -> Iterator[Records]:
-        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
-        for hook in self.hooks:
-            sampled = hook.batches(self, generator)
-            if sampled is not None:
-                yield from (self._augmented(self.supply.at(index)) for index in sampled)
-                return
-        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
-
-    def start(self) -> None:
-        """Before the first epoch: check that the augmentation fits the records, then start the hooks in their order."""
-        self._augmented.check(self.records)
-        for hook in self.hooks:
-            hook.start(self)
-
-    def one_epoch(self, order: torch.Generator) -> tuple[float, float]:
-        """Train on every batch of an epoch; returns the mean loss and the accuracy."""
-        self.model.train()
-        updates, tally = max((hook.updates for hook in self.hooks), default=1), _Tally()
-        for batch in self.batches(order):
-            for self.update in range(updates):
-                tally.add(self.step(batch), batch)
-        return tally.means()
-
-    def step(self, batch: Records) -> Loss:
-        """One update of the weights."""
-        for hook in self.hooks:
-            loss = hook.backward(self, batch, self.loss)
-            if loss is not None:
-                break
-        else:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(batch)
-            loss.values.mean().backward()
-        self.optimizer.step()
-        return loss
 
 
 def check_loss(loss: float, label: str, epoch: int, epochs: int, optimizer: Optimizer, batch_size: int) -> None:
@@ -304,28 +204,6 @@ def train(
         report |= hook.finish(training)
     del training.loss  # it refers back to `training`: the records would stay in memory until the garbage collector runs
     return report
-
-
-class _Tally:
-    """Losses and correct answers of an epoch, kept on the device until its end; not all devices support float64."""
-
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.hits: list[Tensor] = []
-        self.seen = 0
-
-    def add(self, loss: Loss, batch: Records) -> None:
-        with torch.no_grad():
-            self.losses.append(loss.values.detach().sum())
-            self.hits.append(right(loss.logits, batch))
-        self.seen += len(batch)
-
-    def means(self) -> tuple[float, float]:
-        """Mean loss and accuracy; 0 and 0 if no batch had a record."""
-        if not self.seen:
-            return 0.0, 0.0
-        losses, hits = torch.stack(self.losses).tolist(), torch.stack(self.hits).tolist()
-        return math.fsum(losses) / self.seen, sum(hits) / self.seen
 
 
 def _mean_loss(training: Training, supply: Supply, objective: str) -> float:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from amulet.core.errors import SettingError
 from amulet.core.stream import Stream
-from amulet.training.recipe import Recipe, Trained
+from amulet.training.base_recipe import Trained
+from amulet.training.recipe import Recipe
 
 _NAMED = 3  # differences that an error message lists, of each kind
 

@@ -6,25 +6,26 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import amulet
-from amulet.core.component import Factory, code_digest
-from amulet.core.errors import DataError, SettingError, in_range, one_of
+from amulet.core.component import Component, Factory, code_digest
+from amulet.core.errors import DataError, SettingError
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.models.arithmetic import fast_dtype
 from amulet.training.augmentation import Augmenter, described
-from amulet.training.defense import Defense
-from amulet.training.loop import PRECISIONS, EarlyStopping, Precision, train
-from amulet.training.objective import OBJECTIVES
-from amulet.training.runtime import Runtime
+from amulet.training.base_recipe import BaseRecipe, Trained
+from amulet.training.hook import Hook
+from amulet.training.loop import train
+from amulet.training.parallel.many import produce_many
 from amulet.training.store import Stored
 
+DefenseStage = Literal["before", "in", "after"]
 _CODE = (
     "amulet.training.loop",
     "amulet.training.hook",
@@ -36,59 +37,73 @@ _CODE = (
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A model in eval mode, and how its training went."""
+class Prepared:
+    """What a defence made of the training records before training."""
 
-    model: nn.Module
-    report: dict[str, Any]
-    """Losses, epochs, what each defence reported: JSON."""
-    arrays: dict[str, np.ndarray]
-    """The defences' decisions for each record, as `<defence>.<name>`."""
-    key: str
-    loaded: bool
-    """Was it in the store?"""
+    records: Records
+    report: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What it did, JSON: counts, thresholds. `warnings`, a list, are shown to the user."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """What it decided record by record, with the ids the decisions belong to; if it removes records, `ids` and a bool
+    array `removed`, see `amulet.training.removal`."""
+
+
+class RecipeStep(Component):
+    """A change to how models are made at one stage: what a recipe knows of a defence. Derive from `Defense`."""
+
+    stage: ClassVar[DefenseStage]
+    per_record: ClassVar[bool] = False
+    """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
+    the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
+    the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
+
+    @property
+    def name(self) -> str:
+        """The class name in lower case: the defence's stream and its entry in reports."""
+        return type(self).__name__.lower()
+
+    def prepare(self, records: Records, recipe: "Recipe", stream: Stream) -> Prepared:
+        """Change the training records.
+
+        Args:
+            records: what the victim would train on, as the defences before this one left them.
+            recipe: the recipe without any defence, for a model to decide by: those before this one have acted on the
+                records already, and would act twice.
+            stream: the model's own stream, so that such a model is the undefended one with the same weights.
+        """
+        return Prepared(records)
+
+    def hook(self) -> Hook | None:
+        """A fresh hook for one training."""
+        return None
+
+    def tune(self, optimizer: Factory) -> Factory:
+        """The optimizer that this defence trains well with; the undefended victim keeps its own."""
+        return optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that determines a model, except the records and the random stream.
+class Recipe(BaseRecipe):
+    """Everything that makes a model out of records, but the records and the random stream.
 
     All models are made here: target, stolen, shadow and population models, models trained again after a defence.
     """
 
-    architecture: Factory
-    """Called with `input_shape` and `num_classes`, if its signature has them."""
-    num_classes: int
-    optimizer: Factory
-    schedule: Factory | None = None
-    epochs: int = 30
-    batch_size: int = 256
-    objective: str = "cross_entropy"
-    augmentation: tuple[Factory, ...] = ()
-    """Random changes of training images, one after the other; see `amulet.training.augmentation`."""
-    defenses: tuple[Defense, ...] = ()
-    early_stopping: EarlyStopping | None = None
-    precision: Precision = "auto"
-    runtime: Runtime = field(default_factory=Runtime, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        in_range("epochs", self.epochs, 1)
-        in_range("batch_size", self.batch_size, 1)
-        one_of("objective", self.objective, OBJECTIVES)
-        one_of("precision", self.precision, PRECISIONS)
-
-    def changed(self, **changes: Any) -> "Recipe":
-        """A copy with some parts changed."""
-        return dataclasses.replace(self, **changes)
+    defenses: tuple[RecipeStep, ...] = ()
 
     def plain(self) -> "Recipe":
         """The same without any defence."""
         return self.changed(defenses=())
 
     @property
-    def training_defenses(self) -> tuple[Defense, ...]:
-        """The defences that change the model: all except those of stage `after`."""
+    def training_defenses(self) -> tuple[RecipeStep, ...]:
+        """The defences that shape the model: all but those that come after training, which change nothing of it."""
         return tuple(defense for defense in self.defenses if defense.stage != "after")
+
+    @property
+    def is_defended(self) -> bool:
+        """Does a defence change the training?"""
+        return bool(self.training_defenses)
 
     def fit(self, records: Records, stream: Stream | int, label: str = "model") -> nn.Module:
         """One trained model, in eval mode."""
@@ -112,9 +127,7 @@ class Recipe:
     def produce_many(
         self, records: Sequence[Records], streams: Sequence[Stream | int], label: str = "models"
     ) -> list[Trained]:
-        """Like `fit_many`, with the training reports. Models that the store has are loaded one by one."""
-        from amulet.training.parallel.many import produce_many
-
+        """As `fit_many`, with the training reports. Models that the store has are loaded one by one."""
         return produce_many(self, records, [Stream.of(s) for s in streams], label)
 
     def key(self, records: Records, stream: Stream) -> str:
@@ -148,14 +161,6 @@ class Recipe:
             "code": [code_digest(module) for module in _CODE],
         }
 
-    def build(self, shape: tuple[int, ...], stream: Stream) -> nn.Module:
-        """The model with its initial weights, on the CPU."""
-        with (stream / "weights").seed_global():
-            model = self.architecture.build(input_shape=shape, num_classes=self.num_classes)
-        if not isinstance(model, nn.Module):
-            raise SettingError(f"`model`: {self.architecture.path} must make a torch.nn.Module, got {type(model)}")
-        return model
-
     def try_out(self, records: Records) -> None:
         """Run two records through fresh weights; `SettingError` if the model does not fit them."""
         try:
@@ -185,14 +190,6 @@ class Recipe:
             stored = self._train(records, stream, label)
             store.save(key, stored)
         return stored, False
-
-    def restore(self, stored: Stored, shape: tuple[int, ...], key: str, *, loaded: bool) -> Trained:
-        """The stored model, in eval mode on the runtime's device."""
-        model = self.build(shape, Stream(0))
-        weights = {name[6:]: value for name, value in stored.tensors.items() if name.startswith("model.")}
-        model.load_state_dict(weights)
-        arrays = {name[7:]: value.numpy() for name, value in stored.tensors.items() if name.startswith("report.")}
-        return Trained(model.to(self.runtime.device).eval(), dict(stored.meta), arrays, key, loaded)
 
     def _train(self, records: Records, stream: Stream, label: str) -> Stored:
         began = time.perf_counter()

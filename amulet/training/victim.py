@@ -14,9 +14,10 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
+from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
 from amulet.training.pretrained import Pretrained
-from amulet.training.recipe import Recipe, Trained
+from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
 
 

@@ -11,8 +11,9 @@ from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
+from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.recipe import Recipe, Trained
+from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
 from amulet.unauth_model_ownership.defenses import OwnershipDefense
@@ -39,17 +40,18 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
         Factory(attack.architecture).load()
     if data is None:
         return
-    budgets = [getattr(attack, "queries", None) or 0, *(attack.query_curve or [])]
+    budgets = [attack.queries or 0, *(attack.query_curve or [])]
     if max(budgets) >= len(data.train):
         raise SettingError(
             f"`attack.queries` must be less than the {len(data.train)} training records, of which the adversary owns a "
             f"part; got {max(budgets)}"
         )
+    attack.check(data)
 
 
 def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
-    """`SettingError` if the adversary has fewer records than `queries`."""
-    queries, owned = getattr(attack, "queries", None), len(splits.adversary_records)
+    """`SettingError` if the adversary has fewer records than it is to query the victim with."""
+    queries, owned = attack.queries, len(splits.adversary_records)
     if queries is not None and queries > owned:
         raise SettingError(f"`attack.queries` must be at most {owned}, the adversary's records; got {queries}")
     budgets = attack.query_curve or []

@@ -11,7 +11,7 @@ from amulet_cli.base.help import Page
 if TYPE_CHECKING:
     from amulet.datasets import DatasetInfo
     from amulet.datasets.fetching.integrity import State
-    from amulet.datasets.locations import Origin
+    from amulet.datasets.folder import Origin
 
 _ACTIONS = ("list", "verify", "path", "fetch", "show")
 _WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
@@ -133,7 +133,8 @@ def _list(chosen: "list[DatasetInfo]") -> int:
 
 def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
     """Where a data set is, the colour of that, and what it takes on this disk."""
-    from amulet.datasets.locations import cache_folder, locate, missing
+    from amulet.datasets.folder import missing
+    from amulet.datasets.locations import cache_folder, locate
     from amulet_cli.base.format_numbers import size
 
     place = locate(info)

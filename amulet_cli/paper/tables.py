@@ -11,6 +11,7 @@ from amulet_cli.analysis.groups import Row, RunGroup, aggregate, flat
 from amulet_cli.base.errors import UsageError, alike
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
+from amulet_cli.paper.variants import variants
 from amulet_cli.results.result import Result
 
 if TYPE_CHECKING:
@@ -101,8 +102,6 @@ def compare(name: str, results: Sequence[Result]) -> list[PaperTable]:
             expected=f"defense={layout.defense} attack={attacks} on {', '.join(sorted(theirs))}",
             try_=layout.commands,
         )
-    from amulet_cli.paper.variants import variants
-
     report = aggregate(ours)
     tables: list[PaperTable] = []
     for variant in variants(report, layout):

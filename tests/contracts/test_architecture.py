@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,11 +99,62 @@ def violations(source: str, module: str, *, is_package: bool = False) -> list[st
     return found
 
 
+def import_graph(sources: Mapping[str, str], packages: frozenset[str] = frozenset()) -> dict[str, set[str]]:
+    """Which of these modules each of them imports; a name that is no module counts for the module it lies in."""
+    graph: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        graph[module] = set()
+        for _, target in imports_of(ast.parse(source), module, is_package=module in packages):
+            parts = target.split(".")
+            prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            graph[module].update([prefix for prefix in prefixes if prefix in sources][:1])
+    return graph
+
+
+def circle_in(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, from one of them back to it; none if there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as found:
+        return list(reversed(found.args[1]))
+    return []
+
+
 def test_every_module_keeps_the_import_rule() -> None:
     broken: list[str] = []
     for module, path in modules():
         broken += violations(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
     assert not broken, "\n".join(broken)
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    sources = {name: path.read_text("utf-8") for name, path in modules()}
+    graph = import_graph(sources, frozenset(name for name, path in modules() if path.name == "__init__.py"))
+    assert sum(map(len, graph.values())) > len(graph)
+    circle = circle_in(graph)
+    assert not circle, " imports ".join(circle)
+
+
+@pytest.mark.parametrize(
+    ("sources", "circle"),
+    [
+        ({"a.b": "import a.c", "a.c": "def f():\n    from a.b import g"}, {"a.b", "a.c"}),
+        (
+            {
+                "a.b": "from a import c\nimport a.e",
+                "a.c": "from .d import thing",
+                "a.d": "import typing\nif typing.TYPE_CHECKING:\n    from a.b import B",
+                "a.e": "import torch",
+            },
+            {"a.b", "a.c", "a.d"},
+        ),
+        ({"a": "from a.b import B", "a.b": "from a import C"}, {"a", "a.b"}),
+        ({"a": "from a.b import B", "a.b": "import a.c", "a.c": "import torch"}, set[str]()),
+    ],
+    ids=["in a function", "three, by a type", "through the package", "none"],
+)
+def test_a_circle_is_seen(sources: dict[str, str], circle: set[str]) -> None:
+    assert set(circle_in(import_graph(sources, frozenset({"a"})))) == circle
 
 
 def test_every_module_lies_in_a_room() -> None:

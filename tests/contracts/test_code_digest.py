@@ -59,10 +59,10 @@ def test_what_has_no_source_has_a_digest_by_its_name() -> None:
 
 def test_an_attack_that_training_searches_with_is_part_of_the_defence() -> None:
     found = component._imported(  # pyright: ignore[reportPrivateUsage]
-        "from amulet.evasion.attacks.pgd import Ball, ascend\nimport torch\n", "amulet"
+        "from amulet.evasion.attacks.ascent import Goal, ascend\nimport torch\n", "amulet"
     )
     assert found == [
-        "amulet.evasion.attacks.pgd",
-        "amulet.evasion.attacks.pgd.Ball",
-        "amulet.evasion.attacks.pgd.ascend",
+        "amulet.evasion.attacks.ascent",
+        "amulet.evasion.attacks.ascent.Goal",
+        "amulet.evasion.attacks.ascent.ascend",
     ]

@@ -14,7 +14,8 @@ from amulet.data_reconstruction.attacks import ModelInversion, inversion
 from amulet.datasets import Records
 from amulet.discriminatory_behavior.defenses import AdversarialDebiasing
 from amulet.evasion.attacks import EvasionPGD
-from amulet.evasion.attacks.pgd import GOALS, Ball, ascend
+from amulet.evasion.attacks.ascent import GOALS, ascend
+from amulet.evasion.attacks.balls import LinfBall
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import LinearNet, evaluating, frozen
 from amulet.models.arithmetic import channels_last, fast_dtype, precise_dtype
@@ -304,9 +305,7 @@ def test_ascent_along_a_chain_is_ascent_by_autograd() -> None:
     with evaluating(model), frozen(model):
         for listened in (False, True):
             handle = model.register_forward_hook(gives(None)) if listened else None  # keeps it from being a chain
-            found = ascend(
-                model, Ball(x, 0.2, "linf"), y, GOALS["cross_entropy"], start=x.clone(), steps=5, step_size=0.05
-            )
+            found = ascend(model, LinfBall(x, 0.2), y, GOALS["cross_entropy"], start=x.clone(), steps=5, step_size=0.05)
             seen.append(found)
             if handle:
                 handle.remove()

@@ -12,6 +12,7 @@ from amulet.attribute_inference.metrics import AttributeEvidence
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.models.inspect import batch_size_for, predict
@@ -68,6 +69,9 @@ class AttributeAttack(Attack):
         Returns:
             Logits (m, count), on the CPU.
         """
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     def chosen(self, available: tuple[str, ...]) -> list[str]:
         """The attributes to infer; `IncompatibleError` if there are none, `SettingError` if one does not exist."""

@@ -11,6 +11,7 @@ from amulet.core.errors import SettingError
 from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.data_reconstruction.attacks.outcome import Reconstruction
+from amulet.datasets.base import AmuletDataset
 from amulet.models.inspect import device_of, evaluating, frozen
 
 
@@ -51,6 +52,9 @@ class ReconstructionAttack(Attack):
             generator: the attack's random stream, on the model's device.
             stage: receives the progress of every step.
         """
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     @property
     def length(self) -> int | None:

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amulet.core.errors import in_range, one_of
+from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.reporting import Stage
 from amulet.data_reconstruction.attacks.base import ReconstructionAttack
 from amulet.data_reconstruction.attacks.outcome import Reconstruction
+from amulet.datasets.base import AmuletDataset
 from amulet.models.arithmetic import precise_dtype
 from amulet.models.inspect import batch_size_for
 
@@ -99,6 +100,14 @@ class ModelInversion(ReconstructionAttack):
         self.restarts = restarts
         self.tolerance = tolerance
         self.tv = tv
+
+    def check(self, data: AmuletDataset) -> None:
+        """A prior for images needs images."""
+        if self.tv and len(data.shape) != 3:
+            raise SettingError(
+                f"`attack.tv` must be 0 for inputs that are no images, got {self.tv:g} with inputs of shape "
+                f"{data.shape}"
+            )
 
     @property
     def length(self) -> int:

@@ -18,8 +18,8 @@ from amulet.datasets.fetching.integrity import matches
 from amulet.datasets.fetching.partial_file import Gauge, Part
 from amulet.datasets.fetching.transfer import RetryPolicy, transfer
 from amulet.datasets.fetching.webpage import is_webpage
+from amulet.datasets.folder import by_hand, missing, seek
 from amulet.datasets.info import DatasetInfo, Download
-from amulet.datasets.locations import by_hand, missing, seek
 
 MIRROR = "AMULET_MIRROR"
 _WORK = ".fetch"  # in the data set's folder: the lock, and partial files

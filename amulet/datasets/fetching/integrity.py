@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from amulet.core.errors import DataError
+from amulet.datasets.folder import Place
 from amulet.datasets.info import DatasetInfo
-from amulet.datasets.locations import Place
 
 State = Literal["official", "unlike the official one", "unchecked", "unreadable"]
 _CHUNK = 1 << 20

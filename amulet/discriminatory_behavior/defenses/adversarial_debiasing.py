@@ -13,8 +13,7 @@ from amulet.core.errors import SettingError, in_range, needs_attributes
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import evaluating
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.loop import Training
+from amulet.training.hook import Hook, Loss, LossFunction, Training
 from amulet.training.standalone import TrainingDefense
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amulet.core.component import Attack
 from amulet.core.errors import IncompatibleError, SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.distribution_inference.attacks.scores import accuracies
@@ -68,6 +69,9 @@ class DistributionAttack(Attack):
         Returns:
             (v,) by test, above 0 for the second ratio; one of the tests must have the name in `test`.
         """
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     def chosen(self, records: Records) -> str:
         """The attribute whose share is inferred.

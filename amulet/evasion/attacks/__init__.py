@@ -1,6 +1,8 @@
 """Attacks on a trained model's inputs."""
 
+from amulet.evasion.attacks.balls import Ball, L2Ball, LinfBall
 from amulet.evasion.attacks.base import EvasionAttack
+from amulet.evasion.attacks.gradient import GradientAttack
 from amulet.evasion.attacks.pgd import EvasionPGD
 
-__all__ = ["EvasionAttack", "EvasionPGD"]
+__all__ = ["Ball", "EvasionAttack", "EvasionPGD", "GradientAttack", "L2Ball", "LinfBall"]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,18 @@ from amulet.core.component import Attack
 from amulet.core.errors import SettingError
 from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.evasion.attacks.balls import BALLS
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen
 
 
 class EvasionAttack(Attack):
     """An attack that changes inputs within a budget. A subclass has one method to write: `perturb`.
+
+    The settings below concern what is done with the attack, and every attack has them; a subclass that takes them as
+    keyword-only arguments makes them hyper-parameters, and need do no more: the protocol keeps the budget and the
+    immutable columns, and looks for masked gradients. `epsilon` must be one.
 
     Args:
         model: the model to attack, for `attack()`; the runner gives victims to `adversarial` instead.
@@ -28,8 +34,19 @@ class EvasionAttack(Attack):
     """
 
     risk = "evasion"
-    epsilon: float | None
-    batch_size: int | None
+    epsilon: float | None = None
+    """The budget in units of the input. None: that of a defence against evasion under assessment, else 0.03."""
+    norm: str = "linf"
+    """In which the budget is: a name of `amulet.evasion.attacks.balls.BALLS`."""
+    labels: Literal[True, "predicted"] = True
+    """What is attacked: the true labels, or the model's own answers."""
+    immutable: list[str] | None = None
+    """Columns that may not change, by name; `one_hot` stands for all one-hot columns."""
+    batch_size: int | None = None
+    follows_gradients: ClassVar[bool] = True
+    """Does it need the victim's gradients? Where they are hidden, it finds less than there is."""
+    hint: ClassVar[str] = "Try an attack that needs no gradients"
+    """What helps where the victim's gradients are hidden."""
 
     def __init__(
         self,
@@ -55,6 +72,61 @@ class EvasionAttack(Attack):
         Returns:
             Inputs (b, *shape) in [0, 1] within the budget around `x`.
         """
+
+    @property
+    def budget(self) -> float:
+        """`epsilon`, or 0.03 (8/255) where none was given."""
+        return 0.03 if self.epsilon is None else self.epsilon
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
+
+    def changeable(self, data: AmuletDataset) -> Tensor | None:
+        """1 for the columns that are not `immutable`, (features,), or None for all of them."""
+        if not self.immutable:
+            return None
+        mask = torch.ones(data.shape)
+        for name in self.immutable:
+            if name == "one_hot" and data.groups:
+                for start, end in data.groups:
+                    mask[start:end] = 0
+            elif name in data.feature_names:
+                mask[data.feature_names.index(name)] = 0
+            elif not data.feature_names:
+                raise SettingError(
+                    f"`attack.immutable` must be null for {data.name}, whose inputs are no named columns"
+                )
+            else:
+                raise SettingError(f"`attack.immutable` must name columns of {data.name} or be one_hot, got {name}")
+        return mask
+
+    def distance(self, x: Tensor, origin: Tensor) -> Tensor:
+        """How far inputs (b, *shape) are from where they came from, in the budget's unit: (b,)."""
+        return BALLS[self.norm].length(x - origin)
+
+    def manifest(self, device: torch.device) -> dict[str, Any]:
+        """What a reader of a result should know of how it works on that device, beside the budget; JSON."""
+        return {}
+
+    def longer(self) -> Self | None:
+        """The same with a search twice as long, which finds no more where this one had converged; None: no search.
+
+        By default where `steps` is a hyper-parameter.
+        """
+        steps = self.settings().get("steps")
+        return None if steps is None else self.changed(steps=2 * steps)
+
+    def unbounded(self) -> Self | None:
+        """The same with a budget and a search that no right answer should withstand; None: it cannot promise that.
+
+        By default where `steps` is a hyper-parameter.
+        """
+        settings = self.settings()
+        if "steps" not in settings:
+            return None
+        longer_steps = {"rel_step_size": 0.1} if "rel_step_size" in settings else {}
+        epsilon = BALLS[self.norm].whole(self.budget)
+        return self.changed(epsilon=epsilon, steps=max(settings["steps"], 40), **longer_steps)
 
     def batches(
         self,

@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader
 from amulet.core.component import code_digest
 from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
-from amulet.evasion.attacks.pgd import GOALS, Ball, Goal, Norm, ascend
+from amulet.evasion.attacks.ascent import GOALS, Goal, ascend
+from amulet.evasion.attacks.balls import BALLS, Norm
 from amulet.models.arithmetic import fast_dtype
 from amulet.models.inspect import evaluating, frozen
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.loop import Training
+from amulet.training.hook import Hook, Loss, LossFunction, Training
 from amulet.training.standalone import TrainingDefense
 
-_SEARCH = ("amulet.evasion.attacks.pgd", "amulet.models.chain")
+_SEARCH = ("amulet.evasion.attacks.ascent", "amulet.evasion.attacks.balls", "amulet.models.chain")
 
 
 class AdversarialTrainingPGD(TrainingDefense):
@@ -63,10 +63,10 @@ class AdversarialTrainingPGD(TrainingDefense):
         search_dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     ) -> None:
         super().__init__(model, loss_function, optimizer, train_loader, device, epochs)
-        in_range("epsilon", epsilon, above=0, high=1 if norm == "linf" else None)
+        one_of("norm", norm, BALLS)
+        in_range("epsilon", epsilon, above=0, high=BALLS[norm].largest)
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
-        one_of("norm", norm, ("linf", "l2"))
         one_of("batches", batches, ("adversarial", "mixed", "alternating"))
         one_of("loss", loss, ("cross_entropy", "trades"))
         in_range("beta", beta, 0)
@@ -141,7 +141,7 @@ class _AdversarialBatches(Hook):
         assert self.generator is not None
         if not len(x):
             return x
-        ball = Ball(x, defense.epsilon, defense.norm)
+        ball = BALLS[defense.norm](x, defense.epsilon)
         step_size = defense.epsilon * defense.rel_step_size
         with torch.enable_grad(), evaluating(model), frozen(model):
             start = ball.draw(self.generator) if defense.random_start else x.clone()

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.membership_inference.attacks.shadows import Observed, ask_shadows, halves
 from amulet.membership_inference.attacks.signals import membership_signal
@@ -19,6 +20,8 @@ from amulet.models.inspect import predict
 from amulet.training.recipe import Recipe
 
 Shadow = Literal["same_as_victim", "standard"]
+FEW = 16
+"""Shadow models below which scores are rough."""
 
 
 class MembershipAttack(Attack):
@@ -68,6 +71,23 @@ class MembershipAttack(Attack):
     def scores(self, observed: Observed) -> dict[str, np.ndarray]:
         """Scores by name, each (n,): the higher, the more likely a member."""
 
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What a reader of a result should know of how it scores, beside the shadow models; JSON."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """Why scores with these hyper-parameters may not carry their claim, each with what to do about it."""
+        return [] if self.n_shadow >= FEW else [self._too_few("show what models do with and without a record")]
+
+    def _too_few(self, roughly: str) -> str:
+        return (
+            f"{self.n_shadow} shadow models {roughly} roughly, so the risk is understated. Raise attack.n_shadow to "
+            f"{FEW} or more; those that exist are used again"
+        )
+
     def run(
         self,
         answer: Callable[[Records], Tensor],
@@ -112,6 +132,7 @@ class MembershipAttack(Attack):
             target_signals=observed.target,
             shadow_signals=observed.shadows,
             shadow_members=observed.inside,
+            warnings=tuple(f"{victim}: {text}" for text in self.warnings()),
         )
 
     def attack(self) -> MembershipEvidence:

@@ -1,6 +1,6 @@
 """The likelihood ratio attack (Carlini et al., S&P 2022), with RMIA and the loss from the same shadow models."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
 from amulet.membership_inference.attacks import formulas
-from amulet.membership_inference.attacks.base import MembershipAttack, Shadow
+from amulet.membership_inference.attacks.base import FEW, MembershipAttack, Shadow
 from amulet.membership_inference.attacks.shadows import Observed
 from amulet.membership_inference.attacks.signals import log_confidence
 from amulet.training.recipe import Recipe
@@ -69,6 +69,14 @@ class LiRA(MembershipAttack):
         if self.variance == "auto":
             return "per_example" if self.n_shadow >= MANY else "shrunk"
         return self.variance
+
+    def manifest(self) -> dict[str, Any]:
+        """Which variants of the scores these are."""
+        return {"variance": self.estimate, "offline": self.offline, "rmia": self.rmia}
+
+    def warnings(self) -> list[str]:
+        """Few shadow models."""
+        return [] if self.n_shadow >= FEW else [self._too_few("estimate each record's Gaussians")]
 
     def scores(self, observed: Observed) -> dict[str, np.ndarray]:
         """The four scores, each (n,)."""

@@ -16,8 +16,7 @@ from amulet.membership_inference.defenses.accounting import Accountant, noise_fo
 from amulet.membership_inference.defenses.architecture import WithGroupNorm, batch_norms, has_batch_norm, unprotectable
 from amulet.membership_inference.defenses.clipping import PerRecord, check_model
 from amulet.models.inspect import batch_size_for
-from amulet.training.hook import Hook, Loss, LossFunction
-from amulet.training.loop import Training
+from amulet.training.hook import Hook, Loss, LossFunction, Training
 from amulet.training.standalone import TrainingDefense
 
 Sampling = Literal["poisson", "shuffled"]

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from amulet.core.component import Attack
 from amulet.core.errors import IncompatibleError, SettingError
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.poisoning.attacks.trigger import Trigger
 
@@ -54,6 +55,9 @@ class PoisoningAttack(Attack):
         Raises:
             SettingError: the trigger does not fit the data.
         """
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     def count(self, labels: Tensor) -> int:
         """The number of records to poison among those with these labels (n,): exactly `rate` of them.

@@ -17,8 +17,7 @@ from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.models.inspect import features
 from amulet.poisoning.defenses.shapley import knn_shapley
-from amulet.training.defense import Prepared
-from amulet.training.recipe import Recipe
+from amulet.training.recipe import Prepared, Recipe
 from amulet.training.standalone import TrainingDefense
 
 _CAUTIONS = {
@@ -128,7 +127,7 @@ class OutlierRemoval(TrainingDefense):
             _start_anew(self.model)
         self.optimizer.state.clear()
         model = self._train(prepared.records)
-        self.report |= prepared.report
+        self.report |= {**prepared.report, "warnings": [*prepared.report["warnings"], *self.report["warnings"]]}
         return model
 
     def _select(self, records: Records, model: nn.Module | None, stream: Stream) -> Prepared:
@@ -145,7 +144,7 @@ class OutlierRemoval(TrainingDefense):
         removed[order[:count]] = True
         kept = records.take(torch.from_numpy(~removed))
         classes = int(records.y.max()) + 1
-        report = {
+        report: dict[str, Any] = {
             "records": n,
             "removed": count,
             "kept": n - count,
@@ -155,7 +154,7 @@ class OutlierRemoval(TrainingDefense):
             "reference": self.reference,
         }
         arrays = {"ids": records.ids.cpu().numpy(), "values": values, "removed": removed}
-        return Prepared(kept, {"outlier_removal": report}, arrays)
+        return Prepared(kept, {"outlier_removal": report, "warnings": _emptied(report)}, arrays)
 
     def _values(self, records: Records, model: nn.Module | None, stream: Stream) -> NDArray[np.float64]:
         given = self._features(records, model)
@@ -184,6 +183,14 @@ class OutlierRemoval(TrainingDefense):
         if self.reference_records is None:
             raise SettingError(f"`test_loader` must be given for reference={self.reference}, got None")
         return self.reference_records
+
+
+def _emptied(report: dict[str, Any]) -> list[str]:
+    """A warning of classes that have no record left."""
+    counts = zip(report["classes_before"], report["classes_after"], strict=True)
+    gone = [str(label) for label, (before, after) in enumerate(counts) if before and not after]
+    text = f"outlier removal left no training record of class {', '.join(gone)}. Lower defense.percent"
+    return [text] if gone else []
 
 
 def _places(ids: Tensor, table_ids: Tensor) -> tuple[Tensor, Tensor]:

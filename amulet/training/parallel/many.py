@@ -9,15 +9,17 @@ import torch
 from amulet.core.reporting import Reporter
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
+from amulet.training.base_recipe import BaseRecipe, Trained
 from amulet.training.parallel.stacked import make_stack, stack_size, why_not
-from amulet.training.recipe import Recipe, Trained
 from amulet.training.store import MemoryStore, Stored
 
 _Job = tuple[Records, Stream, str]
 
 
-def produce_many(recipe: Recipe, records: Sequence[Records], streams: Sequence[Stream], label: str) -> list[Trained]:
-    """One model for each pair of records and stream, each with its own key in the store.
+def produce_many(
+    recipe: BaseRecipe, records: Sequence[Records], streams: Sequence[Stream], label: str
+) -> list[Trained]:
+    """One model for each pair of records and stream, each under its own key in the store.
 
     On the CPU in single-threaded worker processes, on CUDA stacked, elsewhere one after the other. All methods give
     the same models up to rounding in the recipe's precision; the choice depends on the device and the recipe, not on a
@@ -46,7 +48,7 @@ def produce_many(recipe: Recipe, records: Sequence[Records], streams: Sequence[S
     ]
 
 
-def _trained(recipe: Recipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple[str, Stored]]:
+def _trained(recipe: BaseRecipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple[str, Stored]]:
     runtime = recipe.runtime
     silent = recipe.changed(runtime=dataclasses.replace(runtime, reporter=Reporter(), workers=1))
     workers = min(runtime.workers, len(jobs))
@@ -60,13 +62,13 @@ def _trained(recipe: Recipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple
     return _in_turn(silent, jobs)
 
 
-def _in_turn(recipe: Recipe, jobs: Sequence[_Job]) -> Iterator[tuple[str, Stored]]:
+def _in_turn(recipe: BaseRecipe, jobs: Sequence[_Job]) -> Iterator[tuple[str, Stored]]:
     for records, stream, key in jobs:
         yield key, recipe.make(records, stream, key)[0]
 
 
-def in_stacks(recipe: Recipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple[str, Stored]]:
-    """Jobs with the same number of records, in stacks that fit into the device's memory."""
+def in_stacks(recipe: BaseRecipe, jobs: Sequence[_Job], label: str) -> Iterator[tuple[str, Stored]]:
+    """Jobs with equally many records together, in stacks that the device's memory holds."""
     groups: dict[tuple[object, ...], list[_Job]] = {}
     for job in jobs:
         table = job[0]
@@ -78,14 +80,14 @@ def in_stacks(recipe: Recipe, jobs: Sequence[_Job], label: str) -> Iterator[tupl
             yield from make_stack(recipe, part, label) if len(part) > 1 else _in_turn(recipe, part)
 
 
-def _one(recipe: Recipe, job: _Job) -> tuple[str, Stored]:
+def _one(recipe: BaseRecipe, job: _Job) -> tuple[str, Stored]:
     torch.set_num_threads(1)
     records, stream, key = job
     return key, recipe.make(records, stream, key)[0]
 
 
-def _in_workers(recipe: Recipe, jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, Stored]]:
-    """In processes that joblib keeps alive between calls; the records of only a few jobs are in transit at a time."""
+def _in_workers(recipe: BaseRecipe, jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, Stored]]:
+    """By processes that joblib keeps warm from call to call; only a few jobs' records are on their way at a time."""
     from joblib import Parallel, delayed
 
     runtime = recipe.runtime

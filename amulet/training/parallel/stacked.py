@@ -16,10 +16,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
+from amulet.training.base_recipe import BaseRecipe
 from amulet.training.device_data import parts_of, size_of
 from amulet.training.loop import build_optimizer, check_loss, resolved
 from amulet.training.objective import OBJECTIVES
-from amulet.training.recipe import Recipe
 from amulet.training.runtime import free_memory
 from amulet.training.store import Stored
 
@@ -30,9 +30,9 @@ _ELEMENTWISE = ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "
 _Job = tuple[Records, Stream, str]
 
 
-def why_not(recipe: Recipe, records: Records) -> str | None:
+def why_not(recipe: BaseRecipe, records: Records) -> str | None:
     """Why models of this recipe cannot be trained as a stack; None if they can."""
-    if any(defense.stage != "after" for defense in recipe.defenses):
+    if recipe.is_defended:
         return "a defence changes the training"
     if recipe.augmentation:
         return "each model's augmentation draws from its own stream"
@@ -60,8 +60,8 @@ def why_not(recipe: Recipe, records: Records) -> str | None:
     return None
 
 
-def stack_size(recipe: Recipe, records: Records) -> int:
-    """How many models to train at once, from the memory that one of them takes on the device; at least 1."""
+def stack_size(recipe: BaseRecipe, records: Records) -> int:
+    """How many models to train at once, from what one of them takes of the device's memory; at least 1."""
     device = recipe.runtime.device
     free = free_memory(device)
     room = 4 * 2**30 if free is None else free
@@ -79,7 +79,7 @@ def stack_size(recipe: Recipe, records: Records) -> int:
     return max(1, min(MOST, room // 4 // each))
 
 
-def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[Stream], label: str) -> list[Stored]:
+def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequence[Stream], label: str) -> list[Stored]:
     """Train one model for each pair of records and stream, all at once.
 
     Args:
@@ -146,8 +146,8 @@ def train_stack(recipe: Recipe, records: Sequence[Records], streams: Sequence[St
     return found
 
 
-def make_stack(recipe: Recipe, jobs: Sequence[_Job], label: str) -> list[tuple[str, Stored]]:
-    """Like `train_stack`, for jobs (records, stream, key) that the store may have by now; saves the models there."""
+def make_stack(recipe: BaseRecipe, jobs: Sequence[_Job], label: str) -> list[tuple[str, Stored]]:
+    """As `train_stack`, for jobs (records, stream, key) that the store may have been given meanwhile; saved there."""
     store = recipe.runtime.store
     made: list[tuple[str, Stored]] = []
     with ExitStack() as locks:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from amulet.core.component import Attack, Factory
 from amulet.core.stream import Stream
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.training.recipe import Recipe
 
@@ -45,6 +46,8 @@ class ExtractionAttack(Attack):
     epochs: int | None = None
     batch_size: int | None = None
     architecture: str | None = None
+    queries: int | None = None
+    """How many of the adversary's records the victim is asked about; None: all."""
     query_curve: list[int] | None = None
     """Smaller budgets at which fidelity is reported too: random parts of the answers, without further queries."""
     suspects: int = 5
@@ -66,6 +69,9 @@ class ExtractionAttack(Attack):
             The training data of the stolen model: records with the victim's logits as `targets`; made-up ones have
             negative ids.
         """
+
+    def check(self, data: AmuletDataset) -> None:
+        """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
     def recipe(self, plain: Recipe) -> Recipe:
         """The recipe of the adversary's models: the victim's without a defence, except for what is set."""

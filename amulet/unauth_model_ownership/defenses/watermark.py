@@ -13,8 +13,7 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
-from amulet.training.defense import Prepared
-from amulet.training.recipe import Recipe
+from amulet.training.recipe import Prepared, Recipe
 from amulet.training.standalone import TrainingDefense
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.defenses.base import OwnershipDefense

@@ -21,7 +21,8 @@ from amulet.core import DataError
 from amulet.datasets import CATALOG, DatasetInfo, Download, load_fmnist
 from amulet.datasets.fetching.download import MIRROR, fetch
 from amulet.datasets.fetching.integrity import check
-from amulet.datasets.locations import Place, find
+from amulet.datasets.folder import Place
+from amulet.datasets.locations import find
 from tests.helpers.download_toys import CONTENT, GOOD, HASTY, MD5, refused, toy
 from tests.helpers.misbehaving import Mood, Server, serving
 

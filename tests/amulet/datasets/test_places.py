@@ -8,10 +8,11 @@ import pytest
 
 from amulet.core import DataError
 from amulet.core.vision import import_torchvision
-from amulet.datasets import CATALOG, DatasetInfo, places
+from amulet.datasets import CATALOG, DatasetInfo
 from amulet.datasets.fetching import download
 from amulet.datasets.fetching.integrity import check, digest, matches
-from amulet.datasets.locations import Place, cache_folder, find, locate, missing
+from amulet.datasets.folder import Place, missing
+from amulet.datasets.locations import cache_folder, find, locate
 
 INFO = DatasetInfo(
     name="toy",
@@ -178,7 +179,7 @@ def test_what_ships_with_the_package_is_whole() -> None:
     assert place is not None
     assert place.origin == "package"
     assert set(check(CATALOG["census"], place).values()) == {"official"}
-    assert places.find(CATALOG["census"]) == place
+    assert find(CATALOG["census"]) == place
 
 
 @pytest.mark.parametrize("name", sorted(CATALOG))

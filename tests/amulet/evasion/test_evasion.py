@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.evasion import protocol
-from amulet.evasion.attacks import EvasionPGD
-from amulet.evasion.attacks.pgd import GOALS, Ball, ascend, margin, search
+from amulet.evasion.attacks import EvasionPGD, LinfBall
+from amulet.evasion.attacks.ascent import GOALS, ascend, margin, search
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import LinearNet, frozen, predict
 from amulet.training import DataSplits, Recipe, Runtime, Victim
@@ -172,7 +172,7 @@ def test_predicted_labels_have_the_floor_of_the_papers_tables(census: AmuletData
 
 def test_immutable_columns_do_not_change(census: AmuletDataset, model: nn.Module) -> None:
     attack = EvasionPGD(epsilon=0.1, immutable=["one_hot", "age"])
-    mask = protocol.changeable(attack, census)
+    mask = attack.changeable(census)
     assert mask is not None
     assert mask.nonzero().flatten().tolist() == [1, 2, 3, 4]
     few = census.test.take(torch.arange(100))
@@ -202,7 +202,7 @@ def test_search_keeps_the_best_iterate_where_plain_ascent_oscillates() -> None:
             return torch.cat([torch.zeros_like(score), score], dim=1)
 
     x, y = torch.full((1, 1), 0.5), torch.zeros(1, dtype=torch.int64)
-    ball, goal = Ball(x, 0.2, "linf"), GOALS["cross_entropy"]
+    ball, goal = LinfBall(x, 0.2), GOALS["cross_entropy"]
     model = Peak()
     with frozen(model):
         best = search(model, ball, y, goal, start=x.clone(), steps=6, step_size=0.04)

@@ -10,9 +10,9 @@ import torch
 
 from amulet.assessment import Plan, assess, check
 from amulet.core import Factory, SettingError, Stream
-from amulet.datasets import Records, load_census
+from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.membership_inference import protocol
-from amulet.membership_inference.attacks import LiRA
+from amulet.membership_inference.attacks import LiRA, MembershipAttack, Observed
 from amulet.membership_inference.metrics import auc, auc_interval, measure
 from amulet.models import predict
 from amulet.training import DataSplits, Defense, Hook, Loss, LossFunction, Prepared, Recipe, Runtime, Training, Victim
@@ -214,6 +214,59 @@ def test_a_pool_larger_than_the_data_is_refused_before_training() -> None:
         protocol.check(LiRA(pool_size=121), (), toy())
     protocol.check(LiRA(pool_size=121), (), None)
     protocol.check(LiRA(pool_size=120), (), toy())
+
+
+class Quantile(MembershipAttack):
+    """An attack of a user's own: how far the attacked model's signal is above the shadow models'."""
+
+    def __init__(self, *given: Any, n_shadow: int = 4) -> None:
+        super().__init__(*given)
+        self._set_shadows(n_shadow, "same_as_victim", None)
+
+    def scores(self, observed: Observed) -> dict[str, np.ndarray]:
+        return {"quantile": (observed.target > observed.shadows).mean(axis=0)}
+
+
+def test_an_attack_says_itself_what_is_to_be_known_of_it() -> None:
+    recipe = memorising(epochs=1)
+    here = made_splits(recipe)
+    own = protocol.assess(victim(recipe, here), Quantile(), here)
+    assert set(own.scores) == {"quantile"}
+    assert not {"variance", "offline", "rmia"} & own.manifest.keys()
+    lira = protocol.assess(victim(recipe, here), LiRA(n_shadow=4, variance="pooled"), here)
+    assert (lira.manifest["variance"], lira.manifest["offline"], lira.manifest["rmia"]) == ("pooled", "tail", "online")
+    for evidence, gaussians in ((own, False), (lira, True)):
+        (warning,) = evidence.warnings
+        assert warning.startswith("undefended: 4 shadow models")
+        assert "Raise attack.n_shadow to 16" in warning
+        assert ("Gaussians" in warning) == gaussians
+    assert LiRA(n_shadow=16).warnings() == Quantile(n_shadow=16).warnings() == []
+
+
+def test_an_attack_asks_for_the_data_it_needs() -> None:
+    class Picky(Quantile):
+        def check(self, data: AmuletDataset) -> None:
+            raise SettingError(f"not on {data.name}")
+
+    with pytest.raises(SettingError, match="not on toy"):
+        protocol.check(Picky(), (), toy())
+    protocol.check(Picky(), (), None)
+
+
+class DropFirst(DropThird):
+    """Takes out one record that the other leaves, and sees only what that one left."""
+
+    def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
+        gone = torch.arange(len(records)) == 0
+        return Prepared(records.take(~gone), arrays={"ids": records.ids.numpy(), "removed": gone.numpy()})
+
+
+def test_what_several_defences_take_out_counts_together() -> None:
+    recipe = memorising(epochs=1, defenses=(DropThird(), DropFirst()))
+    here = made_splits(recipe)
+    evidence = protocol.assess(victim(recipe, here), LiRA(n_shadow=4), here)
+    assert evidence.retained is not None
+    assert evidence.retained.sum() == 39
 
 
 def test_assessed_on_census_with_a_defence() -> None:

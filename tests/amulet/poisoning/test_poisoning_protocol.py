@@ -17,7 +17,7 @@ from amulet.poisoning import protocol
 from amulet.poisoning.attacks import BadNets
 from amulet.poisoning.defenses import OutlierRemoval
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure, poisoned_accuracy
-from amulet.training import DataSplits, Recipe, Runtime, Victim
+from amulet.training import DataSplits, Defense, Prepared, Recipe, Runtime, Victim
 from amulet.utils import get_accuracy, train_classifier
 
 
@@ -154,6 +154,38 @@ def test_the_manifest_says_how_many_poisoned_records_were_removed(outcome: Outco
     assert "removal" not in outcome.manifest["poisoning"]["undefended"]
 
 
+class KeepEven(Defense):
+    """A defence of a user's own that takes records out and says which."""
+
+    risk = "poisoning"
+    stage = "before"
+
+    def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
+        odd = records.ids % 2 == 1
+        return Prepared(records.take(~odd), arrays={"ids": records.ids.numpy(), "removed": odd.numpy()})
+
+
+def test_any_defence_that_removes_records_is_judged_by_the_poisoned_ones_among_them(census: AmuletDataset) -> None:
+    outcome = assess(plan(census, defenses=(KeepEven(),), epochs=1))
+    removal = outcome.manifest["poisoning"]["defended"]["removal"]
+    poisoned = outcome.arrays["defended.poisoning.poisoned_ids"]
+    assert removal["poisoned_removed"] == (poisoned % 2 == 1).sum()
+    assert removal["poisoned_removed"] + removal["poisoned_kept"] == len(poisoned)
+    both = assess(plan(census, defenses=(KeepEven(), OutlierRemoval(percent=20, features="input")), epochs=1))
+    together = both.manifest["poisoning"]["defended"]["removal"]
+    assert together["removed"] == removal["removed"] + round(0.2 * (1500 - removal["removed"]))
+    assert together["poisoned_removed"] + together["poisoned_kept"] == len(poisoned)
+
+
+def test_an_attack_asks_for_the_data_it_needs(census: AmuletDataset) -> None:
+    class Picky(BadNets):
+        def check(self, data: AmuletDataset) -> None:
+            raise SettingError(f"not on {data.name}")
+
+    with pytest.raises(SettingError, match="not on census"):
+        protocol.check(Picky(), (), census)
+
+
 def test_outlier_removal_with_a_clean_reference_finds_more_than_chance(census: AmuletDataset) -> None:
     oracle = OutlierRemoval(reference="trusted", features="input", percent=20)
     attacked = assess(plan(census, defenses=(oracle,)))
@@ -201,9 +233,11 @@ def test_a_class_that_outlier_removal_removes_whole_is_warned_of() -> None:
     test = Records.of(x, y).replace(ids=torch.arange(100, 180))
     data = AmuletDataset(name="rare", modality="tabular", train=Records.of(x, y), test=test, num_classes=3)
     attack = BadNets(rate=0.1, size=2)
-    victim, splits = scene_of(data, attack, OutlierRemoval(features="input", percent=40))
-    found = protocol.assess(victim, attack, splits).warnings
-    assert any("left no training record of class 2. Lower defense.percent" in warning for warning in found)
+    warning = "outlier removal left no training record of class 2. Lower defense.percent"
+    victim, _ = scene_of(data, attack, OutlierRemoval(features="input", percent=40))
+    assert victim.trained.report["warnings"] == [warning]
+    outcome = assess(plan(data, attack=attack, defenses=(OutlierRemoval(features="input", percent=40),)))
+    assert f"defended: {warning}" in outcome.warnings
 
 
 def test_what_cannot_be_poisoned_is_refused_before_training(census: AmuletDataset) -> None:

@@ -12,11 +12,13 @@ from amulet.core.errors import in_range
 from amulet.datasets import Records
 from amulet.models import LinearNet, evaluating, features, frozen, predict
 from amulet.training import (
+    Defense,
     EarlyStopping,
     Hook,
     Loss,
     LossFunction,
     MemoryStore,
+    Prepared,
     Recipe,
     Runtime,
     Training,
@@ -298,6 +300,33 @@ def test_initial_weights_and_batches_do_not_depend_on_the_defence() -> None:
         )
     assert orders[0] == orders[1]
     assert orders[0][:300] != orders[0][300:], "each epoch has its own order"
+
+
+def test_a_defence_before_training_decides_by_the_plain_recipe_on_what_others_left() -> None:
+    asked: list[tuple[str, int, int, str]] = []
+
+    class Drop(Defense):
+        """Takes ten records out."""
+
+        risk = "poisoning"
+        stage = "before"
+
+        def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
+            key = recipe.key(records, stream)
+            asked.append((self.name, len(recipe.defenses), len(records), key))
+            return Prepared(records.take(torch.arange(10, len(records))))
+
+    class DropMore(Drop):
+        """So does this one."""
+
+    records, stream = blobs(100), Stream(0) / "victim"
+    defended = recipe(defenses=(Drop(), DropMore()))
+    assert defended.produce(records, stream).report["records"] == 80
+    left = records.take(torch.arange(10, 100))
+    assert asked == [
+        ("drop", 0, 100, recipe().key(records, stream)),
+        ("dropmore", 0, 90, recipe().key(left, stream)),
+    ]
 
 
 def test_hooks_wrap_each_other_and_can_take_over_the_gradient() -> None:

@@ -17,10 +17,10 @@ from amulet_cli.commands import report as verb
 from amulet_cli.paper import interactions as paper_interactions
 from amulet_cli.paper import interactions_view as paper_interactions_view
 from amulet_cli.paper import view as paper_view
+from amulet_cli.paper.choices import choices as choices_of
 from amulet_cli.paper.layouts import FIGURES, LAYOUTS
 from amulet_cli.paper.report import drawn, shown
 from amulet_cli.paper.tables import PaperCell, PaperTable, as_csv, compare, only, printed
-from amulet_cli.paper.variants import choices as choices_of
 from amulet_cli.results.result import find_results
 from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.registry import views

@@ -1,0 +1,143 @@
+"""Ascent along a model's gradients within a ball: to the last iterate, or to the best one."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from amulet.evasion.attacks.balls import Ball
+from amulet.models.arithmetic import lay_out
+from amulet.models.chain import Chain
+
+Goal = Callable[[Tensor, Tensor], Tensor]
+"""Logits (b, classes) and labels (b,) to what is to be raised, (b,)."""
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """The best wrong logit minus the true one, (b,): positive when the model is wrong."""
+    true = logits.gather(1, y.unsqueeze(1)).squeeze(1)
+    others = logits.scatter(1, y.unsqueeze(1), float("-inf"))
+    return others.max(dim=1).values - true
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """The cross-entropy with the labels, (b,)."""
+    return F.cross_entropy(logits, y, reduction="none")
+
+
+GOALS: dict[str, Goal] = {"cross_entropy": cross_entropy, "margin": margin}
+
+
+def ascend(
+    model: nn.Module,
+    ball: Ball,
+    y: Tensor,
+    goal: Goal,
+    *,
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    dtype: torch.dtype = torch.float32,
+    answers: Tensor | None = None,
+) -> Tensor:
+    """The last iterate of `steps` steps from `start`: what adversarial training learns on.
+
+    The caller freezes the model, so that only the gradient of the input is computed. The model computes in `dtype`,
+    the iterates are float32. Where `goal` is the divergence from some probabilities, `answers` (b, classes) are those.
+    """
+    chain = Chain.of(model, start, dtype)
+    if goal is cross_entropy and chain is not None:
+        answers = F.one_hot(y, chain.classes).float()
+    point = start
+    for _ in range(steps):
+        if chain is not None and answers is not None:
+            gradient = chain.gradient(point, answers)
+        else:
+            point.requires_grad_()
+            with torch.autocast(point.device.type, dtype, enabled=dtype != torch.float32):
+                logits = model(point)
+            (gradient,) = torch.autograd.grad(goal(logits.float(), y).sum(), point)
+        point = ball.step(point.detach(), gradient, step_size)
+    return point.detach()
+
+
+def search(
+    model: nn.Module,
+    ball: Ball,
+    y: Tensor,
+    goal: Goal,
+    *,
+    start: Tensor,
+    steps: int,
+    step_size: float,
+    dtype: torch.dtype = torch.float32,
+    wanted: Tensor | None = None,
+) -> Tensor:
+    """The best iterate of `steps` steps: one that the model gets wrong, else that of the highest goal.
+
+    A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
+    iterates are float32. `wanted` (b,) says for which records to search; for the others the input itself is returned.
+    """
+    found = ball.x.clone()
+    slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: low precision must be sure of an error
+    place = torch.arange(len(y), device=y.device)  # of what is still searched, in `found`
+    point, best, highest = start, ball.x, torch.full((len(y),), float("-inf"), device=y.device)
+    if wanted is not None:
+        highest = highest.masked_fill(~wanted, float("inf"))
+    patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
+    for step in range(steps + 1):
+        going = _still(highest) if step % patience == 0 else None
+        if going is not None:
+            found[place] = best
+            if not len(going):
+                return found
+            place, y, point, best, highest = (part[going] for part in (place, y, point, best, highest))
+            ball = ball.take(going)
+        point.requires_grad_(step < steps)
+        logits = model(point.to(dtype)).float()
+        values = goal(logits, y)
+        gradient = None
+        if step < steps:
+            (gradient,) = torch.autograd.grad(values.sum(), point)
+        point = point.detach()
+        with torch.no_grad():
+            wrong = margin(logits, y) > slack * logits.abs().amax(dim=1)
+            score = values.detach().masked_fill(wrong, float("inf"))
+            better = (score > highest).view(-1, *[1] * (point.dim() - 1))
+            highest = torch.maximum(score, highest)
+            best = torch.where(better, point, best)
+            if gradient is not None:
+                point = ball.step(point, gradient, step_size)
+    found[place] = best
+    return found
+
+
+def _still(highest: Tensor) -> Tensor | None:
+    """The positions of the records that are not done, if leaving out the others pays; None if it does not yet.
+
+    A batch size of its own for every step would have matrix kernels made anew for every step, and leaving out a few
+    costs more than to carry them along: an eighth must be done, and what is left is filled up to a multiple of 128.
+    """
+    done = highest == float("inf")
+    count = len(done)
+    left = count - int(done.sum())
+    kept = min(count, -(-left // 128) * 128)
+    if not left:
+        return done.nonzero()[:0, 0]
+    return done.argsort(stable=True)[:kept] if kept <= count * 7 // 8 else None
+
+
+def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | None:
+    """A copy of the model that computes in `dtype`; None where that is float32 or the model cannot."""
+    if dtype == torch.float32:
+        return None
+    try:
+        low = copy.deepcopy(model).to(dtype)
+        lay_out(low, x[:1].to(dtype), low_precision=True)
+        with torch.no_grad():
+            low(x[:1].to(dtype))
+    except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic
+        return None
+    return low

@@ -1,0 +1,98 @@
+"""What every evasion attack is that climbs along the victim's gradients."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from amulet.evasion.attacks.ascent import cross_entropy, lowered, search
+from amulet.evasion.attacks.balls import BALLS, Ball
+from amulet.evasion.attacks.base import EvasionAttack
+from amulet.models.arithmetic import fast_dtype
+
+SearchDtype = Literal["auto", "float32", "bfloat16"]
+
+
+class GradientAttack(EvasionAttack):
+    """Steps of steepest ascent in a ball around each input, from one or more starts; the best iterate is kept.
+
+    The search may compute in bfloat16; what it finds is judged in float32, and what does not hold there is searched
+    for again in float32. A record that is wrong as it stands is left alone.
+
+    A subclass overrides what it does otherwise: `goal`, what is raised; `ball`, the inputs to choose from, with their
+    steps and projection (`amulet.evasion.attacks.balls`); `start`; `step_size`. The settings below are hyper-parameters
+    of a subclass that takes them as keyword-only arguments.
+    """
+
+    steps: int = 40
+    rel_step_size: float = 0.1
+    """The length of a step as a share of epsilon."""
+    random_start: bool = True
+    """Start at random in the ball instead of at the input."""
+    restarts: int = 1
+    """How many searches; a record that withstood one is attacked again."""
+    search_dtype: SearchDtype = "auto"
+    """`auto` takes bfloat16 where the processor is faster with it."""
+
+    def goal(self, logits: Tensor, y: Tensor) -> Tensor:
+        """What is to be raised: logits (b, classes) and labels (b,) to (b,)."""
+        return cross_entropy(logits, y)
+
+    def ball(self, x: Tensor, mask: Tensor | None) -> Ball:
+        """The inputs to choose from for each of `x` (b, *shape)."""
+        return BALLS[self.norm](x, self.budget, mask)
+
+    def start(self, ball: Ball, generator: torch.Generator) -> Tensor:
+        """Where a search begins, (b, *shape)."""
+        return ball.draw(generator) if self.random_start else ball.x.clone()
+
+    def step_size(self, ball: Ball) -> float:
+        """The length of a step."""
+        return ball.epsilon * self.rel_step_size
+
+    def dtype(self, device: torch.device) -> torch.dtype:
+        """What the search computes in on that device."""
+        return fast_dtype(device) if self.search_dtype == "auto" else getattr(torch, self.search_dtype)
+
+    def manifest(self, device: torch.device) -> dict[str, str]:
+        """What the search computed in."""
+        return {"search_dtype": str(self.dtype(device)).removeprefix("torch.")}
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Adversarial inputs for one batch; a record that is wrong as it stands is left alone."""
+        found = x.clone()
+        with torch.no_grad():
+            answers = model(x).argmax(dim=1)
+        if self.labels == "predicted":
+            y = answers
+        if self.budget == 0:
+            return found
+        held = answers == y
+        for _ in range(self.restarts):
+            ball = self.ball(x, mask)
+            best = self._strongest(model, ball, y, self.start(ball, generator), held)
+            found[held] = best[held]
+            with torch.no_grad():
+                held = held & (model(found).argmax(dim=1) == y)
+            if not held.any():
+                break
+        return found
+
+    def _strongest(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, wanted: Tensor) -> Tensor:
+        goal, dtype = self.goal, self.dtype(y.device)
+        length = self.step_size(ball)
+        low = lowered(model, dtype, ball.x)
+        if low is None:
+            return search(model, ball, y, goal, start=start, steps=self.steps, step_size=length, wanted=wanted)
+        best = search(low, ball, y, goal, start=start, steps=self.steps, step_size=length, dtype=dtype, wanted=wanted)
+        with torch.no_grad():
+            seemed = low(best.to(dtype)).argmax(dim=1) != y
+            again = (wanted & seemed & (model(best).argmax(dim=1) == y)).nonzero().squeeze(1)
+        if len(again):  # low precision saw an error that float32 does not: it is a step or two away
+            near = best[again].clone()
+            best[again] = search(
+                model, ball.take(again), y[again], goal, start=near, steps=self.steps, step_size=length
+            )
+        return best
