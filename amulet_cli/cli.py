@@ -1,29 +1,12 @@
-"""`amulet <verb>`: finds the verb's module and hands over.
+"""`amulet <verb>`: finds the verb's module and hands over. To add a verb, see `amulet_cli.commands`."""
 
-A verb is a module of `amulet_cli.commands` with a `SUMMARY` (one line), a `HELP` page and ``main(words) -> int``. To
-add one, write the module, importing heavy libraries only within functions, and name it in `VERBS` there.
-"""
-
-import importlib
 import os
 import sys
-from typing import Protocol, cast
 
 from amulet import __version__
 from amulet_cli.base import help as pages
 from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, alike, as_usage_error, exit_code, show
-from amulet_cli.commands import VERBS
-
-
-class Verb(Protocol):
-    """What the module of a verb offers."""
-
-    SUMMARY: str
-    HELP: pages.Page
-
-    def main(self, words: list[str]) -> int:
-        """Carry it out; the exit code."""
-        ...
+from amulet_cli.commands import VERBS, load, overview
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +34,7 @@ def _dispatch(words: list[str]) -> int:
     if first in ("--help", "-h", "help"):
         if len(words) > 1 and words[1] in VERBS:
             return _dispatch([words[1], "--help"])
-        pages.show(_overview())
+        pages.show(overview())
         return 0
     if first in ("--version", "-V"):
         from amulet_cli.base.console import out
@@ -67,15 +50,11 @@ def _dispatch(words: list[str]) -> int:
     if first not in VERBS:
         show(_unknown(first, words))
         return MISTAKE
-    verb = _load(first)
-    if pages.asked(words[1:]):
-        pages.show(verb.HELP)
+    verb = load(first)
+    if {"--help", "-h"}.intersection(words):
+        pages.show(verb.command_line())
         return 0
     return verb.main(words[1:])
-
-
-def _load(verb: str) -> Verb:
-    return cast(Verb, importlib.import_module(f"amulet_cli.commands.{verb}"))
 
 
 def _unknown(word: str, words: list[str]) -> UsageError:
@@ -83,35 +62,6 @@ def _unknown(word: str, words: list[str]) -> UsageError:
         return UsageError("a command begins with what to do", meant=[" ".join(["amulet run", *words])])
     near = [f"amulet {verb}" for verb in alike(word, VERBS)]
     return UsageError(f"`{word}` is not a command", expected=", ".join(VERBS), meant=near, try_="amulet --help")
-
-
-def _overview() -> pages.Page:
-    return pages.Page(
-        usage="amulet <command> ...",
-        about="Amulet measures what a machine-learning defence does to risks that it was not made for: it trains a\n"
-        "model without and with the defence, attacks both, and says what changed.",
-        sections=(
-            ("Commands", tuple((verb, _load(verb).SUMMARY) for verb in VERBS)),
-            (
-                "Options",
-                (
-                    ("-h, --help", "this page; of a command: amulet run --help"),
-                    ("--version", "the version"),
-                    ("--cite", "how to cite Amulet and the paper, as BibTeX"),
-                ),
-            ),
-        ),
-        examples=(
-            (
-                "amulet run defense=adv_training attack=model_extraction",
-                "does adversarial training make a model easier to steal? About a minute",
-            ),
-            ("amulet run -m defense=adv_training defense.epsilon=0.01,0.03,0.1", "a sweep: one run for each value"),
-            ("amulet list", "the data sets, models, defences and attacks to choose from"),
-            ("amulet report outputs", "all results so far as one table"),
-        ),
-        more="Tab completion: amulet completion --help",
-    )
 
 
 if __name__ == "__main__":

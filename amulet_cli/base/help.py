@@ -1,57 +1,56 @@
 """The pages of `--help`: one form for all verbs, readable on a terminal and in a pipe."""
 
-from dataclasses import dataclass
-from textwrap import wrap
+import shlex
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-Rows = tuple[tuple[str, str], ...]
-_WIDEST = 110
+from amulet_cli.base.flags import Block, CommandLine
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-@dataclass(frozen=True)
-class Page:
-    """What a page says, top to bottom."""
-
-    usage: str
-    about: str
-    sections: tuple[tuple[str, Rows], ...] = ()
-    """Headings, each with rows of a term and what it means."""
-    examples: Rows = ()
-    """Commands, each with what it does."""
-    more: str = ""
-    """Where to go from here."""
+_WIDEST = 110  # of a line that is comfortable to read
 
 
-def asked(words: list[str]) -> bool:
-    """Whether the words ask for a page.
-
-    >>> asked(["defense=adv_training", "--help"]), asked(["--hydra-help"])
-    (True, False)
-    """
-    return "--help" in words or "-h" in words
-
-
-def show(page: Page) -> None:
-    """Print a page on standard output."""
+def show(line: CommandLine) -> None:
+    """Print a verb's page on standard output."""
     from rich.text import Text
 
     from amulet_cli.base.console import out
 
     width = min(out.width, _WIDEST)
-    lines = [Text.assemble(("Usage  ", "bold"), (page.usage, "cyan")), Text()]
-    lines += [Text(line) for part in page.about.splitlines() for line in wrap(part, width)]
-    for title, rows in page.sections:
-        lines += [Text(), Text(title, style="bold")]
-        longest = max(len(term) for term, _ in rows)
-        for term, meaning in rows:
-            first, *others = wrap(meaning, width - longest - 4) or [""]
-            lines.append(Text.assemble("  ", (f"{term:{longest}}", "cyan"), f"  {first}"))
-            lines += [Text(f"{'':{longest}}    {other}") for other in others]
-    if page.examples:
-        lines += [Text(), Text("Examples", style="bold")]
-    for command, meaning in page.examples:
-        lines.append(Text.assemble("  ", (command, "cyan")))
-        lines += [Text(f"      {line}", style="dim") for line in wrap(meaning, width - 6)]
-    if page.more:
-        lines += [Text(), Text(page.more, style="dim")]
-    for line in lines:
-        out.print(line, soft_wrap=True)
+    usage = _wrapped(" ".join(piece.replace(" ", "\0") for piece in line.usage), width - 9)
+    for i, text in enumerate(usage):
+        start = "         " if i else "Usage  "
+        out.print(Text.assemble((start, "bold"), (text.replace("\0", " "), "cyan")), soft_wrap=True)
+    for block in line.blocks:
+        out.print()
+        for part in _shown(block, width):
+            out.print(part, soft_wrap=True)
+
+
+def _shown(block: Block, width: int) -> "Iterator[RenderableType]":
+    """A paragraph; or terms in one column and what they mean in the next, or below where the term is long."""
+    from rich.text import Text
+
+    from amulet_cli.base.console import Command
+
+    for text in _wrapped(block.text, width):
+        yield Text(text, style="bold" if block.rows else "")
+    column = min(max((len(term) for term, _ in block.rows), default=0), width * 2 // 5)
+    for term, meaning in block.rows:
+        if block.text == "Examples":
+            words = shlex.split(term)
+            yield Command("  ", words) if words[0] == "amulet" else Text(f"  {term}", style="cyan")
+            yield from (Text(f"      {text}", style="dim") for text in _wrapped(meaning, width - 6))
+            continue
+        lines = _wrapped(meaning, width - column - 4)
+        beside = lines.pop(0) if lines and len(term) <= column else ""
+        yield Text.assemble((f"  {term}", "cyan"), f"{'':{column - len(term)}}  {beside}" if beside else "")
+        yield from (Text(f"{'':{column}}    {text}") for text in lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Broken between words only: a flag or a setting is never cut."""
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)

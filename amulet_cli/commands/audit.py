@@ -1,51 +1,48 @@
 """`amulet audit`: every attack against one defence or one model."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import CommandLine
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.completion import complete
 
-if TYPE_CHECKING:
-    from amulet_cli.config.arguments import Arguments
 
-SUMMARY = "every attack against one defence, or one model of yours, as a table for each risk"
-HELP = Page(
-    usage="amulet audit [defense=...] [model=my_module:MyNet] [checkpoint=FILE] [key=value ...] [--config-dir DIR]",
-    about="A sweep over all attacks, those of your own folder included: the same runs, folders and exit code as\n"
-    "amulet run -m attack=... has. The victims are trained once. It ends in one table for each risk: what was\n"
-    "measured here, its baselines and warnings, and beside it what the literature expects.",
-    sections=(
-        (
-            "A model of your own",
-            (
-                ("model=my_module:MyNet", "a class or function in my_module.py; its settings: model.width=64"),
-                ("checkpoint=FILE", "its trained weights (a state dict): the undefended victim, attacked as it is"),
-                ("recipe=given", "the checkpoint was trained as this command says: what has to train anew may do so"),
-            ),
-        ),
-        (
-            "Also",
-            (
-                ("attack=lira,badnets", "these attacks only"),
-                ("seed=range(0,10)", "over seeds; from ten on with verdicts"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet audit defense=adv_training dataset=census", "what does adversarial training do to every risk?"),
-        ("amulet audit model=my_nets:Wide model.width=64", "every attack on your own architecture"),
-        ("amulet audit model=my_nets:Wide checkpoint=wide.pt", "what can be done to a trained model as it is"),
-    ),
-    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
-)
+def command_line() -> CommandLine:
+    """The words of `amulet run`, and no flag that is about one run."""
+    return CommandLine(
+        f"""
+        amulet audit [defense=...] [model=my_module:MyNet] [checkpoint=FILE] [key=value ...]
+
+        A sweep over all attacks, those of your own folder included: the same runs, folders and exit code as
+        amulet run -m attack=... has. The victims are trained once. It ends in one table for each risk: what was
+        measured here, its baselines and warnings, and beside it what the literature expects.
+
+        A model of your own:
+        model=my_module:MyNet  a class or function in my_module.py; its settings: model.width=64
+        checkpoint=FILE        its trained weights (a state dict): the undefended victim, attacked as it is
+        recipe=given           the checkpoint was trained with the settings of this command: where an attack needs \
+            that, a model may be trained anew with them
+
+        Also:
+        attack=lira,badnets    these attacks only
+        seed=range(0,10)       over seeds; with verdicts from ten seeds on
+        {SWEEP_FLAGS}
+
+        Examples:
+        amulet audit defense=adv_training dataset=census  what does adversarial training do to every risk?
+        amulet audit model=my_nets:Wide model.width=64  every attack on your own architecture
+        amulet audit model=my_nets:Wide checkpoint=wide.pt  what can be done to a trained model as it is
+
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        """,
+        words=complete,
+    )
 
 
 def main(words: list[str]) -> int:
     """Run the sweep, then show its results risk by risk."""
-    from amulet_cli.config.arguments import parse
-
-    arguments = _every_attack(parse(words))
+    arguments = _every_attack(parse(words, command_line()))
     from amulet_cli.config.composition import compose
     from amulet_cli.execution.interrupt import prompt_end
     from amulet_cli.execution.preflight import check_settings
@@ -64,11 +61,8 @@ def main(words: list[str]) -> int:
     return code
 
 
-def _every_attack(arguments: "Arguments") -> "Arguments":
+def _every_attack(arguments: Arguments) -> Arguments:
     """The sweep that an audit is."""
-    if arguments.asking:
-        flag = next(flag for flag in arguments.flags if flag in ("--cfg", "--info", "--hydra-help"))
-        raise UsageError(f"`{flag}` shows one run: ask `amulet run`", try_=f"amulet run {flag} ...")
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import FOLDERS, CommandLine
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,29 +13,31 @@ if TYPE_CHECKING:
 
     from amulet_cli.results.result import Result
 
-SUMMARY = "two runs: which settings and which metrics differ"
-HELP = Page(
-    usage="amulet compare RUN_A RUN_B",
-    about="Shows the settings in which two runs differ, and every metric that differs, for both victims, with the\n"
-    "intervals that the records leave. A run is its folder; a folder above it will do while it holds one run.",
-    examples=(
-        (
-            "amulet compare outputs/census/linearnet/none/none/4b5a6978/seed=0 more/census/linearnet/none/none",
-            "the same command on two machines; the second folder holds one run",
-        ),
-    ),
-    more="Over several seeds use amulet report: the difference of two runs may be the seed's.",
-)
+
+def command_line() -> CommandLine:
+    """Two folders."""
+    return CommandLine(
+        """
+        amulet compare RUN_A RUN_B
+
+        Shows the settings in which two runs differ, and every metric that differs, for both victims, with the
+        intervals that the records leave. A run is its folder; a folder above it will do while it holds one run.
+
+        Examples:
+        amulet compare outputs/census/linearnet/none/none/4b5a6978/seed=0 more/census/linearnet/none/none  \
+            the same command on two machines; the second folder holds one run
+
+        Over several seeds use amulet report: the difference of two runs may be the seed's.
+        """,
+        words=(FOLDERS,),
+    )
 
 
 def main(words: list[str]) -> int:
     """Print what differs."""
     from amulet_cli.base.console import out
-    from amulet_cli.base.flags import Options
 
-    options = Options("compare")
-    options.add_argument("runs", nargs="*")
-    runs: list[str] = options.parse_args(words).runs
+    runs, _ = command_line().parse(words)
     if len(runs) != 2:
         raise UsageError(f"`amulet compare` takes two runs, got {len(runs)}", try_="amulet compare --help")
     out.print(*_comparison(_run(runs[0]), _run(runs[1])), sep="\n")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, alike
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import CommandLine, matching
+from amulet_cli.config.completion import complete
 
 if TYPE_CHECKING:
     from amulet.datasets import DatasetInfo
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from amulet.datasets.folder import Origin
 
 _ACTIONS = ("list", "verify", "path", "fetch", "show")
+
+
 _WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
 _WHERE: "dict[Origin, str]" = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
 _STYLES: "dict[State, str]" = {
@@ -23,49 +26,56 @@ _STYLES: "dict[State, str]" = {
     "unreadable": "bold red",
 }
 
-SUMMARY = "data sets: what is here, where, under which licence; check, fetch, look"
-HELP = Page(
-    usage="amulet data [list | verify | path | fetch | show] [NAME ...] [SETTING=VALUE ...]",
-    about="Without names: all data sets; fetch wants names. What has to be downloaded goes into the folder that\n"
-    "AMULET_DATA names, else into the platform's cache folder.",
-    sections=(
-        (
-            "What to do",
-            (
-                ("list", "every data set: is it here, how large, licence, source"),
-                ("verify", "read every file and compare its checksum; exit code 1 if one is not the official one"),
-                ("path", "the folders where the files are, or would go"),
-                ("fetch", "download what is not here; an interrupted download goes on where it stopped"),
-                ("show", "sizes, classes, sensitive attributes, and records: features, or a sheet of pictures"),
-            ),
-        ),
-        (
-            "With show",
-            (
-                ("SETTING=VALUE", "a setting of its loader, as on the command line of a run"),
-                ("--save FILE", "where the sheet of pictures goes; else NAME.png in the working directory"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet data", "the list"),
-        ("amulet data fetch fmnist cifar10", "download two data sets before the first run needs them"),
-        ("amulet data show census", "what the census looks like to a model"),
-        ("amulet data show lfw target=gender --save lfw.png", "faces with their labels and attributes"),
-    ),
-    more="AMULET_MIRROR, the address of a server with <data set>/<path>, is asked before the official places.",
-)
+
+def command_line() -> CommandLine:
+    """An action, and names of data sets."""
+    return CommandLine(
+        """
+        amulet data [list | verify | path | fetch | show] [NAME ...] [SETTING=VALUE ...]
+
+        Without names: all data sets; fetch needs names. What has to be downloaded goes into the folder that
+        AMULET_DATA names, else into the platform's cache folder.
+
+        What to do:
+        list    every data set: is it here, how large, licence, source
+        verify  read every file and compare its checksum; exit code 1 if one is not the official one
+        path    the folders where the files are, or would go
+        fetch   download what is not here; an interrupted download goes on where it stopped
+        show    sizes, classes, sensitive attributes, and records: features, or a sheet of pictures
+
+        With show:
+        SETTING=VALUE  a setting of its loader, as on the command line of a run
+        --save FILE    where the sheet of pictures goes; else NAME.png in the working directory
+
+        Examples:
+        amulet data  the list
+        amulet data fetch fmnist cifar10  download two data sets before the first run needs them
+        amulet data show census  what the census looks like to a model
+        amulet data show lfw target=gender --save lfw.png  faces with their labels and attributes
+
+        AMULET_MIRROR, the address of a server with <data set>/<path>, is asked before the official places.
+        """,
+        words=_candidates,
+    )
+
+
+def _candidates(before: Sequence[str], word: str) -> list[str]:
+    """Actions, then data sets, and of the one that is to be shown the settings."""
+    action, *names = before or [""]
+    if not action:
+        return matching(_ACTIONS, word)
+    found = matching([name for name in _known() if name not in names], word)
+    if action == "show" and names and names[0] in _known():
+        settings = complete([f"dataset={names[0]}"], f"dataset.{word}")
+        found += [name.removeprefix("dataset.") for name in settings]
+    return found
 
 
 def main(words: list[str]) -> int:
     """Carry out one action on some or all data sets."""
-    from amulet_cli.base.flags import Options
-
-    options = Options("data")
-    options.add_argument("words", nargs="*")
-    options.add_argument("--save")
-    parsed = options.parse_args(words)
-    action, *rest = parsed.words or ["list"]
+    given, asked = command_line().parse(words)
+    save = asked.get("--save")
+    action, *rest = given or ["list"]
     if action not in _ACTIONS:
         raise UsageError(
             f"`amulet data` must be followed by what to do, got {action}",
@@ -81,8 +91,8 @@ def main(words: list[str]) -> int:
     settings = [word for word in rest if "=" in word]
     chosen = _chosen([word for word in rest if "=" not in word])
     if action == "show":
-        return _show(chosen, settings, parsed.save)
-    if settings or parsed.save:
+        return _show(chosen, settings, save)
+    if settings or save:
         wrong = settings[0] if settings else "--save"
         raise UsageError(
             f"`{wrong}` is for `amulet data show`, not for `amulet data {action}`", try_="amulet data --help"

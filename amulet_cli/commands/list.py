@@ -7,37 +7,32 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError, alike
-from amulet_cli.base.help import Page
-from amulet_cli.config.schema import ADDED
+from amulet_cli.base.flags import CommandLine, rows
+from amulet_cli.config.arguments import CONFIG_DIR, user_folder
+from amulet_cli.config.schema import ADDED, CHOICES
 
-SUMMARY = "what can be chosen: data sets, models, defences, attacks, metrics, experiments"
-GROUPS = ("dataset", "model", "defense", "attack", "metric", "experiment", "logger")
-HELP = Page(
-    usage="amulet list [group ...] [--config-dir DIR] [--json]",
-    about="Shows the options of each group, or of those named, with the risk each belongs to and its source.",
-    sections=(
-        (
-            "Groups",
-            (
-                ("dataset", "what is learned"),
-                ("model", "the architecture"),
-                ("defense", "what protects the model; also for second_defense="),
-                ("attack", "what the adversary does"),
-                ("metric", "which risks are measured: metric=[utility,evasion]"),
-                ("experiment", "whole settings, added with a plus: +experiment=smoke"),
-                ("logger", "trackers that results are sent to as well: logger=mlflow"),
-            ),
-        ),
-        (
-            "Options",
-            (("--config-dir DIR", "with the options in your own folder"), ("--json", "for a program to read")),
-        ),
-    ),
-    examples=(
-        ("amulet list attack", "all attacks"),
-        ("amulet run attack=model_extraction --cfg job -p attack", "an option's settings"),
-    ),
-)
+
+def command_line() -> CommandLine:
+    """Groups."""
+    return CommandLine(
+        f"""
+        amulet list [group ...]
+
+        Shows the options of each group, or of those named, with the risk each belongs to and its source.
+
+        Groups:
+        {rows(CHOICES)}
+
+        Options:
+        {CONFIG_DIR}
+        --json  for a program to read
+
+        Examples:
+        amulet list attack  all attacks
+        amulet run attack=model_extraction --cfg job -p attack  an option's settings
+        """,
+        words=tuple(CHOICES),
+    )
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,12 @@ def main(words: list[str]) -> int:
     """Print the options as tables or as JSON."""
     from amulet_cli.base.console import out
 
-    groups, config_dir, as_json = _parsed(words)
-    options = [option for option in find(config_dir) if not groups or option.group in groups]
-    if as_json:
+    groups, asked = command_line().parse(words)
+    folder = asked.get("--config-dir")
+    options = find(user_folder(folder) if folder else None)
+    groups = _checked(groups, options)
+    options = [option for option in options if not groups or option.group in groups]
+    if "--json" in asked:
         rows = [{**asdict(option), "choice": option.choice} for option in options]
         out.print(json.dumps(rows, indent=2, ensure_ascii=False), soft_wrap=True, markup=False)
         return 0
@@ -84,7 +82,7 @@ def find(config_dir: Path | None = None) -> list[Option]:
 
     folders = [conf_dir(), *([config_dir] if config_dir else [])]
     there = (p.name for folder in folders for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "hydra")
-    groups = list(dict.fromkeys([*GROUPS, *there]))
+    groups = list(dict.fromkeys([*CHOICES, *there]))
     found = [_read(group, file) for group in groups for folder in folders for file in _files(folder / group)]
     return sorted(
         found, key=lambda option: (groups.index(option.group), option.name not in ("none", "default"), option.name)
@@ -153,22 +151,10 @@ def _belongs(option: Option) -> str:
     )
 
 
-def _parsed(words: list[str]) -> tuple[list[str], Path | None, bool]:
-    from amulet_cli.config.arguments import user_folder
-
-    groups: list[str] = []
-    config_dir, as_json = None, False
-    rest = iter(words)
-    for word in rest:
-        if word == "--json":
-            as_json = True
-        elif word.partition("=")[0] in ("--config-dir", "-cd"):
-            config_dir = user_folder(word.partition("=")[2] or next(rest, ""))
-        elif word.startswith("-"):
-            raise UsageError(f"`{word}` is no flag of this command", meant=alike(word, ["--json", "--config-dir"]))
-        else:
-            groups.append("defense" if word == "second_defense" else word)
-    known = list(dict.fromkeys([*GROUPS, *(option.group for option in find(config_dir))]))
+def _checked(groups: list[str], options: list[Option]) -> list[str]:
+    """The groups that are asked for; second_defense has the options of defense."""
+    groups = ["defense" if group == "second_defense" else group for group in groups]
+    known = list(dict.fromkeys([*CHOICES, *(option.group for option in options)]))
     for group in groups:
         if group not in known:
             plural = [name for name in known if alike(group, [name, f"{name}s"])]
@@ -177,4 +163,4 @@ def _parsed(words: list[str]) -> tuple[list[str], Path | None, bool]:
                 expected=", ".join(known),
                 meant=[f"amulet list {name}" for name in plural],
             )
-    return groups, config_dir, as_json
+    return groups

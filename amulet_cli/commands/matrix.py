@@ -7,57 +7,71 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import UsageError, alike
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import CommandLine, matching
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.completion import complete
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
-    from amulet_cli.config.arguments import Arguments
     from amulet_cli.config.composition import RunRequest
 
-SUMMARY = "every defence x every risk: what rises, what falls, beside what the literature expects"
-HELP = Page(
-    usage="amulet matrix [dataset=census] [seeds=10] [defenses=...] [risks=...] [key=value ...] [--config-dir DIR]",
-    about="Measures all risks of every defence over seeds, and ends in the interaction matrix: a picture, a table and\n"
-    "data in the output folder. A sweep of +experiment=matrix: one run for each defence and seed. It goes on where it\n"
-    "was stopped: the same command again.",
-    sections=(
-        (
-            "What to choose",
-            (
-                ("seeds=10", "seeds 0 to 9; also seeds=range(3,8), seeds=0,4,7. Verdicts take ten"),
-                ("defenses=adv_training,dp_sgd", "these only (amulet list defense); all six if not given"),
-                ("risks=S1,P1", "these only, by code or name; all eight if not given"),
-                (
-                    "epochs=10 defense.epsilon=...",
-                    "any setting of amulet run; settings of one defence with defenses=it",
-                ),
-                ("metric.every.P1.n_shadow=32", "a setting of the attack that measures a risk"),
-            ),
-        ),
-        (
-            "How it runs",
-            (
-                ("hydra/launcher=basic", "one run after the other; on the CPU as many at once as there are cores"),
-                ("output_dir=outputs", "where results go, and matrix.svg, .png, .csv, .json"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet matrix dataset=census seeds=10", "the whole matrix: 60 runs, each of all risks"),
-        ("amulet matrix defenses=adv_training risks=S1,S3,F seeds=3", "a corner of it, in minutes"),
-    ),
-    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
-)
 _EXPERIMENT = "matrix"
 _KEPT = "what is finished is kept; the same command goes on from there"
 _OWN = ("seeds", "defenses", "risks")
+_FIXED = ("attack", "metric", "defense=", "second_defense", "seed=")
+"""How words of a run begin that its own stand for, or that make no matrix."""
+
+
+def command_line() -> CommandLine:
+    """Words of its own, and those of `amulet run`."""
+    return CommandLine(
+        f"""
+        amulet matrix [dataset=census] [seeds=10] [defenses=...] [risks=...] [key=value ...]
+
+        Measures all risks of every defence over seeds, and ends in the interaction matrix: a picture, a table and
+        data in the output folder. It is a sweep of +experiment=matrix: one run for each defence and seed. The same
+        command again continues where it was stopped.
+
+        What to choose:
+        seeds=10                       seeds 0 to 9; also seeds=range(3,8), seeds=0,4,7. Verdicts need ten
+        defenses=adv_training,dp_sgd   these only (amulet list defense); all six if not given
+        risks=S1,P1                    these only, by code or name; all eight if not given
+        epochs=10 defense.epsilon=...  any setting of amulet run; settings of one defence with defenses=it
+        metric.every.P1.n_shadow=32    a setting of the attack that measures a risk
+
+        How it runs:
+        hydra/launcher=basic           one run after the other; on the CPU as many at once as there are cores
+        output_dir=outputs             where results go, and matrix.svg, .png, .csv, .json
+        {SWEEP_FLAGS}
+
+        Examples:
+        amulet matrix dataset=census seeds=10  the whole matrix: 60 runs, each of all risks
+        amulet matrix defenses=adv_training risks=S1,S3,F seeds=3  a corner of it, in minutes
+
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        """,
+        words=_candidates,
+    )
+
+
+def _candidates(before: Sequence[str], word: str) -> list[str]:
+    """Its own words, and those of a run that make sense here."""
+    from amulet.assessment.risks import RISKS
+
+    key, equals, value = word.partition("=")
+    if key == "risks" and equals:
+        return matching([*(risk.code for risk in RISKS.values()), *RISKS], value, "risks=")
+    given = _translated(before)
+    if key == "defenses" and equals:
+        named = complete(given, f"defense={value}")
+        return [name.replace("defense=", "defenses=") for name in named if name != "defense=none "]
+    own = [f"{name}=" for name in _OWN if name.startswith(word)]
+    return own + [name for name in complete(given, word) if not name.startswith(_FIXED)]
 
 
 def main(words: list[str]) -> int:
     """Run the sweep, then show and draw the matrix."""
-    from amulet_cli.config.arguments import parse
-
-    arguments = _command(parse(_translated(words)))
+    arguments = _command(parse(_translated(words), command_line()))
     from amulet_cli.config.composition import compose
     from amulet_cli.execution.interrupt import prompt_end
     from amulet_cli.execution.preflight import check_settings
@@ -128,11 +142,8 @@ def _listed(value: str) -> list[str]:
     return list(dict.fromkeys(word for part in value.strip("[] ").split(",") if (word := part.strip())))
 
 
-def _command(arguments: "Arguments") -> "Arguments":
+def _command(arguments: Arguments) -> Arguments:
     """The same as a sweep of the experiment."""
-    if arguments.asking:
-        flag = next(flag for flag in arguments.flags if flag in ("--cfg", "--info", "--hydra-help"))
-        raise UsageError(f"`{flag}` shows one run: ask `amulet run`", try_=f"amulet run +experiment=matrix {flag} ...")
     overrides = arguments.overrides
     for word in overrides:
         key = word.lstrip("+~").partition("=")[0]
@@ -173,7 +184,7 @@ def _check(request: "RunRequest") -> None:
             )
 
 
-def _launched(request: "RunRequest", arguments: "Arguments") -> "tuple[RunRequest, Arguments]":
+def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest, Arguments]":
     """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
     from amulet_cli.base.console import err
 

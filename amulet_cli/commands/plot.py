@@ -5,65 +5,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import UsageError, alike
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 
 if TYPE_CHECKING:
     from amulet_cli.views.figures.drawing import Drawing
 
-SUMMARY = "one figure of any runs, as SVG, PDF or PNG"
-HELP = Page(
-    usage="amulet plot [FOLDER ...] [--kind KIND] [--metric NAME] [--x KEY] [-o FILE]",
-    about="Finds every run in the folders (./outputs if none is given) and draws one figure of them: the obvious one,\n"
-    "unless a kind is given.",
-    sections=(
-        (
-            "Kinds",
-            (
-                ("matrix", "every defence x every risk: change, interval, verdict, the literature's expectation"),
-                ("sweep", "a metric over what was swept, both victims, with the 95% interval over seeds"),
-                ("robustness", "accuracy with and without an evasion attack over its budget"),
-                ("roc", "membership inference at few false positives, log-log"),
-                ("groups", "predicted-positive rate, TPR and FPR of each group of people"),
-                ("reconstruction", "class means beside what model inversion made of them; pictures only"),
-                ("figure3, figure4", "the paper's, ours beside it: what removing outliers does to extraction"),
-            ),
-        ),
-        (
-            "Options",
-            (
-                ("--kind KIND", "one of the above"),
-                ("--metric NAME", "which metric; by default the one that decides on the attack's risk"),
-                ("--x KEY", "which swept setting stands on the horizontal axis"),
-                ("-o, --output FILE", "its ending says the format: .svg, .pdf or .png; figure.svg if none is given"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet plot", "the obvious figure of everything in ./outputs"),
-        ("amulet plot outputs/census --metric fidelity --x defense.epsilon -o fidelity.pdf", "a sweep's curve"),
-        ("amulet plot outputs/census/linearnet/dp_sgd/lira --kind roc -o roc.png", "a ROC"),
-    ),
-    more="A whole page with tables and figures: amulet report --html report.html",
-)
+
+def command_line() -> CommandLine:
+    """Folders, and which figure of them."""
+    from amulet_cli.views.figures.catalogue import kinds
+
+    return CommandLine(
+        f"""
+        amulet plot [FOLDER ...]
+
+        Finds every run in the folders (./outputs if none is given) and draws one figure of them: the obvious one,
+        unless a kind is given.
+
+        Kinds:
+        {rows(kinds())}
+
+        Options:
+        --kind KIND        one of the above
+        --metric NAME      which metric; by default the one that decides on the attack's risk
+        --x KEY            which swept setting stands on the horizontal axis
+        -o, --output FILE  its ending says the format: .svg, .pdf or .png; figure.svg if none is given
+
+        Examples:
+        amulet plot  the obvious figure of everything in ./outputs
+        amulet plot outputs/census --metric fidelity --x defense.epsilon -o fidelity.pdf  a sweep's curve
+        amulet plot outputs/census/linearnet/dp_sgd/lira --kind roc -o roc.png  a ROC
+
+        A whole page with tables and figures: amulet report --html report.html
+        """,
+        {"--kind": tuple(kinds())},
+        (FOLDERS,),
+    )
 
 
 def main(words: list[str]) -> int:
     """Draw it and say where it is."""
     from amulet_cli.base.console import err, here
-    from amulet_cli.base.flags import Options
 
-    options = Options("plot")
-    options.add_argument("folders", nargs="*", default=["outputs"])
-    for flag in ("--kind", "--metric", "--x"):
-        options.add_argument(flag)
-    options.add_argument("-o", "--output", default="figure.svg")
-    asked = options.parse_args(words)
-    path = Path(asked.output)
-    _check_kind(asked.kind)
+    folders, asked = command_line().parse(words)
+    path = Path(asked.get("--output", "figure.svg"))
     from amulet_cli.views.figures import style
 
     style.check_format(path)
-    chosen, others = choose(_offered(asked.folders), asked.kind, asked.metric, asked.x)
+    chosen, others = choose(_offered(folders or ["outputs"]), *map(asked.get, ("--kind", "--metric", "--x")))
     try:
         figure = chosen.draw()
     except LookupError as error:
@@ -93,8 +82,6 @@ def choose(
     Raises:
         UsageError: there is none, or several settings have one.
     """
-    from amulet_cli.views.figures.catalogue import kinds
-
     if kind:
         offered = _narrowed(offered, "--kind", kind, [one for one in offered if one.kind == kind], "kind")
     if key:
@@ -104,7 +91,7 @@ def choose(
         named = named or [one for one in offered if metric in one.metric.split(".")]
         offered = _narrowed(offered, "--metric", metric, named, "metric")
     if not offered:
-        raise UsageError("There is nothing to draw in these runs", expected="; ".join(kinds().values()))
+        raise UsageError("There is nothing to draw in these runs", try_="amulet plot --help")
     best = [one for one in offered if one.rank == offered[0].rank and one.kind == offered[0].kind]
     settings = list(dict.fromkeys(one.setting for one in best))
     if len(settings) > 1:
@@ -116,13 +103,6 @@ def choose(
             try_=" ".join(first),
         )
     return best[0], best[1:]
-
-
-def _check_kind(kind: str | None) -> None:
-    from amulet_cli.views.figures.catalogue import kinds
-
-    if kind and kind not in kinds():
-        raise UsageError(f"`--kind` must be one of {', '.join(kinds())}; got {kind}", meant=alike(kind, kinds()))
 
 
 def _narrowed(

@@ -5,82 +5,73 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import UsageError, alike
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import FOLDERS, CommandLine, rows
+from amulet_cli.views.registry import Shown, View, views
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.groups import Report
     from amulet_cli.results.result import Result
-    from amulet_cli.views.registry import View
 
 Forms = Mapping[str, Callable[[], str] | Callable[[], bytes]]
 FORMS = ("html", "csv", "parquet", "markdown", "latex")
 
-SUMMARY = "any runs as one table over seeds: mean, error, paired difference, verdict"
-HELP = Page(
-    usage="amulet report [FOLDER ...] [--metrics NAME,...] [--by KEY] [--html FILE] [--csv FILE] ...",
-    about="Finds every run in the folders (./outputs if none is given), puts those together that differ only in the\n"
-    "seed, and compares the defended victim with the undefended one seed by seed.",
-    sections=(
-        (
-            "What to show",
-            (
-                ("--metrics NAME,...", "only these metrics; auc takes every score's auc"),
-                ("--by KEY", "group rows by a swept key, dataset, model, defense or attack instead of by metric"),
-                ("--paper NAME", "table4 to table8, figure3, figure4, in_text: ours beside the paper's, cell by cell"),
-            ),
-        ),
-        (
-            "What to write (- is the standard output)",
-            (
-                ("--html FILE", "one page with everything: findings, tables, figures, warnings, seeds, configurations"),
-                ("--csv FILE", "tidy: a row per setting and metric, all statistics, the value of every seed"),
-                ("--parquet FILE", "the same as the CSV, with types; a file, not -"),
-                ("--markdown FILE", "the tables as Markdown"),
-                ("--latex FILE", "the tables as LaTeX, for the package booktabs"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet report", "everything in ./outputs"),
-        ("amulet report outputs --html report.html", "the same as a page to read and to hand on"),
-        ("amulet report outputs/census --metrics fidelity,robust_accuracy", "two metrics of one data set"),
-        (
-            "amulet report outputs --by defense.epsilon --latex table.tex",
-            "all metrics under each budget, also as LaTeX",
-        ),
-        ("amulet report outputs --paper table7", "how close are we to the paper?"),
-    ),
-    more="Verdicts take ten seeds; with fewer the report says what difference could have been seen.",
-)
+
+def command_line() -> CommandLine:
+    """Folders, what to show of them, and where to write it; the flags of plug-ins among that."""
+    special = [view for view in views() if view.shown]
+    return CommandLine(
+        f"""
+        amulet report [FOLDER ...]
+
+        Finds every run in the folders (./outputs if none is given), puts those together that differ only in the seed,
+        and compares the defended victim with the undefended one seed by seed.
+
+        What to show:
+        --metrics NAME,...  only these metrics; auc takes every score's auc
+        --by KEY            group rows by a swept key, dataset, model, defense or attack instead of by metric
+        {rows({f"--{view.name} NAME": view.about for view in special})}
+
+        What to write (- is the standard output):
+        --html FILE      one page with everything: findings, tables, figures, warnings, seeds, configurations
+        --csv FILE       tidy: a row per setting and metric, all statistics, the value of every seed
+        --parquet FILE   the same as the CSV, with types; a file, not -
+        --markdown FILE  the tables as Markdown
+        --latex FILE     the tables as LaTeX, for the package booktabs
+
+        Examples:
+        amulet report  everything in ./outputs
+        amulet report outputs --html report.html  the same as a page to read and to hand on
+        amulet report outputs/census --metrics fidelity,robust_accuracy  two metrics of one data set
+        amulet report outputs --by defense.epsilon --latex table.tex  all metrics under each budget, also as LaTeX
+        amulet report outputs --paper table7  how close are we to the paper?
+
+        Verdicts need ten seeds; with fewer the report says what difference could have been seen.
+        """,
+        {f"--{view.name}": view.names for view in special},
+        (FOLDERS,),
+    )
 
 
 def main(words: list[str]) -> int:
     """Print the table, and write it where asked."""
-    from amulet_cli.base.flags import Options
-    from amulet_cli.views.registry import views
-
-    options = Options("report")
-    options.add_argument("folders", nargs="*", default=["outputs"])
-    special = {view.name: view for view in views() if view.shown}
-    for flag in ("--metrics", "--by", *(f"--{name}" for name in (*special, *FORMS))):
-        options.add_argument(flag)
-    asked = options.parse_args(words)
-    files: dict[str, str | None] = {form: getattr(asked, form) for form in FORMS}
-    if asked.parquet:
-        _check_parquet(asked.parquet)
-    results = finished(asked.folders)
-    for name, view in special.items():
-        if chosen := getattr(asked, name):
-            return _special(view, chosen, results, files)
+    folders, asked = command_line().parse(words)
+    by = asked.get("--by")
+    files = {form: name for form in FORMS if (name := asked.get(f"--{form}"))}
+    if "parquet" in files:
+        _check_parquet(files["parquet"])
+    results = finished(folders or ["outputs"])
+    for view in views():
+        if view.shown and (chosen := asked.get(f"--{view.name}")):
+            return _special(view, view.shown(chosen, results), files)
     from amulet_cli.analysis.groups import aggregate
 
-    wanted = [name for name in (asked.metrics or "").split(",") if name]
+    wanted = [name for name in asked.get("--metrics", "").split(",") if name]
     report = aggregate(results, wanted)
     if not report.rows:
         known = {name for result in results for row in result.metrics.values() for name in row}
-        raise UsageError(f"No run has a metric named {asked.metrics}", meant=alike(wanted[0], known))
-    _check(report, asked.by)
-    _show(report, asked.by or "metric", files, _page(report, results, words))
+        raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=alike(wanted[0], known))
+    _check(report, by)
+    _show(report, by or "metric", files, _page(report, results, words))
     return 0
 
 
@@ -138,7 +129,7 @@ def _check(report: "Report", by: str | None) -> None:
         )
 
 
-def _show(report: "Report", by: str, files: Mapping[str, str | None], page: Callable[[], str]) -> None:
+def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
     from amulet_cli.base.console import out
     from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
     from amulet_cli.views.report_tables import report_table
@@ -155,33 +146,26 @@ def _show(report: "Report", by: str, files: Mapping[str, str | None], page: Call
     _write(forms, files)
 
 
-def _special(view: "View", name: str, results: "Sequence[Result]", files: Mapping[str, str | None]) -> int:
+def _special(view: View, found: Shown, files: Mapping[str, str]) -> int:
     """What a plug-in's flag shows instead of the report."""
     from amulet_cli.base.console import out
 
-    if name not in view.names or view.shown is None:
-        raise UsageError(
-            f"`--{view.name}` must be one of {', '.join(view.names)}; got {name}", meant=alike(name, view.names)
-        )
-    found = view.shown(name, results)
     if "-" not in files.values():
         out.print(found.view(out.width))
     _write(found.forms, files, f"--{view.name}")
     return 0
 
 
-def _write(forms: "Forms", files: Mapping[str, str | None], beside: str = "") -> None:
+def _write(forms: "Forms", files: Mapping[str, str], beside: str = "") -> None:
     import sys
 
     from amulet_cli.base.console import err, here
     from amulet_cli.base.files import write_atomically
 
-    for form, name in files.items():
-        if name and form not in forms:
+    for form in files:
+        if form not in forms:
             raise UsageError(f"`--{form}` does not go with `{beside}`", expected=", ".join(f"--{one}" for one in forms))
     for form, name in files.items():
-        if not name:
-            continue
         made = forms[form]()
         content = made.encode() if isinstance(made, str) else made
         if name == "-":

@@ -3,67 +3,56 @@
 from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import MISTAKE, UsageError
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import CommandLine, rows
+from amulet_cli.config.arguments import RUN_FLAGS, SHOWN, Arguments, parse
+from amulet_cli.config.completion import complete
+from amulet_cli.config.schema import ADDED, CHOICES
 
 if TYPE_CHECKING:
-    from amulet_cli.config.arguments import Arguments
     from amulet_cli.config.composition import Job, RunRequest
 
-SUMMARY = "trains a model without and with a defence, attacks both, says what changed"
-HELP = Page(
-    usage="amulet run [-m] [group=option ...] [key=value ...] [--config-dir DIR]",
-    about="Trains a model without and with a defence on the same records, attacks both, and shows the metrics side\n"
-    "by side. Results are kept: the same command again does only what is missing.",
-    sections=(
-        (
-            "What to choose (amulet list shows the options)",
-            (
-                ("dataset=", "what is learned"),
-                ("model=", "the architecture"),
-                ("defense=", "what protects the model; second_defense= adds another one"),
-                ("attack=", "what the adversary does; metric=[utility,evasion] says what is measured"),
-                ("+experiment=", "whole settings by name"),
-            ),
-        ),
-        (
-            "What to set (an option's own settings: defense.epsilon=0.05, attack.steps=20, model.hidden=[64])",
-            (
-                ("seed=0", "every random choice derives from it"),
-                ("epochs=20 batch_size=256", "training; also optimizer.lr, schedule, early_stopping, precision"),
-                ("augmentation=flip_crop", "random changes of training images"),
-                ("device=auto", "auto, cpu, cuda, cuda:<n>, mps; num_threads and workers: auto or a number"),
-                ("output_dir=outputs", "where results go; store= for the trained models"),
-                ("force=true", "do it again although it is done"),
-            ),
-        ),
-        (
-            "Flags",
-            (
-                ("-m", "a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'"),
-                ("--config-dir DIR", "use the options in your own folder too"),
-                ("--cfg job [-p KEY]", "print the configuration instead of running it"),
-                ("--hydra-help", "the flags of Hydra, which composes the configuration"),
-            ),
-        ),
-    ),
-    examples=(
-        ("amulet run defense=adv_training attack=model_extraction dataset=census", "the main job, about a minute"),
-        ("amulet run +experiment=smoke", "a tiny run of a few seconds"),
-        (
-            "amulet run -m defense=adv_training defense.epsilon=0.01,0.03 'seed=range(0,3)' hydra/launcher=joblib",
-            "a sweep of six runs, in as many processes as there are cores",
-        ),
-        ("amulet run --config-dir my_conf attack=mine", "your own attack: my_conf/attack/mine.yaml names its class"),
-    ),
-    more="Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.",
-)
+
+def command_line() -> CommandLine:
+    """Hydra's words and flags."""
+    groups = {f"{'+' if group in ADDED else ''}{group}=": about for group, about in CHOICES.items()}
+    return CommandLine(
+        f"""
+        amulet run [group=option ...] [key=value ...]
+
+        Trains a model without and with a defence on the same records, attacks both, and shows the metrics side by
+        side. Results are kept: the same command again does only what is missing.
+
+        What to choose (amulet list shows the options):
+        {rows(groups)}
+
+        What to set (an option's own settings: defense.epsilon=0.05, attack.steps=20, model.hidden=[64]):
+        seed=0                    every random choice derives from it
+        epochs=20 batch_size=256  training; also optimizer.lr, schedule, early_stopping, precision
+        augmentation=flip_crop    random changes of training images
+        device=auto               auto, cpu, cuda, cuda:<n>, mps; num_threads and workers: auto or a number
+        output_dir=outputs        where results go; store= for the trained models
+        force=true                do it again although it is done
+
+        Flags:
+        {RUN_FLAGS}
+
+        Examples:
+        amulet run defense=adv_training attack=model_extraction dataset=census  the main job, about a minute
+        amulet run +experiment=smoke  a tiny run of a few seconds
+        amulet run -m defense=adv_training defense.epsilon=0.01,0.03 'seed=range(0,3)' hydra/launcher=joblib  \
+            a sweep of six runs, in as many processes as there are cores
+        amulet run --config-dir my_conf attack=mine  your own attack: my_conf/attack/mine.yaml names its class
+
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        """,
+        SHOWN,
+        complete,
+    )
 
 
 def main(words: list[str]) -> int:
     """Check everything, then let Hydra run what is not done yet."""
-    from amulet_cli.config.arguments import parse
-
-    arguments = parse(words)
+    arguments = parse(words, command_line())
     if arguments.asking:
         return _let_hydra_answer(arguments)
     from amulet_cli.config.composition import compose
@@ -81,7 +70,7 @@ def main(words: list[str]) -> int:
         return _run_one(request, arguments)
 
 
-def _run_one(request: "RunRequest", arguments: "Arguments") -> int:
+def _run_one(request: "RunRequest", arguments: Arguments) -> int:
     from amulet_cli.execution.hydra_run import hand_over
     from amulet_cli.execution.job import Task, ended
     from amulet_cli.execution.preflight import check_jobs, check_writable
@@ -97,7 +86,7 @@ def _run_one(request: "RunRequest", arguments: "Arguments") -> int:
     return ended.get(job.folder, MISTAKE)
 
 
-def _show_done(job: "Job", arguments: "Arguments") -> None:
+def _show_done(job: "Job", arguments: Arguments) -> None:
     from amulet_cli.base.console import err, out
     from amulet_cli.results.result import read_result
     from amulet_cli.views.run_table import result_table
@@ -117,7 +106,7 @@ def _tell_trackers(job: "Job") -> None:
         track_done(read_result(job.folder), job.config["logger"], RichReporter(err).warn)
 
 
-def _let_hydra_answer(arguments: "Arguments") -> int:
+def _let_hydra_answer(arguments: Arguments) -> int:
     """`--cfg`, `--info` and `--hydra-help`: nothing is run."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

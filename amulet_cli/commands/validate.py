@@ -1,18 +1,30 @@
 """`amulet validate`: composes and checks a command without running it."""
 
-from amulet_cli.base.help import Page
+from amulet_cli.base.flags import CommandLine
+from amulet_cli.config.arguments import SWEEP_FLAGS, parse
+from amulet_cli.config.completion import complete
 
-SUMMARY = "composes and checks a run or a sweep without running it"
-HELP = Page(
-    usage="amulet validate [-m] [key=value ...] [--config-dir DIR]",
-    about="Takes what `amulet run` takes, checks everything that a run checks before it trains, and shows which jobs\n"
-    "there would be, where their results would go, and which of them are done already.",
-    examples=(
-        ("amulet validate defense=adv_training attack=model_extraction", "one run"),
-        ("amulet validate -m defense=adv_training defense.epsilon=0.01,0.1 'seed=range(0,10)'", "a sweep of 20"),
-    ),
-    more="Exit code: 0 if it can run, 2 if not.",
-)
+
+def command_line() -> CommandLine:
+    """The words of `amulet run`."""
+    return CommandLine(
+        f"""
+        amulet validate [group=option ...] [key=value ...]
+
+        Takes what `amulet run` takes, checks everything that a run checks before it trains, and shows which jobs there
+        would be, where their results would go, and which of them are done already.
+
+        Flags:
+        {SWEEP_FLAGS}
+
+        Examples:
+        amulet validate defense=adv_training attack=model_extraction  one run
+        amulet validate -m defense=adv_training defense.epsilon=0.01,0.1 'seed=range(0,10)'  a sweep of 20
+
+        Exit code: 0 if it can run, 2 if not.
+        """,
+        words=complete,
+    )
 
 
 def main(words: list[str]) -> int:
@@ -22,11 +34,10 @@ def main(words: list[str]) -> int:
     from rich.text import Text
 
     from amulet_cli.base.console import out
-    from amulet_cli.config.arguments import parse
     from amulet_cli.config.composition import compose
     from amulet_cli.execution.preflight import check_jobs, check_settings
 
-    request = compose(parse(words))
+    request = compose(parse(words, command_line()))
     check_settings(request)
     refused = check_jobs(request, request.jobs)
     keys = request.swept if request.sweep else ("seed",)

@@ -1,20 +1,34 @@
-"""The command line after `run`, `validate` or `audit`: Hydra's flags and overrides."""
+"""The command line after `run`, `validate`, `audit` or `matrix`: Hydra's flags and overrides."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.schema import SETTINGS
 
-_PLAIN = {"-m": "--multirun", "-r": "--run", "--resolve": "--resolve", "--hydra-help": "--hydra-help"}
-_VALUED = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-cn": "--config-name", "-i": "--info"}
-_FLAGS = (*_PLAIN.values(), *_VALUED.values())
-_CHOICES = {
+CONFIG_DIR = "--config-dir, -cd DIR  the options in your own folder can be chosen too"
+SWEEP_FLAGS = f"""
+    -m, --multirun  a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'
+    {CONFIG_DIR}
+    --config-name, -cn NAME  another configuration to begin with
+""".strip()
+"""Lines of a page: what Hydra's flags mean here. An audit and a matrix are sweeps anyway."""
+RUN_FLAGS = f"""
+    {SWEEP_FLAGS}
+    --cfg, -c WHAT     print the configuration instead of running it
+    --package, -p KEY  with --cfg: this part of it only, such as attack
+    --resolve          with --cfg: references filled in
+    --info, -i WHAT    print where the configuration comes from
+    --hydra-help       the flags of Hydra, which composes the configuration
+""".strip()
+SHOWN = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
+"""What flags of a run can show."""
 _ASKING = ("--cfg", "--info", "--hydra-help")
 EXPERIMENT, QUICK = "+experiment=", "+paper_size=quick"
 
@@ -52,65 +66,42 @@ class Arguments:
         return [*flags, *self.overrides]
 
 
-def parse(words: Sequence[str]) -> Arguments:
-    """Sort the words; raise `UsageError` on one that is neither a flag nor an override."""
-    flags: dict[str, str] = {}
-    overrides: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("-"):
-            overrides.append(_rewritten(word))
-            continue
-        flag, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        flag = _PLAIN.get(flag) or _VALUED.get(flag) or flag
-        if flag not in _FLAGS:
-            raise _unknown(word, flag)
-        flags[flag] = _value(flag, value, rest)
+def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:
+    """Sort the words of a command, those of `amulet run` by default.
+
+    Raises:
+        UsageError: one is neither a flag of it nor an override.
+    """
+    run = CommandLine(f"amulet run\n\nFlags:\n{RUN_FLAGS}", SHOWN)
+    line = line or run
+    for word in words:
+        name, _, value = word.partition("=")
+        if (key := name.lstrip("-").replace("-", "_")) in SETTINGS and name.startswith("-"):
+            what = f"`{word}` is no flag: settings are given as key=value"
+            raise UsageError(what, meant=[f"{key}={value or '...'}"])
+        if any(name in flag.names and flag.name in _ASKING for flag in run.flags if flag not in line.flags):
+            raise UsageError(f"`{name}` shows one run: ask `amulet run`", try_=f"amulet run {name} ...")
+    overrides, flags = line.parse(words)
     asking = [flag for flag in flags if flag in _ASKING]
-    if len(asking) > 1 or (asking and ("--multirun" in flags or "--run" in flags)):
-        others = [flag for flag in flags if flag in (*_ASKING, "--multirun", "--run") and flag != asking[0]]
+    if len(asking) > 1 or (asking and "--multirun" in flags):
+        others = [flag for flag in flags if flag in (*_ASKING, "--multirun") and flag != asking[0]]
         raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
-    return Arguments(flags, tuple(_sized(_own_model(overrides))))
+    return Arguments(flags, tuple(_sized(_own_model([_rewritten(word) for word in overrides]))))
 
 
 def user_folder(name: str) -> Path:
     """The folder that `--config-dir` names; `UsageError` if there is none."""
     folder = Path(name).expanduser().resolve()
-    if name and folder.is_dir():
+    if folder.is_dir():
         return folder
-    near = [p.name for p in folder.parent.glob("*/")] if name and folder.parent.is_dir() else []
-    state = "a file" if folder.is_file() else "not there"
+    near = [p.name for p in folder.parent.glob("*/")] if folder.parent.is_dir() else []
     raise UsageError(
-        f"`--config-dir` must be a folder, {name} is {state}"
-        if name
-        else "`--config-dir` must be followed by a folder",
-        where=str(folder) if name else None,
+        f"`--config-dir` must be a folder, {name} is {'a file' if folder.is_file() else 'not there'}",
+        where=str(folder),
         meant=[f"--config-dir {other}" for other in alike(folder.name, near)],
     )
-
-
-def _value(flag: str, value: str, rest: Iterator[str]) -> str:
-    if flag in _PLAIN.values():
-        return ""
-    value = value or next(rest, "")
-    choices = _CHOICES.get(flag, ())
-    if choices and value not in choices:
-        near = [f"{flag} {choice}" for choice in alike(value, choices)]
-        raise UsageError(f"`{flag}` must be followed by what to show", expected=", ".join(choices), meant=near)
-    if not value or value.startswith("-"):
-        raise UsageError(f"`{flag}` must be followed by a value")
-    return value
-
-
-def _unknown(word: str, flag: str) -> UsageError:
-    name = flag.lstrip("-").replace("-", "_")
-    if name in SETTINGS:
-        return UsageError(
-            f"`{word}` is no flag: settings are given as key=value", meant=[f"{name}={word.partition('=')[2] or '...'}"]
-        )
-    return UsageError(f"`{word}` is no flag of this command", meant=alike(flag, _FLAGS), try_="amulet run --help")
 
 
 def _sized(words: Sequence[str]) -> list[str]:

@@ -1,11 +1,12 @@
 """Hydra's errors, rewritten to say what to type instead."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.config.hydra_setup import settings
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -102,7 +103,7 @@ class _Explanation:
         without = [other for other in self.words if other != word]
         parent, _, last = key.rpartition(".")
         value = word.partition("=")[2]
-        keys = self._keys(without)
+        keys = list(settings(self.hydra, without, self.config_name))
         near = [k for k in keys if k.rpartition(".")[0] == parent and alike(last, [k.rpartition(".")[2]])]
         # A wrong name is usually similar to another one at the same level; otherwise its last part occurs elsewhere.
         near = near or [k for k in keys if k.rpartition(".")[2] == last]
@@ -120,21 +121,6 @@ class _Explanation:
         word = next((w for w in self.words if w.startswith(f"+{key}=")), f"+{key}=")
         return UsageError(f"`{key}` is there already: no plus", where=f"`{word}`", meant=[word.lstrip("+")])
 
-    def _keys(self, words: Sequence[str]) -> list[str]:
-        """Every key of the configuration without the wrong override."""
-        from hydra.errors import HydraException
-        from hydra.types import RunMode
-        from omegaconf import OmegaConf
-
-        try:
-            composed = self.hydra.compose_config(
-                self.config_name, list(words), run_mode=RunMode.MULTIRUN, validate_sweep_overrides=False
-            )
-        except HydraException:
-            composed = self.hydra.compose_config(self.config_name, [], run_mode=RunMode.MULTIRUN)
-        plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
-        return list(_flat({key: value for key, value in plain.items() if key != "hydra"}))
-
     def _groups(self) -> list[str]:
         from hydra.core.object_type import ObjectType
 
@@ -145,15 +131,6 @@ class _Explanation:
         for group in self._groups():
             for option in self.hydra.config_loader.get_group_options(group):
                 yield ("+experiment" if group == "experiment" else group), option
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if key in ("about", "_target_"):
-            continue
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,10 +1,10 @@
 """Where Hydra searches for options and modules: Amulet's and the user's."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
 
@@ -47,6 +47,29 @@ def opened(config_dir: Path | None) -> "Iterator[Hydra]":
         yield Hydra.create_main_hydra2(task_name="amulet", config_search_path=path)
     finally:
         GlobalHydra.instance().clear()
+
+
+def settings(hydra: "Hydra", words: Sequence[str], config_name: str = "config") -> dict[str, Any]:
+    """What can be set beside these overrides, by keys with dots: nodes too. Overrides are left out if one is wrong."""
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    try:
+        found = hydra.compose_config(config_name, list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
+    except HydraException:
+        found = hydra.compose_config(config_name, [], RunMode.MULTIRUN)
+    plain = cast(dict[str, Any], OmegaConf.to_container(found, resolve=False))
+    return dict(_flat({key: value for key, value in plain.items() if key != "hydra"}))
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if key in ("about", "_target_"):
+            continue
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
 
 
 def _refuse_hidden_options(config_dir: Path) -> None:

@@ -6,6 +6,17 @@ from typing import Any, Literal, NamedTuple, cast
 from amulet_cli.base.errors import UsageError, alike
 from amulet_cli.config.instantiation import fits, phrase, shown
 
+CHOICES = {
+    "dataset": "the records to learn from, and the task",
+    "model": "the architecture",
+    "defense": "what protects the model; second_defense= adds another one",
+    "attack": "what the adversary does",
+    "metric": "which risks are measured: metric=[utility,evasion]",
+    "experiment": "whole settings by name, added with a plus: +experiment=smoke",
+    "paper_size": "how large an experiment of the paper is: +paper_size=quick",
+    "logger": "trackers that results are sent to as well: logger=mlflow",
+}
+"""The groups that a user chooses from, in the order in which they are shown, and what each is about."""
 GROUPS = ("dataset", "model", "defense", "second_defense", "attack", "metric")
 ADDED = ("experiment", "paper_size")
 """Groups that no run has by default: a plus adds one of their options."""

@@ -54,7 +54,7 @@ class View:
     """The flag in the help page."""
     shown: "Callable[[str, Sequence[Result]], Shown] | None" = None
     kinds: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Kinds of figures, and the runs that each is drawn from."""
+    """Kinds of figures: what each shows, and the runs that it is drawn from."""
     drawings: "Callable[[Report, Sequence[Result]], Iterable[Drawing]] | None" = None
     section: "Callable[[Sequence[Result]], HtmlSection | None] | None" = None
 

@@ -18,19 +18,24 @@ if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
 
 KINDS: Mapping[str, str] = {
-    "matrix": "runs of several defences or risks",
-    "sweep": "runs in which a number was swept, such as defense.epsilon=0.01,0.1",
-    "robustness": "runs in which the budget of evasion was swept, such as attack.epsilon=0.01,0.1",
-    "roc": "runs of membership inference (attack=lira), with their evidence.npz",
-    "groups": "runs of attack=discriminatory_behavior, with their evidence.npz",
-    "reconstruction": "runs of attack=model_inversion on pictures, with their evidence.npz",
+    "matrix": "every defence x every risk: change, interval, verdict, the literature's expectation; from runs of "
+    "several defences or risks",
+    "sweep": "a metric over what was swept, both victims, with the 95% interval over seeds; from runs in which a "
+    "number was swept, such as defense.epsilon=0.01,0.1",
+    "robustness": "accuracy with and without an evasion attack over its budget; from runs in which that was swept, "
+    "such as attack.epsilon=0.01,0.1",
+    "roc": "membership inference at few false positives, log-log; from runs of attack=lira with their evidence.npz",
+    "groups": "predicted-positive rate, TPR and FPR of each group of people; from runs of "
+    "attack=discriminatory_behavior with their evidence.npz",
+    "reconstruction": "class means beside what model inversion made of them; from runs of attack=model_inversion on "
+    "pictures, with their evidence.npz",
 }
-"""Kinds of figures, and the runs they are drawn from."""
+"""Kinds of figures: what each shows, and the runs that it is drawn from."""
 _PARTS = 3  # defences times risks from which a matrix is what one wants to see
 
 
 def kinds() -> dict[str, str]:
-    """Kinds of figures, those of plug-ins too, and the runs they are drawn from."""
+    """Kinds of figures, those of plug-ins too: what each shows, and the runs that it is drawn from."""
     return {**KINDS, **{kind: runs for view in views() for kind, runs in view.kinds.items()}}
 
 

@@ -1,17 +1,34 @@
 """Commands and their pages: what they say, and that they say it at once."""
 
 import resource
+import shlex
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from amulet import __version__
-from amulet_cli.cli import VERBS, main
+from amulet_cli.base import console
+from amulet_cli.base.help import show
+from amulet_cli.cli import main
+from amulet_cli.commands import VERBS, load, overview
 from tests.helpers.cli_helpers import amulet, command
 
 HEAVY = ("torch", "numpy", "pandas", "sklearn", "scipy", "hydra", "omegaconf", "pydantic", "matplotlib")
+
+
+@contextmanager
+def console_of(columns: int) -> Iterator[None]:
+    before = console.out.width
+    console.out.width = columns
+    try:
+        yield
+    finally:
+        console.out.width = before
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
@@ -62,12 +79,39 @@ def test_pages_start_in_half_a_second() -> None:
     assert min(seconds() for _ in range(3)) < 0.5
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_a_page_is_wrapped_once_and_between_words(verb: str, columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line ends where the next word does not fit, and no word is cut."""
+    line = load(verb).command_line() if verb else overview()
+    width = min(columns, 110)
+    with console_of(columns):
+        show(line)
+    shown = capsys.readouterr().out
+    lines = [text for text in shown.splitlines() if not text.startswith("  echo ")]  # the shell's own are not broken
+    assert max(map(len, lines)) <= max(width, *(len(word) + 4 for word in shown.split()))
+    assert [piece for piece in line.usage if piece not in shown] == []
+    for block in line.blocks:
+        lines = textwrap.wrap(block.text, width, break_long_words=False, break_on_hyphens=False)
+        assert "\n".join(lines) in shown
+        assert all(term in shown for term, _ in block.rows if block.text != "Examples")
+
+
 def test_a_pipe_gets_plain_text_in_its_width(tmp_path: Path) -> None:
     run = amulet("run", "--help", cwd=tmp_path, COLUMNS="60")
     assert "\x1b" not in run.stdout
     assert run.stdout.isascii()
-    prose = [line for line in run.stdout.splitlines() if not line.lstrip().startswith("amulet ")]
-    assert max(map(len, prose[1:])) <= 110
+    assert max(map(len, run.stdout.splitlines())) <= 60
+
+
+def test_an_example_that_is_broken_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    with console_of(60):
+        assert main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    command = shown[shown.index("  amulet run -m") :].partition("\n      a sweep")[0]
+    assert " \\\n" in command
+    words = ["amulet", "run", "-m", "defense=adv_training", "defense.epsilon=0.01,0.03", "seed=range(0,3)"]
+    assert shlex.split(command.replace("\\\n", ""))[:6] == words
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

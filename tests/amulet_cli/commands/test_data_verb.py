@@ -234,7 +234,7 @@ def test_pages_and_what_concerns_files_come_without_heavy_imports() -> None:
         "import sys\n"
         "from amulet_cli.base import help\nfrom amulet_cli.commands import compare, data, report\n"
         "for verb in (report, compare, data):\n"
-        "    help.show(verb.HELP)\n"
+        "    help.show(verb.command_line())\n"
         "for action in ('list', 'path', 'verify', 'fetch census'):\n"
         "    data.main(action.split())\n"
         "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'hydra', 'sklearn'} & set(sys.modules)\n"

@@ -84,7 +84,7 @@ def test_the_verb_writes_one_figure(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("words", "message", "meant"),
     [
         (["nowhere"], "There is no folder `nowhere`", []),
-        (["outputs", "--kind", "swep"], "`--kind` must be one of", ["sweep"]),
+        (["outputs", "--kind", "swep"], "`--kind` must be one of", ["--kind sweep"]),
         (["outputs", "--kind", "roc"], "No figure of these runs has `--kind` roc", []),
         (["outputs", "--metric", "fidelty"], "No figure of these runs has `--metric` fidelty", ["fidelity"]),
         (

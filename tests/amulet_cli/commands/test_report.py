@@ -363,7 +363,7 @@ def test_several_folders_make_one_table(tmp_path: Path, printed: Printed) -> Non
         (["outputs", "--paper", "table9"], "`--paper` must be one of figure3, figure4, in_text, table4"),
         (["outputs", "--paper", "table8"], "No finished run here belongs to Table 8"),
         (["outputs", "--cvs", "x"], "`--cvs` is no flag"),
-        (["outputs", "--csv"], "`--csv`: expected one argument"),
+        (["outputs", "--csv"], "`--csv` must be followed by a value"),
         (["outputs", "--csv", "outputs"], "`--csv` outputs cannot be written"),
     ],
 )
