@@ -10,6 +10,7 @@ from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging
 from amulet_cli.paper.choices import Choice, choices
 from amulet_cli.paper.tables import BEYOND, RUNS, PaperCell, PaperTable
+from amulet_cli.views.table import Table, latex, markdown, markdown_list
 
 _LABEL, _CELL = 21, 15
 _READINGS = {"se": "if ± is an error", "sd": "if ± is a deviation"}
