@@ -1,7 +1,7 @@
 # Every target first creates the environment in .venv if needed (again when pyproject.toml or constraints.txt change).
 #   make run     the main job, on the included census        make run ARGS="attack=evasion_pgd seed=1"
 #   make test    all tests and doctests, with coverage        make test ARGS="tests/contracts/test_packaging.py -x"
-#   make check   lint, formatting, types
+#   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
 #   make bench   speed compared with other libraries and straightforward code; needs an idle machine
 PYTHON ?= python3
@@ -45,6 +45,8 @@ check: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/python -m amulet_cli.views.combinations | diff docs/combinations.md - || { \
+	  echo "docs/combinations.md is not what the configuration groups say: make format writes it" >&2; exit 1; }
 
 # Each script prints ratios within one process: these are more stable than seconds.
 bench: $(STAMP)
@@ -53,6 +55,7 @@ bench: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/python -m amulet_cli.views.combinations > $(VENV)/combinations.md && mv $(VENV)/combinations.md docs/
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist

@@ -1,6 +1,6 @@
 """Which combinations of data set, attack and defence make sense, according to `check`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ _RECORDS = 600  # records of each part of a made-up data set: enough for every d
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataFacts:
     """The properties of a data set that matter to attacks and defences, with the defaults of its loader."""
 
     name: str
@@ -25,21 +25,13 @@ class Facts:
     classes: int
     attributes: tuple[str, ...] = ()
 
-
-FACTS: Mapping[str, Facts] = {
-    facts.name: facts
-    for facts in (
-        Facts("census", "tabular", (42,), 2, ("race", "sex")),
-        Facts("fmnist", "image", (1, 28, 28), 10),
-        Facts("cifar10", "image", (3, 32, 32), 10),
-        Facts("lfw", "image", (3, 62, 47), 2, ("race", "gender")),
-        Facts("celeba", "image", (3, 64, 64), 2, ("Male",)),
-    )
-}
-"""Of every named data set, so that nothing has to be read."""
+    @classmethod
+    def of(cls, data: AmuletDataset) -> "DataFacts":
+        """Those of a data set that is loaded."""
+        return cls(data.name, data.modality, data.shape, data.num_classes, data.attributes)
 
 
-def stand_in(facts: Facts) -> AmuletDataset:
+def stand_in(facts: DataFacts) -> AmuletDataset:
     """Made-up records of that kind, for which `check` gives the same answer as for the real ones."""
     made: list[Records] = []
     for part in range(2):

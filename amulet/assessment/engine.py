@@ -246,9 +246,9 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
         DefenseFacts(kind=kind_of(d), risk=d.risk, stage=d.stage, family=d.family, pursues=tuple(d.pursues))
         for d in plan.defenses
     )
-    facts.attack = _attack_facts(plan.attack) if plan.attack else None
+    facts.attack = _attack_facts(plan.attack, plan) if plan.attack else None
     measured = [risk for risk in plan.risks() if risk != UTILITY.name and risk not in left_out]
-    facts.attacks = {risk: _attack_facts(plan.attack_on(risk)) for risk in measured}
+    facts.attacks = {risk: _attack_facts(plan.attack_on(risk), plan) for risk in measured}
     named = [
         UTILITY.name,
         *plan.risks(),
@@ -260,8 +260,11 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
     return facts
 
 
-def _attack_facts(attack: Attack) -> AttackFacts:
-    return AttackFacts(kind=kind_of(attack), risk=attack.risk, settings=attack.settings())
+def _attack_facts(attack: Attack, plan: Plan) -> AttackFacts:
+    usual = protocol_of(attack.risk).default_attack(plan.defenses)
+    return AttackFacts(
+        kind=kind_of(attack), risk=attack.risk, settings=attack.settings(), default=type(attack) is type(usual)
+    )
 
 
 def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> None:

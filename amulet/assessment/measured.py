@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 import amulet
-from amulet.core.component import Attack
+from amulet.assessment.risks import RISKS
+from amulet.core.component import Attack, code_digest
 from amulet.core.evidence import Measurement
 from amulet.core.facts import MetricFacts
 from amulet.training.store import Stored
@@ -78,6 +79,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
         "amulet": [amulet.__version__, code_of_amulet(), torch.__version__.split("+")[0]],
         "device": splits.runtime.device.type,
         "risk": risk,
+        "protocol": code_digest(RISKS[risk].protocol),  # it need not be Amulet's own
         "attack": attack.describe(),
         "settings": attack.settings(),
         "victim": [victim.trained.key, victim.records.digest, victim.stream.root, *victim.stream.path],

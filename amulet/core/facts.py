@@ -140,6 +140,8 @@ class AttackFacts:
     kind: str
     risk: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    default: bool = True
+    """Whether it is of the class that measures the risk where none is chosen."""
 
 
 @dataclass(kw_only=True)

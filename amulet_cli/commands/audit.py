@@ -66,9 +66,9 @@ def _every_attack(arguments: Arguments) -> Arguments:
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)
-        from amulet_cli.commands.list import find
+        from amulet_cli.config.options import names_of
 
-        names = [o.name for o in find(arguments.config_dir) if o.group == "attack" and o.name != "none"]
+        names = names_of("attack", arguments.config_dir)
         overrides = (f"attack={','.join(names)}", *overrides)
     return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
 

@@ -1,15 +1,13 @@
 """`amulet list`: what can be chosen."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import asdict
 
 from amulet_cli.base.errors import UsageError, alike
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import CONFIG_DIR, user_folder
-from amulet_cli.config.schema import ADDED, CHOICES
+from amulet_cli.config.options import Option, find_options
+from amulet_cli.config.schema import CHOICES
 
 
 def command_line() -> CommandLine:
@@ -18,7 +16,8 @@ def command_line() -> CommandLine:
         f"""
         amulet list [group ...]
 
-        Shows the options of each group, or of those named, with the risk each belongs to and its source.
+        Shows the options of each group, or of those named, with the risk each belongs to, its source, and the
+        installed package that brings it where that is not Amulet.
 
         Groups:
         {rows(CHOICES)}
@@ -35,31 +34,13 @@ def command_line() -> CommandLine:
     )
 
 
-@dataclass(frozen=True)
-class Option:
-    """One option of one group."""
-
-    group: str
-    name: str
-    line: str = ""
-    source: str = ""
-    risk: str = ""
-    stage: str = ""
-    file: str = ""
-
-    @property
-    def choice(self) -> str:
-        """What to type."""
-        return f"{'+' if self.group in ADDED else ''}{self.group}={self.name}"
-
-
 def main(words: list[str]) -> int:
     """Print the options as tables or as JSON."""
     from amulet_cli.base.console import out
 
     groups, asked = command_line().parse(words)
     folder = asked.get("--config-dir")
-    options = find(user_folder(folder) if folder else None)
+    options = find_options(user_folder(folder) if folder else None)
     groups = _checked(groups, options)
     options = [option for option in options if not groups or option.group in groups]
     if "--json" in asked:
@@ -74,51 +55,6 @@ def main(words: list[str]) -> int:
         soft_wrap=True,
     )
     return 0
-
-
-def find(config_dir: Path | None = None) -> list[Option]:
-    """Every option, ours and then those in a user's folder, without importing what they name."""
-    from amulet_cli.config.hydra_setup import conf_dir
-
-    folders = [conf_dir(), *([config_dir] if config_dir else [])]
-    there = (p.name for folder in folders for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "hydra")
-    groups = list(dict.fromkeys([*CHOICES, *there]))
-    found = [_read(group, file) for group in groups for folder in folders for file in _files(folder / group)]
-    return sorted(
-        found, key=lambda option: (groups.index(option.group), option.name not in ("none", "default"), option.name)
-    )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.glob("**/*.yaml"))
-
-
-def _read(group: str, file: Path) -> Option:
-    import yaml
-
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"`{file}` cannot be read: {error}") from error
-    about = _about(content if isinstance(content, dict) else {})
-    known = {key: str(about[key]) for key in ("line", "source", "risk", "stage") if about.get(key)}
-    name = file.relative_to(_folder_of(file, group)).with_suffix("").as_posix()
-    return Option(group, name, **known, file=str(file))
-
-
-def _folder_of(file: Path, group: str) -> Path:
-    return next(parent for parent in file.parents if parent.name == group)
-
-
-def _about(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `about` of an option; a metric has its own one level down, beside its risk."""
-    for node in (content, *content.values()):
-        if isinstance(node, Mapping):
-            about = cast(Mapping[str, Any], node).get("about")
-            if isinstance(about, Mapping):
-                risk = cast(Mapping[str, Any], node).get("risk")
-                return {**({"risk": risk} if isinstance(risk, str) else {}), **cast(Mapping[str, Any], about)}
-    return {}
 
 
 def _show(options: list[Option]) -> None:
@@ -140,13 +76,18 @@ def _show(options: list[Option]) -> None:
 
 
 def _belongs(option: Option) -> str:
-    """Risk, stage and source in one line."""
+    """Risk, stage and source in one line, and the package that brings it where that is not Amulet."""
     risk = f"against {option.risk}" if option.group == "defense" and option.risk else option.risk
     stage = {"in": "in training", "before": "before training", "after": "after training"}.get(option.stage, "")
     # A metric is named after its risk more often than not.
     return " · ".join(
         part
-        for part in ("" if option.group == "metric" and risk == option.name else risk, stage, option.source)
+        for part in (
+            "" if option.group == "metric" and risk == option.name else risk,
+            stage,
+            option.source,
+            option.origin and f"from {option.origin}",
+        )
         if part
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXPERIMENT = "matrix"
 _KEPT = "what is finished is kept; the same command goes on from there"
 _OWN = ("seeds", "defenses", "risks")
-_FIXED = ("attack", "metric", "defense=", "second_defense", "seed=")
+_FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
 
 
@@ -34,10 +34,11 @@ def command_line() -> CommandLine:
 
         What to choose:
         seeds=10                       seeds 0 to 9; also seeds=range(3,8), seeds=0,4,7. Verdicts need ten
-        defenses=adv_training,dp_sgd   these only (amulet list defense); all six if not given
-        risks=S1,P1                    these only, by code or name; all eight if not given
+        defenses=adv_training,dp_sgd   these only (amulet list defense); all if not given
+        risks=S1,P1                    these only, by code or name; all if not given
+        attack=lira attack.n_shadow=4  measures its own risk, the others keep their default attacks; a,b: a run each
         epochs=10 defense.epsilon=...  any setting of amulet run; settings of one defence with defenses=it
-        metric.every.P1.n_shadow=32    a setting of the attack that measures a risk
+        metric.every.P1.n_shadow=32    a setting of the default attack on a risk
 
         How it runs:
         hydra/launcher=basic           one run after the other; on the CPU as many at once as there are cores
@@ -45,7 +46,7 @@ def command_line() -> CommandLine:
         {SWEEP_FLAGS}
 
         Examples:
-        amulet matrix dataset=census seeds=10  the whole matrix: 60 runs, each of all risks
+        amulet matrix dataset=census seeds=10  all of it: a run of all risks for each defence and seed
         amulet matrix defenses=adv_training risks=S1,S3,F seeds=3  a corner of it, in minutes
 
         Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
@@ -81,7 +82,7 @@ def main(words: list[str]) -> int:
         request = compose(arguments)
     except UsageError as error:
         raise _in_its_words(error, words) from error
-    _check(request)
+    _check(request, arguments)
     check_settings(request)
     request, arguments = _launched(request, arguments)
     with prompt_end(_KEPT):
@@ -145,12 +146,13 @@ def _listed(value: str) -> list[str]:
 def _command(arguments: Arguments) -> Arguments:
     """The same as a sweep of the experiment."""
     overrides = arguments.overrides
+    named = any(word.startswith("attack=") for word in overrides)
     for word in overrides:
         key = word.lstrip("+~").partition("=")[0]
-        if key == "attack" or key.startswith("attack."):
+        if key.startswith("attack.") and not named:
             raise UsageError(
                 f"`{word}`: a matrix measures every risk by its default attack",
-                expected="risks=... to choose risks; metric.every.<risk>.<setting>=... for an attack's settings",
+                expected="attack=NAME beside it; or metric.every.<risk>.<setting>=... for a default attack",
             )
         if key == "metric":
             raise UsageError(f"`{word}`: a matrix measures risks", expected="risks=S1,P1 to choose among them")
@@ -171,7 +173,7 @@ def _known() -> tuple[str, ...]:
     return (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
 
 
-def _check(request: "RunRequest") -> None:
+def _check(request: "RunRequest", arguments: Arguments) -> None:
     for job in request.jobs:
         if job.choices["defense"] == "none":
             raise UsageError(
@@ -181,6 +183,22 @@ def _check(request: "RunRequest") -> None:
         if job.config.get("checkpoint"):
             raise UsageError(
                 "`checkpoint` is one model, and a matrix compares models over seeds", try_="amulet audit checkpoint=..."
+            )
+    _check_attacks(request, arguments)
+
+
+def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
+    """An attack on a risk that is not measured would not be run."""
+    from amulet_cli.config.options import find_options
+    from amulet_cli.config.risk_selection import among
+
+    risks = {option.name: option.risk for option in find_options(arguments.config_dir) if option.group == "attack"}
+    for job in request.jobs:
+        attack, measured = job.choices["attack"], among(job.config["metric"])
+        if (risk := risks.get(attack)) and risk not in measured:
+            raise UsageError(
+                f"`attack={attack}` is on {risk}, which is not among the risks",
+                expected=f"risks=... with {risk} in it, or another attack",
             )
 
 

@@ -1,17 +1,28 @@
-"""Where Hydra searches for options and modules: Amulet's and the user's."""
+"""Where Hydra searches for options and modules: those of Amulet, of plug-ins and of the user."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.base.plugins import loaded
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
 VERSION_BASE = "1.3"
+
+
+@dataclass(frozen=True)
+class OptionFolder:
+    """A folder of options, one subfolder for each group."""
+
+    path: Path
+    origin: str = ""
+    """The distribution that brings it, or the name of a user's folder; empty for Amulet's own."""
 
 
 def conf_dir() -> Path:
@@ -21,6 +32,20 @@ def conf_dir() -> Path:
     return packaged if packaged.is_dir() else package.parent / "conf"
 
 
+def option_folders(config_dir: Path | None = None) -> tuple[OptionFolder, ...]:
+    """Amulet's options, those of every plug-in, and a user's, in the order in which they are looked into.
+
+    Raises:
+        UsageError: an option has the name of one in an earlier folder, which would be used instead.
+    """
+    folders = [OptionFolder(conf_dir())]
+    folders += [OptionFolder(plugin.conf, plugin.distribution or plugin.name) for plugin in loaded() if plugin.conf]
+    if config_dir is not None and config_dir not in [folder.path for folder in folders]:
+        folders.append(OptionFolder(config_dir, config_dir.name))
+    _refuse_hidden_options(folders)
+    return tuple(folders)
+
+
 def find_user_modules() -> None:
     """Let `_target_` name modules in the working directory, which is not on the path of a console script."""
     here = str(Path.cwd())
@@ -28,19 +53,37 @@ def find_user_modules() -> None:
         sys.path.insert(0, here)
 
 
+def register_option_folders() -> None:
+    """Let Hydra find the options of plug-ins wherever it composes: here, and in what it does by itself."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class PluginOptions(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for plugin in loaded():
+                if plugin.conf:
+                    search_path.append(f"amulet-plugin-{plugin.name}", f"file://{plugin.conf}")
+
+    known = Plugins.instance()
+    if all(one.__qualname__ != PluginOptions.__qualname__ for one in known.discover(SearchPathPlugin)):
+        known.register(PluginOptions)
+
+
 @contextmanager
 def opened(config_dir: Path | None) -> "Iterator[Hydra]":
-    """Hydra with our options and the user's, set up like Hydra's own entry point."""
+    """Hydra with our options, those of plug-ins and the user's, set up like Hydra's own entry point."""
     from hydra import version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
+    option_folders(config_dir)
+    register_option_folders()
     version.setbase(VERSION_BASE)
     path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
-        _refuse_hidden_options(config_dir)
         path.prepend("command-line", f"file://{config_dir}", anchor=SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
@@ -72,12 +115,17 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
 
 
-def _refuse_hidden_options(config_dir: Path) -> None:
-    for file in sorted(config_dir.rglob("*.yaml")):
-        relative = file.relative_to(config_dir)
-        if (conf_dir() / relative).is_file() and config_dir != conf_dir():
+def _refuse_hidden_options(folders: list[OptionFolder]) -> None:
+    seen: dict[Path, str] = {}
+    for folder in folders:
+        for file in sorted(folder.path.rglob("*.yaml")):
+            relative = file.relative_to(folder.path)
+            if relative not in seen:
+                seen[relative] = folder.origin or "Amulet"
+                continue
             raise UsageError(
-                f"`{relative.with_suffix('').as_posix()}` is already an option of Amulet, which would be used instead",
+                f"`{relative.with_suffix('').as_posix()}` is already an option of {seen[relative]}, which would be "
+                "used instead",
                 where=str(file),
                 expected="another file name",
             )

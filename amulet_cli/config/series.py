@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config.arguments import EXPERIMENT, QUICK, Arguments
-from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.hydra_setup import option_folders
 
 
 def parts(arguments: Arguments) -> list[Arguments]:
@@ -33,8 +33,8 @@ def _members(name: str, config_dir: Path | None) -> list[str]:
     """The experiments that a series lists; none if it is an experiment of its own, or no file."""
     import yaml
 
-    for folder in (conf_dir(), *([config_dir] if config_dir else [])):
-        file = folder / "experiment" / f"{name}.yaml"
+    for folder in option_folders(config_dir):
+        file = folder.path / "experiment" / f"{name}.yaml"
         if not file.is_file():
             continue
         try:

@@ -1,6 +1,6 @@
 """The table of docs/combinations.md: every data set x every attack x every defence, and why some make no sense.
 
-`python -m amulet_cli.views.combinations > docs/combinations.md` writes it anew; a test holds the two together.
+`make format` writes it, `make check` holds it against the configuration groups.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import yaml
 
-from amulet.assessment.combinations import FACTS, stand_in, why_not
+from amulet.assessment.combinations import DataFacts, stand_in, why_not
 from amulet.core import Attack
 from amulet.training import Defense
 from amulet_cli.config import instantiation
@@ -33,16 +33,31 @@ without an attack, or without a defence.
 def options(group: str) -> dict[str, Any]:
     """The options of `attack` or `defense` by name, built with their defaults; None for `none`, which comes first."""
     found: dict[str, Any] = {"none": None}
-    for path in sorted((conf_dir() / group).glob("*.yaml")):
-        node = cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8")))
+    for name, node in _nodes(group):
         if node["_target_"]:
-            found[path.stem] = instantiation.build({k: v for k, v in node.items() if k != "about"}, group)
+            found[name] = instantiation.build({k: v for k, v in node.items() if k != "about"}, group)
     return found
 
 
-def reasons(dataset: str) -> Reasons:
-    """Every attack and defence on one data set of `FACTS`."""
-    data = stand_in(FACTS[dataset])
+def _nodes(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Amulet's own options of a group, whatever is installed beside it."""
+    for path in sorted((conf_dir() / group).glob("*.yaml")):
+        yield path.stem, cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def datasets() -> dict[str, DataFacts]:
+    """The data sets that say in `about.data` what they are like, so that nothing has to be read."""
+    found: dict[str, DataFacts] = {}
+    for name, node in _nodes("dataset"):
+        if data := node["about"].get("data"):
+            shape, attributes = tuple(data["shape"]), tuple(data.get("attributes", ()))
+            found[name] = DataFacts(name, data["modality"], shape, data["classes"], attributes)
+    return found
+
+
+def reasons(facts: DataFacts) -> Reasons:
+    """Every attack and defence on one data set."""
+    data = stand_in(facts)
     attacks = cast(dict[str, Attack | None], options("attack"))
     defenses = cast(dict[str, Defense | None], options("defense"))
     return {
@@ -60,8 +75,8 @@ def markdown() -> str:
 def _lines() -> Iterator[str]:
     yield _HEAD
     letters: dict[str, str] = {}
-    for name, facts in FACTS.items():
-        found = reasons(name)
+    for name, facts in datasets().items():
+        found = reasons(facts)
         attacks, defenses = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
         kind = "A table" if facts.modality == "tabular" else "Pictures"
         shape = " x ".join(map(str, facts.shape)) + (" columns" if facts.modality == "tabular" else "")

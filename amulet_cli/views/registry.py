@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from amulet.core.plugins import plugins
+from amulet_cli.base.plugins import loaded
 from amulet_cli.views.table import Table
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ def register_view(view: View) -> View:
 
 def views() -> tuple[View, ...]:
     """Every registered view, in the order of their names."""
-    plugins()
+    loaded()
     return tuple(_registered[name] for name in sorted(_registered))

@@ -8,11 +8,12 @@ import pytest
 from torch import Tensor
 
 from amulet.assessment import Outcome, Plan, assess, check
+from amulet.assessment.combinations import why_not
 from amulet.core import Factory, IncompatibleError, Reporter, Stage
 from amulet.datasets import AmuletDataset, Records
 from amulet.models.inspect import batch_size_for
 from amulet.training import MemoryStore, Runtime
-from tests.helpers.components import ATTACKS, DEFENSES, assert_sound
+from tests.helpers.components import ATTACKS, DATAS_OWN, DEFENSES, assert_sound, quick_defaults, with_settings
 from tests.helpers.components import option as tiny_option
 from tests.helpers.image_toys import faces
 
@@ -22,19 +23,24 @@ LARGE = faces(320, 200, (3, 64, 64))  # more than one batch
 STORE = MemoryStore()
 CONV = Factory("tests.helpers.image_toys.TinyConv")
 FLAT = Factory("amulet.models.LinearNet", hidden=[4])
-NEEDS_ATTRIBUTES = {"attribute_inference", "distribution_inference", "discriminatory_behavior", "adv_debiasing"}
-
-
-TINY: dict[str, dict[str, Any]] = {
-    "distribution_inference": {"attribute": "gender", "ratio_1": 0.4, "ratio_2": 0.6, "query_fraction": 0.4},
-    "dataset_inference": {"records": 40, "steps": 5},
-    "dp_sgd": {"epsilon": None, "noise_multiplier": 1.0},  # no search for the noise
+FEW: dict[str, Any] = {
+    "attribute": "gender",
+    "query_fraction": 0.4,
+    "records": 40,
+    "noise_multiplier": 1.0,  # no search for the noise ...
 }
+"""By hyper-parameter, whatever component has it: what 200 faces can give."""
+
+DEFAULTS = quick_defaults({**DATAS_OWN, **FEW})
 
 
 def option(group: str, name: str) -> Any:
     made = tiny_option(group, name)
-    return made.changed(**TINY[name]) if name in TINY else made
+    if made is None:
+        return None
+    if "noise_multiplier" in made.parameters():
+        return with_settings(made, {**FEW, "epsilon": None})  # ... of a budget
+    return with_settings(made, FEW)
 
 
 def plan(data: AmuletDataset, attack: str, defense: str, architecture: Factory, runtime: Runtime | None = None) -> Plan:
@@ -47,6 +53,7 @@ def plan(data: AmuletDataset, attack: str, defense: str, architecture: Factory, 
         batch_size=50,
         attack=option("attack", attack),
         defenses=() if made is None else (made,),
+        attack_settings=DEFAULTS,
         runtime=runtime or Runtime(store=STORE),
     )
 
@@ -76,7 +83,8 @@ class Watchful(Reporter):
 
 @pytest.mark.parametrize(("attack", "defense"), list(product(ATTACKS, DEFENSES)))
 def test_pictures_of_things(attack: str, defense: str) -> None:
-    if not NEEDS_ATTRIBUTES & {attack, defense}:
+    chosen = [made] if (made := option("defense", defense)) else []
+    if why_not(THINGS, option("attack", attack), chosen) is None:
         assert_measured(assess(plan(THINGS, attack, defense, CONV)), attack, defense)
         return
     seen = Watchful()
@@ -102,11 +110,6 @@ def test_no_split_is_ever_floats_as_a_whole(attack: str, defense: str, monkeypat
 
     monkeypatch.setattr(Records, "inputs", inputs)
     made = plan(LARGE, attack, defense, FLAT)
-    if attack == "attribute_inference":
-        made = plan_with_inputs(made)
+    if made.attack is not None:
+        made = dataclasses.replace(made, attack=with_settings(made.attack, {"knows_inputs": True}))
     assert_measured(assess(made), attack, defense)
-
-
-def plan_with_inputs(made: Plan) -> Plan:
-    assert made.attack is not None
-    return dataclasses.replace(made, attack=made.attack.changed(knows_inputs=True))

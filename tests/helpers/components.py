@@ -7,22 +7,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from amulet.assessment import Outcome
+from amulet.assessment import RISKS, Outcome
+from amulet.assessment.engine import protocol_of
 from amulet.core import Attack, Factory
+from amulet.testing import tiny
 from amulet.training import Defense
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-TINY: dict[str, dict[str, Any]] = {
-    "evasion_pgd": {"steps": 5},
-    "model_extraction": {"suspects": 1, "independents": 2, "fine_tune_epochs": 1},
-    "lira": {"n_shadow": 4},
-    "model_inversion": {"steps": 50},
-    "distribution_inference": {"n_models": 3, "ratio_1": 0.4},
-    "attribute_inference": {"epochs": 2},
-    "adv_training": {"steps": 2},
-    "adv_debiasing": {"ramp": 1},
-    "watermark": {"triggers": 20},
-}
+DATAS_OWN: dict[str, Any] = {"ratio_1": 0.4, "ratio_2": 0.6}
+"""By hyper-parameter, whatever component has it: what two thousand people can give."""
 
 
 def option(group: str, name: str) -> Any:
@@ -34,8 +27,22 @@ def option(group: str, name: str) -> Any:
         return None
     component = Factory(target).build()
     assert isinstance(component, Attack | Defense)
-    tiny = {key: value for key, value in TINY.get(name, {}).items() if key in component.parameters()}
-    return component.changed(**tiny)
+    return with_settings(tiny(component), DATAS_OWN)
+
+
+def with_settings(component: Any, settings: Mapping[str, Any]) -> Any:
+    """The component with those of the settings that it has."""
+    return component.changed(**{name: value for name, value in settings.items() if name in component.parameters()})
+
+
+def quick_defaults(data: Mapping[str, Any] = DATAS_OWN) -> dict[str, dict[str, Any]]:
+    """What to change in the default attack on each risk, so that a test can wait for it: `Plan.attack_settings`."""
+    found: dict[str, dict[str, Any]] = {}
+    for risk in RISKS:
+        usual = protocol_of(risk).default_attack(())
+        quick = with_settings(tiny(usual), data).settings()
+        found[risk] = {name: value for name, value in quick.items() if value != usual.settings()[name]}
+    return found
 
 
 ATTACKS = sorted(path.stem for path in (CONF / "attack").glob("*.yaml"))

@@ -49,7 +49,11 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
                 lost.append(
                     f"{run.folder} has another {metric} than {kept.folder} by the same settings; it is left out"
                 )
-        hows = _told_apart([source.how for source in sources])
+        hows = (
+            _told_apart([source.how for source in sources])
+            if sources[1:]
+            else [_by(source, risk) for source in sources]
+        )
         for source, how in zip(sources, hows, strict=True):
             yield name, metric, row_of(source.runs, metric), how, lost
             lost = []
@@ -69,10 +73,14 @@ def _how(run: Result, risk: str) -> str:
     return key_of({"_target_": attack.kind, **attack.settings} if attack.kind else {"default": attack.settings})
 
 
+def _by(source: _Source, risk: str) -> str:
+    """The class of the attack where it is not the one that measures the risk by default."""
+    attack = next(iter(source.runs.values())).facts.attacks.get(risk)
+    return "" if attack is None or attack.default else f"by {attack.kind.rpartition('.')[2]}"
+
+
 def _told_apart(hows: Sequence[str]) -> list[str]:
-    """What differs in the ways of measuring, as `steps=10`; nothing where there is one."""
-    if len(hows) == 1:
-        return [""]
+    """What differs in several ways of measuring, as `steps=10`."""
     configs = [flat(json.loads(how)) for how in hows]
     told: list[str] = []
     for config in configs:

@@ -84,6 +84,17 @@ def _said(entry: Entry) -> str:
     return f"{entry.metric} {change}, {entry.outcome}{expected}"
 
 
+def _ways(interactions: Interactions) -> str:
+    """How risks were measured, where that is not by the default attack, or in several ways."""
+    cells = [{entry.setting for entry in entries} for entries in interactions.cells.values()]
+    named = {f"{e.risk.code} {e.setting}": None for e in interactions.entries if e.setting.startswith("by ")}
+    several = (
+        ["a, b: measured in several ways, in the order of the table"] if any(len(one) > 1 for one in cells) else []
+    )
+    told = [*named, *several]
+    return f"{'; '.join(told)}." if told else ""
+
+
 def _height(interactions: Interactions, name: str) -> float:
     most = max([len(interactions.cells.get((name, code), ())) for code in interactions.risks], default=1)
     return max(2 * _LINE * most + 0.16, 0.62)
@@ -200,7 +211,7 @@ def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> N
         f"{interactions.title}: defended - undefended of the metric, in points (mse in its own unit); {seeds}.",
         "Symbol and colour are about the risk: it falls where robust accuracy or the mse of reconstructions rises.",
     ]
-    if any(entry.setting for entry in interactions.entries):
-        told.append("a, b: measured in several ways, in the order of the table.")
+    if ways := _ways(interactions):
+        told.append(ways)
     for k, line in enumerate(told):
         _words(axes, width / 2, y + 0.56 + 0.16 * k, line)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amulet.assessment import RISKS, Plan, assess, check
-from amulet.assessment.combinations import FACTS, stand_in
+from amulet.assessment.combinations import DataFacts, stand_in
 from amulet.core import Factory, IncompatibleError, SettingError
 from amulet.evasion.attacks import EvasionPGD
 from amulet_cli.cli import main
@@ -16,7 +16,7 @@ from amulet_cli.config.risk_selection import among, attack_settings
 from amulet_cli.execution.plan import plan_of
 from tests.helpers.cli_helpers import TINY
 
-PICTURES = stand_in(FACTS["fmnist"])  # no sensitive attributes
+PICTURES = stand_in(DataFacts("things", "image", (1, 28, 28), 10))  # no sensitive attributes
 
 
 def plan(*metrics: str, optional: tuple[str, ...] = ()) -> Plan:

@@ -19,7 +19,7 @@ from amulet.training import Recipe, Runtime
 from amulet.training.parallel.stacked import train_stack, why_not
 from amulet.utils import initialize_model
 from amulet_cli.cli import main
-from amulet_cli.commands.list import find
+from amulet_cli.config.options import find_options
 from amulet_cli.results.store import DiskStore
 from tests.helpers.model_toys import IMAGE_MODELS, SMALL, TABLE, TABLE_MODELS, built, images
 
@@ -131,7 +131,7 @@ def test_the_papers_helper_builds_them_by_name() -> None:
 
 
 def test_all_are_listed_with_their_sources() -> None:
-    found = {option.name: option for option in find() if option.group == "model"}
+    found = {option.name: option for option in find_options() if option.group == "model"}
     wanted = "linearnet cnn vgg11 vgg13 vgg16 vgg19 resnet18 resnet34 resnet50 resnet101 vit ft_transformer custom"
     assert found.keys() == set(wanted.split())
     assert [name for name, option in found.items() if not option.line or not option.source] == []

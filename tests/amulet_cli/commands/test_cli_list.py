@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amulet_cli.cli import main
-from amulet_cli.commands.list import find
+from amulet_cli.config.options import find_options
 from tests.helpers.cli_helpers import own_options
 
 
@@ -25,8 +25,8 @@ def test_one_group(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_option_of_ours_says_what_it_is() -> None:
-    assert [option.choice for option in find() if not option.line] == []
-    for option in find():
+    assert [option.choice for option in find_options() if not option.line] == []
+    for option in find_options():
         if option.group in ("attack", "defense") and option.name != "none":
             assert option.risk, option.choice
             assert option.source, option.choice

@@ -5,16 +5,22 @@ import io
 import json
 import signal
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from amulet.assessment import RISKS
+from amulet.evasion.attacks import EvasionPGD
+from amulet.membership_inference.attacks import LiRA
 from amulet.training import runtime
 from amulet_cli.cli import main
 from amulet_cli.commands.matrix import _command, _launched, _translated  # pyright: ignore[reportPrivateUsage]
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import RunRequest, compose
+from amulet_cli.config.options import names_of
 from amulet_cli.execution import launchers
+from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import find_results
 from tests.helpers.cli_helpers import start
 
@@ -32,12 +38,8 @@ def kept(folder: Path) -> dict[Path, int]:
 
 
 def test_one_run_for_each_defence_and_seed_the_seed_varying_fastest() -> None:
-    jobs = request().jobs
-    assert len(jobs) == 60
-    assert [(job.choices["defense"], job.config["seed"]) for job in jobs[:11]] == [
-        *(("adv_training", seed) for seed in range(10)),
-        ("outlier_removal", 0),
-    ]
+    jobs, defenses = request().jobs, names_of("defense")
+    assert [(job.choices["defense"], job.config["seed"]) for job in jobs] == list(product(defenses, range(10)))
     assert {job.choices["attack"] for job in jobs} == {"none"}
     assert {tuple(job.config["metric"]) for job in jobs} == {("every",)}
     assert jobs[0].config["epochs"] == 10
@@ -59,6 +61,23 @@ def test_risks_by_code_or_name() -> None:
     assert job.config["metric"]["every"]["among"] == ["evasion", "membership_inference"]
 
 
+def test_an_attack_measures_its_own_risk_in_every_run() -> None:
+    jobs = request("seeds=1", "attack=lira", "attack.n_shadow=8").jobs
+    assert [job.choices["defense"] for job in jobs] == names_of("defense")
+    for job in jobs:
+        plan = plan_of(job.config)
+        assert isinstance(attack := plan.attack_on("membership_inference"), LiRA)
+        assert attack.n_shadow == 8
+        assert plan.risks() == ["utility", *RISKS]
+        assert isinstance(plan.attack_on("evasion"), EvasionPGD), "the others have their default attack"
+
+
+def test_several_attacks_have_runs_of_their_own() -> None:
+    jobs = request("seeds=2", "defenses=dp_sgd", "attack=lira,badnets").jobs
+    assert {(job.choices["attack"], job.config["seed"]) for job in jobs} == set(product(("lira", "badnets"), (0, 1)))
+    assert len(jobs) == 4
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -74,7 +93,8 @@ def test_risks_by_code_or_name() -> None:
         ("defences=dp_sgd", "did you mean `defenses=...`?"),
         ("defenses=dp_sdg", "did you mean `defenses=dp_sgd`?"),
         ("risk=S1", "did you mean `risks=...`?"),
-        ("attack=lira", "measures every risk by its default attack"),
+        ("attack=lira risks=S1", "`attack=lira` is on membership_inference, which is not among the risks"),
+        ("attack=lyra", "did you mean `attack=lira`?"),
         ("attack.steps=3", "measures every risk by its default attack"),
         ("metric=[evasion]", "risks=S1,P1"),
         ("second_defense=dp_sgd", "single defences"),

@@ -1,0 +1,27 @@
+"""Plug-ins as the command line meets them: those that can be used, and a word on those that cannot."""
+
+from functools import cache
+
+from amulet.core.plugins import Plugin, plugins
+
+
+@cache
+def loaded() -> tuple[Plugin, ...]:
+    """Every plug-in that could be loaded. Any other is named on standard error, once, and stops nothing."""
+    for plugin in plugins():
+        if plugin.error:
+            _warn(plugin)
+    return tuple(plugin for plugin in plugins() if not plugin.error)
+
+
+def _warn(plugin: Plugin) -> None:
+    from rich.text import Text
+
+    from amulet_cli.base.console import err
+
+    of = f" of {plugin.distribution}" if plugin.distribution else ""
+    why = " ".join(plugin.error.split())
+    err.print(
+        Text(f"warning  the plug-in {plugin.name}{of} cannot be loaded, what it brings is missing: {why}", "yellow"),
+        soft_wrap=True,
+    )

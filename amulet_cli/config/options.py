@@ -1,0 +1,75 @@
+"""What can be chosen: every option of every group, Amulet's own, those of plug-ins and a user's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.config.hydra_setup import OptionFolder, option_folders
+from amulet_cli.config.schema import ADDED, CHOICES
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of one group."""
+
+    group: str
+    name: str
+    line: str = ""
+    source: str = ""
+    risk: str = ""
+    stage: str = ""
+    file: str = ""
+    origin: str = ""
+    """The distribution that brings it, or the name of the user's folder; empty for Amulet's own."""
+
+    @property
+    def choice(self) -> str:
+        """What to type."""
+        return f"{'+' if self.group in ADDED else ''}{self.group}={self.name}"
+
+
+def find_options(config_dir: Path | None = None) -> list[Option]:
+    """Every option, sorted by group and name, without importing what they name."""
+    folders = option_folders(config_dir)
+    there = (p.name for folder in folders for p in sorted(folder.path.iterdir()) if p.is_dir() and p.name != "hydra")
+    groups = list(dict.fromkeys([*CHOICES, *there]))
+    found = [
+        _read(group, file, folder)
+        for group in groups
+        for folder in folders
+        for file in sorted((folder.path / group).glob("**/*.yaml"))
+    ]
+    return sorted(
+        found, key=lambda option: (groups.index(option.group), option.name not in ("none", "default"), option.name)
+    )
+
+
+def names_of(group: str, config_dir: Path | None = None) -> list[str]:
+    """The options of one group but `none`."""
+    return [o.name for o in find_options(config_dir) if o.group == group and o.name != "none"]
+
+
+def _read(group: str, file: Path, folder: OptionFolder) -> Option:
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"`{file}` cannot be read: {error}") from error
+    about = _about(content if isinstance(content, dict) else {})
+    known = {key: str(about[key]) for key in ("line", "source", "risk", "stage") if about.get(key)}
+    name = file.relative_to(folder.path / group).with_suffix("").as_posix()
+    return Option(group, name, **known, file=str(file), origin=folder.origin)
+
+
+def _about(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `about` of an option; a metric has its own one level down, beside its risk."""
+    for node in (content, *content.values()):
+        if isinstance(node, Mapping):
+            about = cast(Mapping[str, Any], node).get("about")
+            if isinstance(about, Mapping):
+                risk = cast(Mapping[str, Any], node).get("risk")
+                return {**({"risk": risk} if isinstance(risk, str) else {}), **cast(Mapping[str, Any], about)}
+    return {}
