@@ -5,7 +5,7 @@ import sys
 
 from amulet import __version__
 from amulet_cli.base import help as pages
-from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, alike, as_usage_error, exit_code, show
+from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, as_usage_error, exit_code, show, similar
 from amulet_cli.commands import VERBS, load, overview
 
 
@@ -60,7 +60,7 @@ def _dispatch(words: list[str]) -> int:
 def _unknown(word: str, words: list[str]) -> UsageError:
     if "=" in word or word in ("-m", "--multirun"):
         return UsageError("a command begins with what to do", meant=[" ".join(["amulet run", *words])])
-    near = [f"amulet {verb}" for verb in alike(word, VERBS)]
+    near = [f"amulet {verb}" for verb in similar(word, VERBS)]
     return UsageError(f"`{word}` is not a command", expected=", ".join(VERBS), meant=near, try_="amulet --help")
 
 

@@ -317,21 +317,21 @@ def _measured(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Meas
     """From the store if the same was measured before, unless the user's own functions need the evidence."""
     attack, functions = plan.attack_on(risk), plan.extra_metrics.get(risk, ())
     if functions or not plan.reuse:
-        return _measured_anew(risk, victim, attack, splits, functions)
+        return _measured_again(risk, victim, attack, splits, functions)
     store, key = plan.runtime.store, key_of(risk, victim, attack, splits)
     with store.lock(key):
         stored = store.load(key)
         if stored is not None:
             plan.runtime.reporter.note(f"{risk} of {victim.name}: the same was measured before ({key[9:17]})")
             return Measured.of(stored, victim.name)
-        found = _measured_anew(risk, victim, attack, splits, functions)
+        found = _measured_again(risk, victim, attack, splits, functions)
         kept = found.stored(victim.name)
         if kept is not None:
             store.save(key, kept)
     return found
 
 
-def _measured_anew(
+def _measured_again(
     risk: str, victim: Victim, attack: Attack, splits: DataSplits, functions: Sequence[ExtraMetric]
 ) -> Measured:
     protocol = protocol_of(risk)

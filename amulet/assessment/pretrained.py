@@ -17,7 +17,7 @@ _RECORDS = (
     "test_accuracy and robust_accuracy are too high, and the adversary knows too much; train it on other records"
 )
 _ANEW = (
-    "undefended: {risk} is measured on models trained anew by the recipe of this command: it tells what that recipe "
+    "undefended: {risk} is measured on models trained again by the recipe of this command: it says what that recipe "
     "gives away, not what the checkpoint does"
 )
 
@@ -47,12 +47,12 @@ def check_pretrained(
             raise IncompatibleError(f"{name} has to train the defended victim, and {_HOW}")
     retraining = [risk_of(name) for name in risks if risk_of(name).retrains]
     if retraining and not pretrained.recipe_known:
-        raise IncompatibleError(f"{retraining[0].title} trains the victim anew on other records, and {_HOW}")
+        raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {_HOW}")
     warnings = [_RECORDS, *(_ANEW.format(risk=risk.title) for risk in retraining)]
     if defenses:
         warnings.append(
             "the defended victim is trained here on its part of the training split, the undefended one is the "
-            "checkpoint: the change between them is the defence's doing only as far as both learned alike. Compare "
+            "checkpoint: the change between them is the defence's doing only as far as both learned the same. Compare "
             "with a run without checkpoint"
         )
     if adapted:

@@ -53,7 +53,7 @@ class Measurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """95 % intervals by metric."""
     facts: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
-    """By metric: its risk, which way is worse, its unit, whether it decides. Stated by whoever computes it."""
+    """By metric: its risk, which way is worse, its unit, whether it decides. Stated where it is computed."""
     warnings: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Measurement") -> None:

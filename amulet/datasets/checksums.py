@@ -20,7 +20,7 @@ def md5_of(content: bytes) -> str:
     return f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
 
 
-def cure(info: DatasetInfo, place: Place) -> str:
+def remedy(info: DatasetInfo, place: Place) -> str:
     """What to do about a file that cannot be used, by its location."""
     if place.origin == "root":
         return "put the official file there, or leave out `dataset.root` to use the cache or a download"
@@ -34,7 +34,7 @@ def check_file(info: DatasetInfo, place: Place, name: str, found: str) -> None:
     if place.origin != "root" and found != info.files[name]:
         raise DataError(
             f"{place.file(name)}: damaged, or not the official file: {_short(found)}, expected "
-            f"{_short(info.files[name])}; {cure(info, place)}"
+            f"{_short(info.files[name])}; {remedy(info, place)}"
         )
 
 

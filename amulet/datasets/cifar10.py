@@ -15,7 +15,7 @@ from amulet.datasets import inert_pickle
 from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import CIFAR10 as INFO
-from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
+from amulet.datasets.checksums import check_file, md5_of, remedy, unofficial
 from amulet.datasets.folder import Place
 from amulet.datasets.locations import find
 
@@ -85,7 +85,7 @@ def _batch(place: Place, name: str, found: dict[str, str]) -> tuple[np.ndarray, 
     except inert_pickle.Refusal as error:
         raise DataError(
             f"{path}: refused, because it names `{error}`: arrays and plain values are all that is read from a "
-            f"pickle, since anything else could run code; {cure(INFO, place)}"
+            f"pickle, since anything else could run code; {remedy(INFO, place)}"
         ) from error
     except pickle.UnpicklingError as error:
         raise _unusable(path, place, f"cannot be read as a batch of CIFAR-10 ({error})") from error
@@ -130,4 +130,4 @@ def _entry(path: Path, place: Place, batch: Any, key: str) -> Any:
 
 
 def _unusable(path: Path, place: Place, what: str) -> DataError:
-    return DataError(f"{path}: {what}; {cure(INFO, place)}")
+    return DataError(f"{path}: {what}; {remedy(INFO, place)}")

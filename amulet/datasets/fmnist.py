@@ -12,7 +12,7 @@ from amulet.core.stream import Stream
 from amulet.datasets.assemble import assemble
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.catalog import FMNIST as INFO
-from amulet.datasets.checksums import check_file, cure, md5_of, unofficial
+from amulet.datasets.checksums import check_file, md5_of, remedy, unofficial
 from amulet.datasets.folder import Place
 from amulet.datasets.locations import find
 
@@ -116,4 +116,4 @@ def _check_labels(place: Place, part: str, classes: np.ndarray, pictures: int) -
 
 
 def _unusable(path: Path, place: Place, what: str) -> DataError:
-    return DataError(f"{path}: {what}; {cure(INFO, place)}")
+    return DataError(f"{path}: {what}; {remedy(INFO, place)}")

@@ -120,7 +120,7 @@ def mapped(file: Path) -> Pixels:
     try:
         return np.load(file, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: damaged; delete the folder {file.parent} to have it made anew") from error
+        raise DataError(f"{file}: damaged; delete the folder {file.parent} to have it made again") from error
 
 
 def pick(setting: str, name: str, known: Sequence[str]) -> str:
@@ -154,7 +154,7 @@ def also_sensitive(target: str, sensitive: Sequence[str]) -> tuple[str, ...]:
     if target not in sensitive:
         return ()
     text = (
-        f"`{target}` is the target and a sensitive attribute at once: whoever infers it only reads the model's answer; "
+        f"`{target}` is the target and a sensitive attribute at once: inferring it only reads the model's answer; "
         "leave it out of `dataset.sensitive` where that is not the question."
     )
     return (text,)

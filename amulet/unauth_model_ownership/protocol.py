@@ -75,8 +75,8 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     stealing = recipe.changed(objective=attack.objective)
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
     # An independent model, the baseline of fidelity: only its teacher is different.
-    told = owned if len(bought) == len(owned) else bought.replace(targets=None)
-    independent = recipe.produce(told, splits.attack_stream("independent", 0), "independent model")
+    described = owned if len(bought) == len(owned) else bought.replace(targets=None)
+    independent = recipe.produce(described, splits.attack_stream("independent", 0), "independent model")
     curve = _curve(victim, attack, bought, stealing, splits)
     answers, classes = victim.logits(test).argmax(dim=1), splits.data.num_classes
     verifications, manifest, warnings = _verifications(victim, attack, bought, splits)

@@ -73,7 +73,7 @@ def findings(report: Report) -> list[Finding]:
     keys = [key for key in differing(report) if key != "metric"]
     judged: dict[int, list[Row]] = {}
     for row in report.rows:
-        if row.verdict is not None:  # one measurement that stands in several settings has one verdict
+        if row.verdict is not None:  # one measurement in several settings has one verdict
             judged.setdefault(id(row.verdict), []).append(row)
     found = [_finding(rows, keys) for rows in judged.values()]
     return sorted(found, key=lambda one: (ORDER.index(one.outcome), not one.asked, -one.size))

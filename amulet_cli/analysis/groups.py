@@ -160,7 +160,7 @@ def _cells(results: Sequence[Result]) -> tuple[list[RunGroup], list[str]]:
 
 
 def _labelled(cells: Sequence[RunGroup]) -> tuple[list[RunGroup], list[str], dict[str, Any]]:
-    """Give every cell its labels: the overrides that vary, and where these leave two alike, what differs in them."""
+    """Give every cell its labels: the overrides that vary, and where these leave two the same, what differs in them."""
     overrides = [dict(next(iter(cell.runs.values())).overrides) for cell in cells]
     every = dict.fromkeys(key for asked in overrides for key in asked)
     keys = [key for key in every if len({as_text(asked.get(key)) for asked in overrides}) > 1]
@@ -182,14 +182,14 @@ def _telling(
     configs: Sequence[Mapping[str, Any]],
     keys: list[str],
 ) -> list[str]:
-    """`keys`, and those of the configurations that tell apart the cells that `keys` leave alike."""
-    alike: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    """`keys`, and those of the configurations that tell apart the groups that `keys` leave the same."""
+    similar: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
         run = next(iter(cell.runs.values()))
         shown = (as_text(overrides[i].get(key, configs[i].get(key))) for key in keys)
-        alike[(*run.setting, *shown)].append(i)
+        similar[(*run.setting, *shown)].append(i)
     more: dict[str, None] = {}
-    for same in alike.values():
+    for same in similar.values():
         if len(same) < 2:
             continue
         names = dict.fromkeys(key for i in same for key in configs[i])
@@ -260,7 +260,7 @@ def _judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _measurement(row: Row) -> str:
-    """What a comparison measures: a defence's own risk, which stands beside every attack alike, is one comparison."""
+    """What a comparison measures: a defence's own risk, which is measured beside every attack, is one comparison."""
     config = shaping(row.cell.config)
     made = {key: value for key, value in config.items() if key not in ("attack", "metric")}
     setting = [row.cell.labels[key] for key in ("dataset", "model", "defense")]

@@ -45,10 +45,10 @@ class UsageError(Exception):
         return self
 
 
-def alike(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known words that look like `word`, best first; none that looks much less like it than the best.
 
-    >>> alike("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
+    >>> similar("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
     ['model_extraction']
     """
     near = get_close_matches(word, sorted(set(known)), n=most, cutoff=0.6)

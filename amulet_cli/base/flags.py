@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 
 FILES, FOLDERS = "<files>", "<folders>"
 """Among what a word can be: the shell completes names of files, or of folders."""
@@ -79,7 +79,7 @@ class CommandLine:
                     raise UsageError(f"`{name}` is a switch and has no value, got {value}")
                 flags[flag.name] = self._value(name, flag, value or next(rest, "")) if flag.value else ""
             elif word.startswith("-") and word != "-":
-                near = alike(name, [name for flag in self.flags for name in flag.names])
+                near = similar(name, [name for flag in self.flags for name in flag.names])
                 raise UsageError(f"`{name}` is no flag of `{self.name}`", meant=near, try_=f"{self.name} --help")
             else:
                 others.append(word)
@@ -108,7 +108,7 @@ class CommandLine:
         if not value or (value.startswith("-") and value != "-"):
             raise UsageError(f"`{name}` must be followed by a value", expected=", ".join(choices) or flag.value)
         if choices and value not in choices:
-            near = [f"{name} {choice}" for choice in alike(value, choices)]
+            near = [f"{name} {choice}" for choice in similar(value, choices)]
             raise UsageError(f"`{name}` must be one of {', '.join(choices)}; got {value}", meant=near)
         return value
 

@@ -22,7 +22,7 @@ def command_line() -> CommandLine:
         model=my_module:MyNet  a class or function in my_module.py; its settings: model.width=64
         checkpoint=FILE        its trained weights (a state dict): the undefended victim, attacked as it is
         recipe=given           the checkpoint was trained with the settings of this command: where an attack needs \
-            that, a model may be trained anew with them
+            that, a model may be trained again with them
 
         Also:
         attack=lira,badnets    these attacks only
@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
 
     request = compose(arguments)
     check_settings(request)
-    with prompt_end("what is finished is kept; the same command goes on from there"):
+    with prompt_end("what is finished is kept; the same command resumes"):
         code = run_sweep(request, arguments)
         from amulet_cli.base.console import out
         from amulet_cli.views.audit_tables import audit_tables

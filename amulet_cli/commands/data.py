@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, alike
+from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, similar
 from amulet_cli.base.flags import CommandLine, matching
 from amulet_cli.config.completion import complete
 
@@ -40,7 +40,7 @@ def command_line() -> CommandLine:
         list    every data set: is it here, how large, licence, source
         verify  read every file and compare its checksum; exit code 1 if one is not the official one
         path    the folders where the files are, or would go
-        fetch   download what is not here; an interrupted download goes on where it stopped
+        fetch   download what is not here; an interrupted download resumes
         show    sizes, classes, sensitive attributes, and records: features, or a sheet of pictures
 
         With show:
@@ -80,7 +80,7 @@ def main(words: list[str]) -> int:
         raise UsageError(
             f"`amulet data` must be followed by what to do, got {action}",
             expected=", ".join(_ACTIONS),
-            meant=alike(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
+            meant=similar(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
         )
     if action == "fetch" and not rest:
         raise UsageError(
@@ -114,7 +114,7 @@ def _chosen(names: list[str]) -> "list[DatasetInfo]":
             raise UsageError(
                 f"There is no data set `{name}`",
                 expected=", ".join(known),
-                meant=alike(name, known),
+                meant=similar(name, known),
                 try_="amulet data",
             )
     return [known[name] for name in names or known]
@@ -228,7 +228,7 @@ def _fetch(chosen: "list[DatasetInfo]") -> int:
     from amulet_cli.execution.progress import RichReporter
 
     failed = 0
-    with prompt_end("what was fetched is kept; the same command goes on from there"), reporting_to(RichReporter(err)):
+    with prompt_end("what was fetched is kept; the same command resumes"), reporting_to(RichReporter(err)):
         for info in chosen:
             try:
                 _fetch_one(info)

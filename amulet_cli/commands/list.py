@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import CONFIG_DIR, user_folder
 from amulet_cli.config.options import Option, find_options
@@ -98,7 +98,7 @@ def _checked(groups: list[str], options: list[Option]) -> list[str]:
     known = list(dict.fromkeys([*CHOICES, *(option.group for option in options)]))
     for group in groups:
         if group not in known:
-            plural = [name for name in known if alike(group, [name, f"{name}s"])]
+            plural = [name for name in known if similar(group, [name, f"{name}s"])]
             raise UsageError(
                 f"there is no group `{group}`",
                 expected=", ".join(known),

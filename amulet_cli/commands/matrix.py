@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine, matching
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
 from amulet_cli.config.completion import complete
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amulet_cli.config.composition import RunRequest
 
 _EXPERIMENT = "matrix"
-_KEPT = "what is finished is kept; the same command goes on from there"
+_KEPT = "what is finished is kept; the same command resumes"
 _OWN = ("seeds", "defenses", "risks")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
@@ -91,7 +91,7 @@ def main(words: list[str]) -> int:
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
-    """A mistake in `defenses=` told as such, not as the override it was translated to."""
+    """A mistake in `defenses=` reported as such, not as the override it was translated to."""
     if any(word.startswith("defenses=") for word in words):
         error.where = error.where and error.where.replace("`defense=", "`defenses=")
         error.meant = [word.replace("defense=", "defenses=") for word in error.meant]
@@ -160,7 +160,7 @@ def _command(arguments: Arguments) -> Arguments:
             raise UsageError(
                 f"`{word}`: the rows of a matrix are single defences", try_="amulet run -m second_defense=..."
             )
-        if "." not in key and "/" not in key and key not in _known() and (near := alike(key, _OWN)):
+        if "." not in key and "/" not in key and key not in _known() and (near := similar(key, _OWN)):
             raise UsageError(f"`{key}` is not a setting", where=f"`{word}`", meant=[f"{one}=..." for one in near])
     if not any(word.lstrip("+").startswith("experiment=") for word in overrides):
         overrides = (f"+experiment={_EXPERIMENT}", *overrides)

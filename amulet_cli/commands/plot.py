@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 
 if TYPE_CHECKING:
@@ -116,4 +116,4 @@ def _narrowed(
     expected = f"one of {', '.join(known)}" if known else "runs in which something was swept"
     if flag == "--kind":
         expected = f"{kinds()[word]}. These runs have {', '.join(known) or 'nothing to draw'}"
-    raise UsageError(f"No figure of these runs has `{flag}` {word}", expected=expected, meant=alike(word, known))
+    raise UsageError(f"No figure of these runs has `{flag}` {word}", expected=expected, meant=similar(word, known))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.views.registry import Shown, View, views
 
@@ -69,7 +69,7 @@ def main(words: list[str]) -> int:
     report = aggregate(results, wanted)
     if not report.rows:
         known = {name for result in results for row in result.metrics.values() for name in row}
-        raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=alike(wanted[0], known))
+        raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
     _check(report, by)
     _show(report, by or "metric", files, _page(report, results, words))
     return 0
@@ -125,7 +125,7 @@ def _check(report: "Report", by: str | None) -> None:
         raise UsageError(
             f"`--by` must be a key in which these runs differ, got {by}",
             expected=", ".join(known),
-            meant=alike(by, known),
+            meant=similar(by, known),
         )
 
 

@@ -61,7 +61,7 @@ def main(words: list[str]) -> int:
 
     request = compose(arguments)
     check_settings(request)
-    kept = "what is finished is kept; the same command goes on from there"
+    kept = "what is finished is kept; the same command resumes"
     with prompt_end(kept):
         if request.sweep:
             from amulet_cli.execution.sweep import run_sweep

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.schema import SETTINGS
 
@@ -100,7 +100,7 @@ def user_folder(name: str) -> Path:
     raise UsageError(
         f"`--config-dir` must be a folder, {name} is {'a file' if folder.is_file() else 'not there'}",
         where=str(folder),
-        meant=[f"--config-dir {other}" for other in alike(folder.name, near)],
+        meant=[f"--config-dir {other}" for other in similar(folder.name, near)],
     )
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.config.instantiation import shown
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def stamped(value: Any) -> dict[str, str] | None:
             f"`checkpoint` cannot be read: {error.strerror}",
             where=str(path.absolute()),
             expected=f"a file with {_HOW}",
-            meant=[f"checkpoint={name}" for name in alike(value, beside)],
+            meant=[f"checkpoint={name}" for name in similar(value, beside)],
         ) from error
 
 

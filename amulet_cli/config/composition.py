@@ -185,7 +185,7 @@ class _Composer:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:  # Hydra reports the error
             config, choices = self._base(tuple(words))
-        return Job(resolved(config), choices, told(overrides), tuple(words))
+        return Job(resolved(config), choices, shaping_overrides(overrides), tuple(words))
 
     def _base(self, words: tuple[str, ...]) -> "tuple[DictConfig, dict[str, str]]":
         from hydra.types import RunMode
@@ -230,15 +230,15 @@ def chosen(choices: Mapping[str, Any]) -> dict[str, str]:
     return names if second == "none" else {**names, "second_defense": second}
 
 
-def told(parsed: Sequence[Any]) -> dict[str, Any]:
+def shaping_overrides(parsed: Sequence[Any]) -> dict[str, Any]:
     """Those of Hydra's parsed overrides that determine the result and do not choose an option."""
-    told: dict[str, Any] = {}
+    shaping_overrides: dict[str, Any] = {}
     for override in parsed:
         key = str(override.key_or_group)
         group = override.package is not None or (key in GROUPS and key != "metric")
         if not (group or override.is_hydra_override() or key.split(".")[0] in _NOT_TOLD):
-            told[f"+{key}" if key in ADDED else key] = override.value()
-    return told
+            shaping_overrides[f"+{key}" if key in ADDED else key] = override.value()
+    return shaping_overrides
 
 
 def _without_about(node: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.config.hydra_setup import settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Explanation:
     def _unreadable(self, word: str) -> UsageError:
         if "=" not in word and not word.startswith("~"):
             options = list(self._options())
-            names = alike(word, [option for _, option in options])
+            names = similar(word, [option for _, option in options])
             near = [f"{group}={option}" for name in names for group, option in options if option == name][:3]
             return UsageError(f"`{word}` is no override", expected="key=value", meant=near, try_="amulet list")
         key, _, value = word.partition("=")
@@ -81,7 +81,7 @@ class _Explanation:
             f"there is no {group.replace('/', ' ')} `{name}`",
             where=f"`{word}`",
             expected=_one_of(known, group),
-            meant=[word.replace(name, other) for other in alike(name, known)],
+            meant=[word.replace(name, other) for other in similar(name, known)],
             try_=None if group.startswith("hydra/") else f"amulet list {group}",
         )
 
@@ -104,10 +104,10 @@ class _Explanation:
         parent, _, last = key.rpartition(".")
         value = word.partition("=")[2]
         keys = list(settings(self.hydra, without, self.config_name))
-        near = [k for k in keys if k.rpartition(".")[0] == parent and alike(last, [k.rpartition(".")[2]])]
+        near = [k for k in keys if k.rpartition(".")[0] == parent and similar(last, [k.rpartition(".")[2]])]
         # A wrong name is usually similar to another one at the same level; otherwise its last part occurs elsewhere.
         near = near or [k for k in keys if k.rpartition(".")[2] == last]
-        ranked = alike(key, near) or near[:3] or alike(key, [*keys, *groups])
+        ranked = similar(key, near) or near[:3] or similar(key, [*keys, *groups])
         beside = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
         return UsageError(
             f"there is no `{key}` in this configuration",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 
 Node = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ def load(path: str, key: str) -> Callable[..., Any]:
     except Exception as error:  # the user's module may fail in any way
         raise UsageError(f"`{module}` cannot be imported: {type(error).__name__}: {error}", where=where) from error
     if not name or not hasattr(found, name):
-        near = [f"{module}.{other}" for other in alike(name, dir(found))] if found else []
+        near = [f"{module}.{other}" for other in similar(name, dir(found))] if found else []
         what = f"`{module}` has no `{name}`" if module else f"`{path}` is not the path of a class or function"
         raise UsageError(what, where=where, expected="package.module.Class", meant=near)
     target = getattr(found, name)
@@ -74,7 +74,7 @@ def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Seq
             raise UsageError(
                 f"`{key}` has no setting `{name}`",
                 expected=f"{', '.join(known)} (the settings of {_short(target)})" if known else None,
-                meant=[f"{key}.{other}" for other in alike(name, known)],
+                meant=[f"{key}.{other}" for other in similar(name, known)],
             )
         if isinstance(value, Mapping) and "_target_" in value:
             check(cast(Node, value), f"{key}.{name}")

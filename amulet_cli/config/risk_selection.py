@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from amulet.assessment.risks import RISKS, risk_of
 from amulet.core.risk import UTILITY
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 
 NAME = "every"
 _ITS_OWN = ("risk", "among", "function", "about")
@@ -61,6 +61,6 @@ def _named(word: Any, where: str) -> str:
     if risk is UTILITY:
         names = [*RISKS, *(word for risk in RISKS.values() for word in (risk.code, *risk.aliases))]
         raise UsageError(
-            f"`{where}` must name risks, got {word}", expected=known_risks(), meant=alike(str(word).lower(), names)
+            f"`{where}` must name risks, got {word}", expected=known_risks(), meant=similar(str(word).lower(), names)
         )
     return risk.name

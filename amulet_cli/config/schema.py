@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.config.instantiation import fits, phrase, shown
 
 CHOICES = {
@@ -58,7 +58,7 @@ def check(config: Mapping[str, Any]) -> None:
     known = (*SETTINGS, *GROUPS, *FACTORIES)
     for key in config:
         if key not in known:
-            raise UsageError(f"`{key}` is not a setting", meant=alike(key, known), try_="amulet run --help")
+            raise UsageError(f"`{key}` is not a setting", meant=similar(key, known), try_="amulet run --help")
     for key in known:
         if key not in config and key not in ("metric", "logger"):
             raise UsageError(f"`{key}` is missing from the configuration")
@@ -110,7 +110,9 @@ def augmentations(setting: object) -> list[Mapping[str, Any]]:
             raise UsageError(
                 f"`augmentation` must be null, one of {names}, a mapping with a `_target_`, or a list of them, "
                 f"got {shown(step)}",
-                meant=[f"augmentation={name}" for name in alike(step, AUGMENTATIONS)] if isinstance(step, str) else (),
+                meant=[f"augmentation={name}" for name in similar(step, AUGMENTATIONS)]
+                if isinstance(step, str)
+                else (),
             )
         nodes.append(cast(Mapping[str, Any], node))
     return nodes

@@ -53,7 +53,7 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        from amulet_cli.config.composition import Job, chosen, resolved, told
+        from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
         from amulet_cli.config.hydra_setup import find_user_modules
 
         if self.parallel:
@@ -62,7 +62,7 @@ class Task:
         hydra = HydraConfig.get()
         words = list(hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(words)
-        job = Job(resolved(cfg), chosen(hydra.runtime.choices), told(parsed), tuple(words))
+        job = Job(resolved(cfg), chosen(hydra.runtime.choices), shaping_overrides(parsed), tuple(words))
         number = self.before + int(hydra.job.num) + 1 if self.sweep else 1
         code = _Attempt(self, job, number).code()
         ended[job.folder] = code

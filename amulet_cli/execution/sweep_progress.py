@@ -49,8 +49,8 @@ class SweepWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pending: dict[Path, str] = {job.folder: job.label(swept) for job in jobs}
-        alike = [key for key in swept if key != "seed"]
-        self._kinds: dict[Path, str] = {job.folder: job.label(alike) for job in jobs}
+        similar = [key for key in swept if key != "seed"]
+        self._kinds: dict[Path, str] = {job.folder: job.label(similar) for job in jobs}
         self.total, self.finished = before + len(jobs), before
         self._console, self._aloud, self._clock = console, aloud, clock
         self._running: dict[Path, float] = {}

@@ -82,16 +82,16 @@ class Finding:
         known = [run.metrics.get("defended", {}) for run in runs]
         plain = [run.baselines.get("defended", {}) for run in runs]
         found = {name: _mean(known, name) for name in dict.fromkeys(name for run in known for name in run)}
-        told = {name: value for name, value in found.items() if name.removeprefix(_POISONED) in _RECOGNISED}
+        described = {name: value for name, value in found.items() if name.removeprefix(_POISONED) in _RECOGNISED}
         for name in (name for name in found if name.endswith(_LEAKED)):
-            told |= {name: found[name], f"{name}.baseline": _mean(plain, name)}
+            described |= {name: found[name], f"{name}.baseline": _mean(plain, name)}
         nodes = [self.row.cell.config.get(key) or {} for key in ("defense", "second_defense")]
         alpha = next((node["alpha"] for node in nodes if "alpha" in node), 0)
         for prefix in ("", _POISONED):
             p_values = [run[f"{prefix}p_value"] for run in known if f"{prefix}p_value" in run]
             if p_values and alpha:
-                told[f"{prefix}recognised"] = sum(p <= alpha for p in p_values) / len(p_values)
-        return told
+                described[f"{prefix}recognised"] = sum(p <= alpha for p in p_values) / len(p_values)
+        return described
 
     @property
     def sentence(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.analysis.groups import Row, RunGroup, aggregate, flat
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
 from amulet_cli.paper.variants import variants
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNS = 10
 """Over how many runs the paper averages."""
 BEYOND = 2.0
-"""From how many combined errors a difference wants an explanation."""
+"""From how many combined errors a difference needs an explanation."""
 _HALF_A_DIGIT = 0.005
 """The paper prints two decimals: an error of 0.00 is no more than this."""
 
@@ -91,7 +91,7 @@ def compare(name: str, results: Sequence[Result]) -> list[PaperTable]:
     name = FIGURES[name][0] if name in FIGURES else name
     if name not in LAYOUTS:
         known = sorted((*LAYOUTS, *FIGURES, "table5"))
-        raise UsageError(f"`--paper` must be one of {', '.join(known)}; got {name}", meant=alike(name, known))
+        raise UsageError(f"`--paper` must be one of {', '.join(known)}; got {name}", meant=similar(name, known))
     layout, lines = LAYOUTS[name], printed(name)
     theirs = {layout.stand_ins.get(line["dataset"], line["dataset"]): line["dataset"] for line in lines}
     ours = [result for result in results if _belongs(result, layout, theirs)]

@@ -74,13 +74,15 @@ def _without_rivals(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
 
 def _words(pieces: Sequence[Sequence[Row]], layout: Layout) -> list[str]:
     """What tells each variant from the others on its data: the experiment's name, or the settings that differ."""
-    told = [_overrides(rows) for rows in pieces]
+    described = [_overrides(rows) for rows in pieces]
     places = [(as_text(r[0].cell.labels["dataset"]), as_text(r[0].cell.labels["model"])) for r in pieces]
     found: list[str] = []
     for i, rows in enumerate(pieces):
         same = [k for k, place in enumerate(places) if place == places[i]]
-        by_name = {key: told[i].get(key, "") for key in _TELLING if len({told[k].get(key, "") for k in same}) > 1}
-        twins = [k for k in same if k != i and all(told[k].get(key, "") == by_name[key] for key in by_name)]
+        by_name = {
+            key: described[i].get(key, "") for key in _TELLING if len({described[k].get(key, "") for k in same}) > 1
+        }
+        twins = [k for k in same if k != i and all(described[k].get(key, "") == by_name[key] for key in by_name)]
         config, rest = _config(rows[0], layout), dict[str, str]()
         for k in twins:
             other = _config(pieces[k][0], layout)

@@ -41,20 +41,24 @@ def view(tables: Sequence[PaperTable], width: int = 80) -> RenderableType:
         parts += [*_remarks(remarks(table)), Text()]
     found = choices(tables)
     if found:
-        parts += [Text("Which choice makes the difference", style="bold underline"), *_remarks(told(found)), Text()]
+        parts += [
+            Text("Which choice makes the difference", style="bold underline"),
+            *_remarks(choice_sentences(found)),
+            Text(),
+        ]
     return Group(*parts, Text(LEGEND, style="dim"))
 
 
 def as_markdown(tables: Sequence[PaperTable]) -> str:
     """A table per data set and variant, in the paper's shape."""
     found = choices(tables)
-    more = ["**Which choice makes the difference**", markdown_list(told(found))] if found else []
+    more = ["**Which choice makes the difference**", markdown_list(choice_sentences(found))] if found else []
     return markdown(plain_tables(tables), [*more, LEGEND], strong=True)
 
 
 def as_latex(tables: Sequence[PaperTable]) -> str:
     """A `tabular` per data set and variant, in the paper's shape."""
-    return latex(plain_tables(tables), [*told(choices(tables)), LEGEND], ruled=True)
+    return latex(plain_tables(tables), [*choice_sentences(choices(tables)), LEGEND], ruled=True)
 
 
 def plain_tables(tables: Sequence[PaperTable]) -> list[Table]:
@@ -89,7 +93,7 @@ def remarks(table: PaperTable) -> list[str]:
     return [*found, *(f"{_places(where)}: {words}" for words, where in places.items())]
 
 
-def told(found: Sequence[Choice]) -> list[str]:
+def choice_sentences(found: Sequence[Choice]) -> list[str]:
     """Every two variants in a sentence: in what they differ, how far each column moves, towards the paper or not."""
     sentences: list[str] = []
     for choice in found:

@@ -74,10 +74,10 @@ def group_rates(result: Result) -> list[GroupRates]:
         return []
     first = f"{known[0]}.{_GROUPS}"
     groups, labels = found[f"{first}groups"], found[f"{first}labels"]
-    told = cast(Mapping[str, Any], result.manifest.get("discriminatory_behavior", {}).get(known[0], {}))
-    classes = [int(c) for c in told.get("favourable", [1])]
+    described = cast(Mapping[str, Any], result.manifest.get("discriminatory_behavior", {}).get(known[0], {}))
+    classes = [int(c) for c in described.get("favourable", [1])]
     made: list[GroupRates] = []
-    for column, attribute in enumerate(_names(result, groups, told)):
+    for column, attribute in enumerate(_names(result, groups, described)):
         values, group = np.unique(groups[:, column], return_inverse=True)
         answers = {victim: found[f"{victim}.{_GROUPS}answers"] for victim in known}
         by_class = [
@@ -111,11 +111,11 @@ def _width(rates: NDArray[np.float64]) -> float:
     return float(shown.max() - shown.min()) if len(shown) else 0.0
 
 
-def _names(result: Result, groups: NDArray[Any], told: Mapping[str, Any]) -> list[str]:
+def _names(result: Result, groups: NDArray[Any], described: Mapping[str, Any]) -> list[str]:
     """The attribute of each column: by its groups' records, which the manifest counts; else as configured."""
     counts = {
         str(name): sorted(int(n) for n in sizes.values())
-        for name, sizes in cast(Mapping[str, Mapping[str, Any]], told.get("groups", {})).items()
+        for name, sizes in cast(Mapping[str, Mapping[str, Any]], described.get("groups", {})).items()
     }
     names: list[str] = []
     configured = cast(Mapping[str, Any], result.config.get("dataset") or {}).get("sensitive") or []

@@ -1,4 +1,4 @@
-"""Results of schema 1, written before metrics stated their facts: what is told by names there, and nowhere else.
+"""Results of schema 1, written before metrics stated their facts: what names say there, and nowhere else.
 
 Metrics that have better names since are read under those.
 """

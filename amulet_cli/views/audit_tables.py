@@ -35,8 +35,8 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
     """
     attacked = [(result, result.facts.attacked) for result in results]
     report = aggregate(list(_trimmed(attacked)))
-    told = [_told(result) for result in results if result.state in _DONE]
-    everywhere = _in_all(told)
+    described = [_described(result) for result in results if result.state in _DONE]
+    everywhere = _in_all(described)
     parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
     known = {name: risk for result in results for name, risk in result.facts.risks.items()}
     ordered = sorted(known, key=lambda name: (name != "utility", code_order(known[name].code)))
@@ -90,7 +90,7 @@ def _place(row: Row) -> str:
     return "utility" if row.facts.risk == "utility" else row.cell.facts.attacked
 
 
-def _told(result: Result) -> list[str]:
+def _described(result: Result) -> list[str]:
     """A run's warnings; numbers that are missing show as such in the table."""
     return [text for text in result.warnings if not text.endswith(LOST)]
 
@@ -161,15 +161,15 @@ def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Rep
     """By defence: what the literature expects, and then what was measured."""
     from amulet.assessment.literature import expected
 
-    told: dict[str, None] = {}
+    described: dict[str, None] = {}
     for facts in (result.facts for result in results if risk):
         for defense in facts.defenses:
             found = expected(defense.family, facts.risks[risk].code) if risk in facts.risks else None
             note = f"; {found.note}" if found and found.note else ""
             name = defense.kind.rpartition(".")[2]
-            told[f"{found.direction} under {found.family}{note}" if found else f"says nothing of {name}"] = None
-    if told:
-        yield hanging("  expected by the literature  ", "\n".join(told), "cyan")
+            described[f"{found.direction} under {found.family}{note}" if found else f"says nothing of {name}"] = None
+    if described:
+        yield hanging("  expected by the literature  ", "\n".join(described), "cyan")
     several = len({row.cell.labels["attack"] for row in rows}) > 1
     seen: list[str] = []
     for row in rows:
@@ -200,7 +200,7 @@ _MOVES = ("rises", "falls")
 
 def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[RenderableType]:
     """Warnings of the risk's runs, and why some of them have no numbers; each once."""
-    for text in dict.fromkeys(text for result in results for text in _told(result) if text not in everywhere):
+    for text in dict.fromkeys(text for result in results for text in _described(result) if text not in everywhere):
         yield hanging("  warning  ", text, "yellow")
     reasons = dict.fromkeys(
         (result.choices.get("attack", ""), result.state, result.reason.strip())

@@ -80,8 +80,8 @@ def _lines() -> Iterator[str]:
         attacks, defenses = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
         kind = "A table" if facts.modality == "tabular" else "Pictures"
         shape = " x ".join(map(str, facts.shape)) + (" columns" if facts.modality == "tabular" else "")
-        told = f"sensitive: {', '.join(facts.attributes)}" if facts.attributes else "no sensitive attributes"
-        yield f"## {name}\n\n{kind}, {shape}, {facts.classes} classes, {told}.\n"
+        described = f"sensitive: {', '.join(facts.attributes)}" if facts.attributes else "no sensitive attributes"
+        yield f"## {name}\n\n{kind}, {shape}, {facts.classes} classes, {described}.\n"
         yield f"| attack \\ defence | {' | '.join(defenses)} |"
         yield "|---" * (len(defenses) + 1) + "|"
         for attack in attacks:

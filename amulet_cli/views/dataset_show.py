@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 
 if TYPE_CHECKING:
     from amulet.datasets import AmuletDataset, DatasetInfo
@@ -125,7 +125,7 @@ def _with(option: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         if name not in option or name == "_target_":
             known = [key for key in option if key != "_target_"]
             raise UsageError(
-                f"`{name}` is no setting of this data set", expected=", ".join(known), meant=alike(name, known)
+                f"`{name}` is no setting of this data set", expected=", ".join(known), meant=similar(name, known)
             )
         try:
             changed[name] = yaml.safe_load(value)

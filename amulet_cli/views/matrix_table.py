@@ -115,9 +115,9 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
         return
     names = {id(e): name for (name, _), es in interactions.cells.items() for e in es}
     counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
-    told = ", ".join(f"{counts[word]} {word}" for word in ("agrees", "contradicts", "not seen") if counts[word])
+    described = ", ".join(f"{counts[word]} {word}" for word in ("agrees", "contradicts", "not seen") if counts[word])
     yield Text()
-    yield Text(f"Against the literature: {told or 'nothing to compare'}", style="bold")
+    yield Text(f"Against the literature: {described or 'nothing to compare'}", style="bold")
     for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
         for entry in entries:
             if entry.agreement == word:
@@ -141,11 +141,11 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
 
 
 def _doubts(interactions: Interactions) -> Iterator[RenderableType]:
-    told = list(_warnings(interactions))
-    if told:
+    described = list(_warnings(interactions))
+    if described:
         yield Text()
         yield Text("! Do not average these away", style="bold yellow")
-    for where, text in told:
+    for where, text in described:
         yield hanging(f"  {where}  ", text)
     for (name, code), reason in interactions.refused.items():
         yield hanging("  refused  ", f"{name} x {code}: {reason}", "yellow")

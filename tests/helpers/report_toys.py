@@ -70,12 +70,12 @@ def people(folder: Path, seed: int = 0, sensitive: tuple[str, ...] = ("race", "s
         parts = {"groups": groups, "labels": labels, "answers": answers}
         arrays |= {f"{victim}.discriminatory_behavior.{name}": array for name, array in parts.items()}
     counts = {name: {str(v): int((groups[:, i] == v).sum()) for v in (0, 1)} for i, name in enumerate(("race", "sex"))}
-    told = {"favourable": [1], "groups": counts}
+    described = {"favourable": [1], "groups": counts}
     metrics = {
         victim: {"race.equalized_odds_difference": 0.1, "sex.equalized_odds_difference": 0.2 + 0.1 * i}
         for i, victim in enumerate(VICTIMS)
     }
-    made = MadeUp(metrics, arrays=arrays, manifest={"discriminatory_behavior": dict.fromkeys(VICTIMS, told)})
+    made = MadeUp(metrics, arrays=arrays, manifest={"discriminatory_behavior": dict.fromkeys(VICTIMS, described)})
     chosen = choices(attack="discriminatory_behavior")
     return write(folder, made, seed=seed, chosen=chosen, overrides={**FAIR, "dataset.sensitive": list(sensitive)})
 

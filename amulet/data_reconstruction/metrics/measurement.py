@@ -124,8 +124,8 @@ def _doubts(evidence: ReconstructionEvidence, measured: Measurement) -> list[str
         )
     elif not value < general:
         found.append(
-            f"{name}: mse {value:.4f} is not below that of the mean of all training records ({general:.4f}): whoever "
-            "knows what a record looks like on average gains nothing from the model. Do not read the number as a leak"
+            f"{name}: mse {value:.4f} is not below that of the mean of all training records ({general:.4f}): those "
+            "who know what a record looks like on average gain nothing from the model. Do not read the number as a leak"
         )
     return found
 

@@ -117,7 +117,7 @@ def search(
 def _still(highest: Tensor) -> Tensor | None:
     """The positions of the records that are not done, if leaving out the others pays; None if it does not yet.
 
-    A batch size of its own for every step would have matrix kernels made anew for every step, and leaving out a few
+    A batch size of its own for every step would have matrix kernels made again for every step, and leaving out a few
     costs more than to carry them along: an eighth must be done, and what is left is filled up to a multiple of 128.
     """
     done = highest == float("inf")

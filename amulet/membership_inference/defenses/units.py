@@ -69,8 +69,8 @@ class ProductUnit(Unit):
                 lengths = a.square().sum(dim=(1, 2)) if weighty else a.new_zeros(len(a))
                 parts.append(g.square().sum(dim=(1, 2)) * (lengths + biased))
             elif gram:
-                alike = a @ a.mT if weighty else a.new_zeros(len(a), positions, positions)
-                parts.append(((g @ g.mT) * (alike + biased)).sum(dim=(1, 2)))
+                similar = a @ a.mT if weighty else a.new_zeros(len(a), positions, positions)
+                parts.append(((g @ g.mT) * (similar + biased)).sum(dim=(1, 2)))
             else:
                 norms = (g.mT @ a).square().sum(dim=(1, 2)) if weighty else a.new_zeros(len(a))
                 parts.append(norms + biased * g.sum(dim=1).square().sum(dim=1))

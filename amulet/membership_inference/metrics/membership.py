@@ -118,6 +118,6 @@ def _warn(measured: Measurement, evidence: MembershipEvidence) -> None:
     for name, rate in RATES.items():
         if others < resolving(rate):
             measured.warnings.append(
-                f"{evidence.victim}: {name} is left out: {others} non-members cannot resolve it, it wants at least "
+                f"{evidence.victim}: {name} is left out: {others} non-members cannot resolve it, it needs at least "
                 f"{resolving(rate)}. Raise attack.pool_size or take a larger data set"
             )

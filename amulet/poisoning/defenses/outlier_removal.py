@@ -176,7 +176,7 @@ class OutlierRemoval(TrainingDefense):
 
     def _features(self, records: Records, model: nn.Module | None) -> Tensor:
         if self.features == "input" or model is None:
-            return records.x.cpu().flatten(1)  # of images in grey levels, which orders distances alike
+            return records.x.cpu().flatten(1)  # of images in grey levels, which orders distances the same
         return features(model, records)
 
     def _reference_table(self) -> Records:
@@ -208,5 +208,5 @@ def _start_anew(model: nn.Module) -> None:
             reset()
         elif any(True for _ in module.parameters(recurse=False)):
             raise SettingError(
-                f"`model`: {type(module).__name__} has weights but no reset_parameters(), so it cannot start anew"
+                f"`model`: {type(module).__name__} has weights but no reset_parameters(), so it cannot start again"
             )

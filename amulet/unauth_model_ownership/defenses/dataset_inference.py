@@ -68,7 +68,7 @@ class MembershipVerifier(Verifier):
         if n < _FEW:
             found.append(
                 f"dataset inference rests on {n} private and {n} public records, too few to tell a model that has "
-                "learned little by heart. Use more data (dataset.limit, adversary_fraction), or raise defense.records"
+                "memorised little. Use more data (dataset.limit, adversary_fraction), or raise defense.records"
             )
         walking = self.defense.features == "blind_walk"
         limit = 0.9 if walking else 0.1  # most random directions lead to no other class at any distance

@@ -9,7 +9,7 @@ METRICS = metrics_of(
     Metric("correct_fidelity", "where they agree, share that is correct", "higher"),
     Metric("agreement_and_correct", "test records on which they agree and are correct", "higher"),
     Metric("fidelity_kappa", "agreement of stolen model and victim beyond chance", "higher", decides=True),
-    Metric("ownership_accuracy", "suspect models that the owner judges rightly", "lower", verifies=True),
+    Metric("ownership_accuracy", "suspect models that the owner judges correctly", "lower", verifies=True),
     Metric("ownership_fpr", "independent models that the owner accuses", "higher", verifies=True),
     Metric("ownership_fnr", "copies that the owner misses", "higher", verifies=True),
     Metric("watermark_accuracy", "watermark triggers that an exact copy answers as marked", "lower"),

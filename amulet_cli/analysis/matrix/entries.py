@@ -173,8 +173,8 @@ def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
     for runs in groups.values():
         config = flat(_other(runs[0]))
         setting: dict[str, Any] = dict(zip(("dataset", "model"), runs[0].setting, strict=False))
-        alike = [other for other in groups.values() if other[0].setting[:2] == runs[0].setting[:2]]
-        if len(alike) > 1:
+        similar = [other for other in groups.values() if other[0].setting[:2] == runs[0].setting[:2]]
+        if len(similar) > 1:
             setting |= {key: config.get(key) for key in telling if not key.startswith(("dataset.", "model."))}
         rest = [r for r in results if r.state not in _DONE and r.setting[:2] == runs[0].setting[:2]]
         made.append(_matrix(runs, rest, setting))
@@ -232,9 +232,9 @@ def _names(runs: Sequence[Result]) -> dict[str, list[Result]]:
     named: dict[str, list[Result]] = {}
     for its in groups:
         name = its[0].setting[2]
-        alike = [flat(_defenses(others[0])) for others in groups if others[0].setting[2] == name]
+        similar = [flat(_defenses(others[0])) for others in groups if others[0].setting[2] == name]
         mine = flat(_defenses(its[0]))
-        words = [f"{key.partition('.')[2]}={as_text(mine.get(key))}" for key in differing(alike)]
+        words = [f"{key.partition('.')[2]}={as_text(mine.get(key))}" for key in differing(similar)]
         named[" ".join((name, *words))] = its
     return named
 

@@ -1,4 +1,4 @@
-"""The ways in which a metric was measured: what several jobs measured alike counts once."""
+"""The ways in which a metric was measured: what several jobs measured in the same way counts once."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
                     f"{run.folder} has another {metric} than {kept.folder} by the same settings; it is left out"
                 )
         hows = (
-            _told_apart([source.how for source in sources])
+            _names_apart([source.how for source in sources])
             if sources[1:]
             else [_by(source, risk) for source in sources]
         )
@@ -79,20 +79,20 @@ def _by(source: _Source, risk: str) -> str:
     return "" if attack is None or attack.default else f"by {attack.kind.rpartition('.')[2]}"
 
 
-def _told_apart(hows: Sequence[str]) -> list[str]:
+def _names_apart(hows: Sequence[str]) -> list[str]:
     """What differs in several ways of measuring, as `steps=10`."""
     configs = [flat(json.loads(how)) for how in hows]
-    told: list[str] = []
+    described: list[str] = []
     for config in configs:
         if any(key.startswith("default") for key in config) or not config:
             words = [f"{key.removeprefix('default.')}={as_text(value)}" for key, value in config.items() if value]
-            told.append(" ".join(words) or "default settings")
+            described.append(" ".join(words) or "default settings")
         else:
             others = [other for other in configs if other.get("_target_") == config.get("_target_")]
             keys = differing(others) if len(others) > 1 else []
             kind = str(config.get("_target_", "")).rpartition(".")[2]
-            told.append(" ".join((kind, *(f"{key}={as_text(config.get(key))}" for key in keys))))
-    return told
+            described.append(" ".join((kind, *(f"{key}={as_text(config.get(key))}" for key in keys))))
+    return described
 
 
 def row_of(runs: Mapping[int, Result], metric: str) -> Row:

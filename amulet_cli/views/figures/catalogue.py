@@ -31,7 +31,7 @@ KINDS: Mapping[str, str] = {
     "pictures, with their evidence.npz",
 }
 """Kinds of figures: what each shows, and the runs that it is drawn from."""
-_PARTS = 3  # defences times risks from which a matrix is what one wants to see
+_PARTS = 3  # defences times risks from which a matrix is the obvious figure
 
 
 def kinds() -> dict[str, str]:
@@ -139,19 +139,19 @@ def _robustness(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Drawin
 
 def _in_words(rows: Sequence[Row], key: str) -> str:
     fraction = rows[0].facts.fraction
-    told: list[str] = []
+    described: list[str] = []
     for row in rows:
         means = [
             f"{victim} {format_numbers.number(summary.mean, fraction=fraction)}"
             for victim, summary in row.summaries.items()
             if summary.n
         ]
-        told.append(f"at {as_text(row.cell.labels[key])} {' and '.join(means)}")
-    return f"Mean {rows[0].metric} by {key}: {'; '.join(told)}."
+        described.append(f"at {as_text(row.cell.labels[key])} {' and '.join(means)}")
+    return f"Mean {rows[0].metric} by {key}: {'; '.join(described)}."
 
 
 def _of_evidence(report: Report) -> Iterator[Drawing]:
-    """What is drawn from arrays: a measurement that stands in several cells once, where its attack was asked for."""
+    """What is drawn from arrays: a measurement that is in several groups once, where its attack was asked for."""
     seen: set[tuple[Any, ...]] = set()
     for row in sorted(report.rows, key=_rank):
         values = tuple(tuple(sorted(row.values[victim].items())) for victim in VICTIMS)
@@ -193,10 +193,10 @@ def _groups(row: Row, attribute: str) -> Drawing:
         found = [rates for of_run in every for rates in of_run if rates.attribute == attribute]
         if not found:
             raise LookupError(f"`evidence.npz` in {here(common_folder([row.cell]))} has no groups by {attribute}")
-        alike = [
+        similar = [
             rates for rates in found if rates.groups == found[0].groups and rates.favourable == found[0].favourable
         ]
-        return group_rates(alike)
+        return group_rates(similar)
 
     return _of_row(row, "groups", f"How groups by {attribute} are answered", draw)
 

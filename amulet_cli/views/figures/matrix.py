@@ -19,7 +19,7 @@ from amulet_cli.views.figures import style
 SYMBOLS = {"rises": "▲", "falls": "▼", "no evidence": "·", "unchanged by construction": "=", "too few seeds": ""}
 """Of the verdicts, in a cell."""
 _FULL = 0.2  # a change of the risk that has the strongest colour
-# Told apart by people who see red and green alike, equally dark in grey, and bright enough for dark text.
+# Told apart by people who cannot tell red from green, equally dark in grey, and bright enough for dark text.
 _WORST, _BEST = "#e08a4f", "#66acd6"
 _MAP = LinearSegmentedColormap.from_list("risk", [_BEST, "#ffffff", _WORST])
 _GREY, _DIM = "#808080", "#595959"
@@ -72,10 +72,10 @@ def _metric(interactions: Interactions, code: str) -> str:
 
 def description(interactions: Interactions) -> str:
     """The picture in words, for who cannot see it."""
-    told = [
+    described = [
         f"{name}, {code}: {_said(entry)}" for (name, code), entries in interactions.cells.items() for entry in entries
     ]
-    return f"Change of each risk under each defence, {interactions.title}. " + "; ".join(told)
+    return f"Change of each risk under each defence, {interactions.title}. " + "; ".join(described)
 
 
 def _said(entry: Entry) -> str:
@@ -91,8 +91,8 @@ def _ways(interactions: Interactions) -> str:
     several = (
         ["a, b: measured in several ways, in the order of the table"] if any(len(one) > 1 for one in cells) else []
     )
-    told = [*named, *several]
-    return f"{'; '.join(told)}." if told else ""
+    described = [*named, *several]
+    return f"{'; '.join(described)}." if described else ""
 
 
 def _height(interactions: Interactions, name: str) -> float:
@@ -207,11 +207,11 @@ def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> N
     )
     corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
     seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
-    told = [
+    described = [
         f"{interactions.title}: defended - undefended of the metric, in points (mse in its own unit); {seeds}.",
         "Symbol and colour are about the risk: it falls where robust accuracy or the mse of reconstructions rises.",
     ]
     if ways := _ways(interactions):
-        told.append(ways)
-    for k, line in enumerate(told):
+        described.append(ways)
+    for k, line in enumerate(described):
         _words(axes, width / 2, y + 0.56 + 0.16 * k, line)

@@ -14,7 +14,7 @@ def robustness_curve(robust: Sequence[Row], clean: Sequence[Row], key: str) -> F
     """Robust accuracy over the budget `key`, and above it, dotted, the accuracy without an attack.
 
     Args:
-        robust: rows of `robust_accuracy`, alike in all labels but `key`.
+        robust: rows of `robust_accuracy`, the same in all labels but `key`.
         clean: rows of `test_accuracy` of the same cells; may be empty.
         key: the budget that was swept.
     """

@@ -1,4 +1,4 @@
-"""How well members are told from others, where it matters: at few false alarms."""
+"""How well members are distinguished from others, where it matters: at few false alarms."""
 
 from collections.abc import Mapping, Sequence
 

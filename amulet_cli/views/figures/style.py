@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 
 INK = "#1b1b1b"
@@ -30,7 +30,7 @@ COLOURS: Mapping[str, str] = {
     "yellow": "#f0e442",
     "black": INK,
 }
-"""Okabe and Ito's, told apart by people who see red and green alike."""
+"""Okabe and Ito's, told apart by people who cannot tell red from green."""
 CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky")
 VICTIMS: Mapping[str, Mapping[str, Any]] = {
     "undefended": {"color": COLOURS["vermillion"], "marker": "o", "linestyle": "--"},
@@ -90,7 +90,7 @@ def per_cent(value: float, _: object = None) -> str:
 
 
 def as_svg(figure: Figure, title: str, description: str) -> str:
-    """A figure as an `<svg>` element that stands in an HTML page beside others, and alone as a file.
+    """A figure as an `<svg>` element for an HTML page with others, and alone as a file.
 
     The same figure gives the same text. Its ids are its own, its ink is the page's (`currentColor`), its text stays
     text; `title` and `description` are what a screen reader says.
@@ -118,7 +118,7 @@ def check_format(path: Path) -> None:
     """Raise `UsageError` unless the name ends in a format that figures can be written in."""
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
-        near = [str(path.with_suffix(suffix)) for suffix in alike(path.suffix.lower(), FORMATS)]
+        near = [str(path.with_suffix(suffix)) for suffix in similar(path.suffix.lower(), FORMATS)]
         raise UsageError(f"A figure's name must end in one of {known}; got `{path}`", meant=near)
 
 

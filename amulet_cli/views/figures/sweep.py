@@ -21,7 +21,7 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
     """One metric over the numbers of `key`: means over seeds, their 95 % t intervals as bands.
 
     Args:
-        rows: of one metric, alike in all labels but `key`, which is a number in each.
+        rows: of one metric, the same in all labels but `key`, which is a number in each.
         key: what was swept.
     """
     figure = style.new(WIDTH, HEIGHT)

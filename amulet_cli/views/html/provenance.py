@@ -161,8 +161,8 @@ def _data(runs: Sequence[Result]) -> list[str]:
             for name in ("victim", "adversary", "test")
             if isinstance(part := split.get(name), Mapping)
         ]
-        told = f": records of {', '.join(sizes)}" if sizes else ""
-        found[f"{run.setting[0]}{told}"] = None
+        described = f": records of {', '.join(sizes)}" if sizes else ""
+        found[f"{run.setting[0]}{described}"] = None
     return list(found)
 
 
@@ -174,11 +174,11 @@ def _parts(runs: Sequence[Result], group: str) -> Iterator[str]:
             names.append((run.choices["second_defense"], run.config.get("second_defense")))
         for name, node in names:
             if name and name != "none":
-                told = _told(cast(Mapping[str, Any], node)) if isinstance(node, Mapping) else ""
-                yield f"{name}: {told}" if told else name
+                described = _described(cast(Mapping[str, Any], node)) if isinstance(node, Mapping) else ""
+                yield f"{name}: {described}" if described else name
 
 
-def _told(node: Mapping[str, Any]) -> str:
+def _described(node: Mapping[str, Any]) -> str:
     from amulet.core import Factory, SettingError
 
     path = str(node.get("_target_") or "")

@@ -59,7 +59,7 @@ class Section:
     name: str
     title: str
     fixed: str
-    """What was set alike in all of it, where other settings have it otherwise."""
+    """What was set the same in all of it, where other settings differ."""
     keys: tuple[str, ...]
     deciding: tuple[Line, ...]
     others: tuple[Line, ...]

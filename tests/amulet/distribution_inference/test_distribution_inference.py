@@ -229,9 +229,9 @@ def test_what_cannot_work_is_refused_before_training() -> None:
         protocol.check(DistributionInference(size=1000), (), data)
     with pytest.raises(IncompatibleError, match="needs a sensitive attribute"):
         protocol.check(DistributionInference(), (), load_census(limit=200, sensitive=[]))
-    alike = groups(100, 0, share=1.1)
+    similar = groups(100, 0, share=1.1)
     with pytest.raises(IncompatibleError, match="its share cannot vary"):
-        DistributionInference().chosen(alike)
+        DistributionInference().chosen(similar)
     with pytest.raises(IncompatibleError, match="records for queries cannot have"):
         inferred(DistributionInference(query_fraction=0.01))
 

@@ -388,21 +388,21 @@ def shown(n: int, seed: int = 0) -> Fingerprints:
 def test_what_fingerprints_give_away_in_closed_form() -> None:
     measured = Measurement()
     measure_fingerprints(shown(3000), measured, "defended", {})
-    told, plain = measured.metrics, measured.baselines
+    described, plain = measured.metrics, measured.baselines
 
     def apart(distance: float) -> float:
         """AUC of two normal populations whose means lie so many deviations apart."""
         return float(stats.norm.cdf(distance / math.sqrt(2)))
 
-    assert told["fingerprint_membership_auc"] == pytest.approx(apart(1), abs=0.02)
+    assert described["fingerprint_membership_auc"] == pytest.approx(apart(1), abs=0.02)
     assert plain["fingerprint_membership_auc"] == pytest.approx(apart(0.5), abs=0.02)
-    assert told["clear.fingerprint_attribute_auc"] == pytest.approx(apart(2), abs=0.03)
+    assert described["clear.fingerprint_attribute_auc"] == pytest.approx(apart(2), abs=0.03)
     assert plain["said.fingerprint_attribute_auc"] == pytest.approx(apart(2), abs=0.03)
-    for chance in (told["said.fingerprint_attribute_auc"], plain["clear.fingerprint_attribute_auc"]):
+    for chance in (described["said.fingerprint_attribute_auc"], plain["clear.fingerprint_attribute_auc"]):
         assert chance == pytest.approx(0.5, abs=0.05)
     low, high = measured.intervals["hidden.fingerprint_attribute_auc"]
-    assert low < told["hidden.fingerprint_attribute_auc"] < high
-    assert told["three.fingerprint_attribute_auc"] > 0.85
+    assert low < described["hidden.fingerprint_attribute_auc"] < high
+    assert described["three.fingerprint_attribute_auc"] > 0.85
     assert not measured.warnings
 
 

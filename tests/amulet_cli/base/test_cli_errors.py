@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amulet import datasets
-from amulet_cli.base.errors import UsageError, alike
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.cli import main
 from tests.helpers.cli_helpers import TINY, amulet, own_options
 
@@ -211,7 +211,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_alike_finds_nothing_far_away() -> None:
-    assert alike("zzz", ["epsilon", "steps"]) == []
+    assert similar("zzz", ["epsilon", "steps"]) == []
     assert UsageError("what").within("here").where == "here"
     assert UsageError("what", where="there").within("here").where == "there"
 

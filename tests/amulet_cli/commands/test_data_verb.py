@@ -133,8 +133,8 @@ def test_a_data_set_that_cannot_be_fetched_does_not_keep_the_others_away(
 ) -> None:
     CATALOG["toy"] = dataclasses.replace(CATALOG["toy"], name="gone", downloads=())
     assert verb.main(["fetch", "toy", "census"]) == 2
-    told, panel = capsys.readouterr()
-    assert "census comes with the package" in told
+    described, panel = capsys.readouterr()
+    assert "census comes with the package" in described
     panel = " ".join(panel.replace("│", " ").split())
     assert "The data cannot be used" in panel
     assert "raw/toy.bin of gone can be put into" in panel
@@ -147,28 +147,28 @@ def test_a_download_is_seen_on_its_way(capsys: pytest.CaptureFixture[str], toy_d
     toy_data.moods.append(Mood(pause_after=40_000))
     threading.Timer(2.6, toy_data.go.set).start()
     assert verb.main(["fetch", "toy"]) == 0
-    told = capsys.readouterr().err
-    assert "toy.bin: the connection was cut" in told
-    assert re.search(r"fetch toy\.bin: \d+ KB/205 KB", told)
-    assert re.search(r"done +fetch toy\.bin: 205 KB, ", told)
+    described = capsys.readouterr().err
+    assert "toy.bin: the connection was cut" in described
+    assert re.search(r"fetch toy\.bin: \d+ KB/205 KB", described)
+    assert re.search(r"done +fetch toy\.bin: 205 KB, ", described)
 
 
 def test_a_stage_takes_the_place_of_what_is_shown_meanwhile() -> None:
-    told: list[str] = []
+    described: list[str] = []
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
 
     class Shown(Status):
         def start(self) -> None:
-            told.append("start")
+            described.append("start")
 
         def stop(self) -> None:
-            told.append("stop")
+            described.append("stop")
 
     reporter = RichReporter(console, aside=Shown("checking", console=console))
     with reporter.stage("fetch", 2_000_000, "B") as outer, reporter.stage("within"):
         outer.advance(1_000_000)
-        assert told == ["stop"]
-    assert told == ["stop", "start"]
+        assert described == ["stop"]
+    assert described == ["stop", "start"]
 
 
 def test_ctrl_c_keeps_what_was_fetched(toy_data: Server, tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_ctrl_c_keeps_what_was_fetched(toy_data: Server, tmp_path: Path) -> None
         assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    _, described = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "interrupted: what was fetched is kept; the same command goes on from there" in told
+    assert "interrupted: what was fetched is kept; the same command resumes" in described
     assert part.stat().st_size > 60_000
 
 

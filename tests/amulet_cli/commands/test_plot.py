@@ -75,9 +75,9 @@ def test_the_verb_writes_one_figure(tmp_path: Path, capsys: pytest.CaptureFixtur
     path = tmp_path / name
     assert main(["plot", str(tmp_path / "outputs"), "--metric", "fidelity", "-o", str(path)]) == 0
     assert path.stat().st_size > 1000
-    told = capsys.readouterr().err
-    assert "fidelity over defense.epsilon" in told
-    assert "written to" in told
+    described = capsys.readouterr().err
+    assert "fidelity over defense.epsilon" in described
+    assert "written to" in described
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def test_small_models_get_one_thread() -> None:
 
 
 def test_environment_names_what_matters() -> None:
-    told = environment(torch.device("cpu"))
-    assert told["device"] == "cpu"
-    assert {"amulet", "python", "torch", "numpy", "platform", "hardware", "threads"} <= set(told)
+    described = environment(torch.device("cpu"))
+    assert described["device"] == "cpu"
+    assert {"amulet", "python", "torch", "numpy", "platform", "hardware", "threads"} <= set(described)
 
 
 _DEAF = """

@@ -354,18 +354,18 @@ def test_fingerprinting_says_what_poisoning_leaves_of_it_and_what_it_gives_away(
         chosen = choices(defense="dataset_inference", attack=attack)
         write(tmp_path, made, chosen=chosen, overrides={"defense._target_": kind, "defense.alpha": 0.01})
     [table] = paper_interactions.findings(find_results([tmp_path]))
-    told = {row.risk: row.sentence for row in table.rows if row.row}
-    assert told["poisoning"] == (
+    described = {row.risk: row.sentence for row in table.rows if row.row}
+    assert described["poisoning"] == (
         "Unchanged by construction: of the poisoned model it recognises an exact copy in 100.00% of the seeds, 60.00% "
         "of fine-tuned copies, and wrongly 10.00% of independent models; of the clean one it recognises an exact copy "
         "in 0.00% of the seeds, 0.00% of stolen models."
     )
-    assert told["attribute_inference"] == (
+    assert described["attribute_inference"] == (
         "Unchanged by construction: fingerprints tell race with an AUC of 61.00% (answers and labels alone: 60.00%)."
     )
     assert (
         "fingerprints tell a training record with an AUC of 55.00% (the loss alone: 52.00%)"
-        in (told["data_reconstruction"])
+        in (described["data_reconstruction"])
     )
 
 
