@@ -6,6 +6,7 @@ Sub-packages are imported when they are first used: ``amulet.evasion.EvasionPGD`
 from typing import TYPE_CHECKING
 
 from amulet.core.lazy import attach
+from amulet.core.version import __version__
 
 if TYPE_CHECKING:
     from amulet import (
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
         unauth_model_ownership,
         utils,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",

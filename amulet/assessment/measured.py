@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-import amulet
 from amulet.assessment.risks import RISKS
 from amulet.core.component import Attack, code_digest
 from amulet.core.evidence import Measurement
 from amulet.core.facts import MetricFacts
+from amulet.core.version import __version__
 from amulet.training.store import Stored
 from amulet.training.victim import DataSplits, Victim
 
@@ -76,7 +76,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
     """A hash of everything that determines the measurement of one risk of one victim."""
     data = splits.data
     parts = {
-        "amulet": [amulet.__version__, code_of_amulet(), torch.__version__.split("+")[0]],
+        "amulet": [__version__, code_of_amulet(), torch.__version__.split("+")[0]],
         "device": splits.runtime.device.type,
         "risk": risk,
         "protocol": code_digest(RISKS[risk].protocol),  # it need not be Amulet's own
@@ -98,7 +98,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
 @cache
 def code_of_amulet() -> str:
     """SHA-256 of the library's source code, so that a change of the code makes stored measurements invalid."""
-    folder = Path(amulet.__file__).parent
+    folder = Path(__file__).parents[1]
     sha = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         sha.update(f"{path.relative_to(folder).as_posix()}\n".encode())

@@ -1,14 +1,14 @@
 """Every risk there is: Amulet's own, each registered by its package, and those of plug-ins. Imports nothing heavy."""
 
 import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-import amulet
 from amulet.core.plugins import plugins
 from amulet.core.risk import UTILITY, Risk, registered_risks
+
+_AMULET = Path(__file__).resolve().parents[1]
 
 
 class _Risks(Mapping[str, Risk]):
@@ -37,9 +37,8 @@ RISKS: Mapping[str, Risk] = _Risks()
 @cache
 def _find() -> None:
     """Import the module `risk` of every package that has one, and load the plug-ins."""
-    for package in pkgutil.iter_modules(amulet.__path__):
-        if any((Path(folder) / package.name / "risk.py").is_file() for folder in amulet.__path__):
-            importlib.import_module(f"amulet.{package.name}.risk")
+    for module in sorted(_AMULET.glob("*/risk.py")):
+        importlib.import_module(f"amulet.{module.parent.name}.risk")
     plugins()
 
 

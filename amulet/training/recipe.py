@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import amulet
 from amulet.core.component import Component, Factory, code_digest
 from amulet.core.errors import DataError, SettingError
 from amulet.core.stream import Stream
+from amulet.core.version import __version__
 from amulet.datasets.records import Records
 from amulet.models.arithmetic import fast_dtype
 from amulet.training.augmentation import Augmenter, described
@@ -133,7 +133,7 @@ class Recipe(BaseRecipe):
     def key(self, records: Records, stream: Stream) -> str:
         """A hash of everything that determines the trained model."""
         parts = {
-            "amulet": amulet.__version__,
+            "amulet": __version__,
             "torch": torch.__version__.split("+")[0],
             "device": self.runtime.device.type,
             "arithmetic": str(fast_dtype(self.runtime.device)),  # what `auto` means on this machine

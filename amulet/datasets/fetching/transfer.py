@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from amulet import __version__
 from amulet.core.reporting import current_reporter
+from amulet.core.version import __version__
 from amulet.datasets.fetching.http_errors import DownloadError, asked_to_wait, content_range, explained, validator_of
 from amulet.datasets.fetching.partial_file import Gauge, Part
 from amulet.datasets.fetching.webpage import Webpage, is_webpage
