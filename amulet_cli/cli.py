@@ -5,6 +5,7 @@ import sys
 
 from amulet import __version__
 from amulet_cli.base import help as pages
+from amulet_cli.base.console import out
 from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, as_usage_error, exit_code, show, similar
 from amulet_cli.commands import VERBS, load, overview
 
@@ -37,12 +38,9 @@ def _dispatch(words: list[str]) -> int:
         pages.show(overview())
         return 0
     if first in ("--version", "-V"):
-        from amulet_cli.base.console import out
-
         out.print(f"amulet {__version__}")
         return 0
     if first == "--cite":
-        from amulet_cli.base.console import out
         from amulet_cli.commands.cite import cite
 
         out.print(cite(), markup=False, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from amulet.assessment.literature import expected
 from amulet_cli.analysis.groups import LARGE_ERROR, Row
 from amulet_cli.results.result import VICTIMS, Result
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 def expectation_of(row: Row) -> "Expectation | None":
     """The literature's word on the defence and the risk of a row; it says nothing of two defences at once."""
-    from amulet.assessment.literature import expected
-
     facts = row.cell.facts
     if len(facts.defenses) != 1 or row.facts.risk not in facts.risks:
         return None

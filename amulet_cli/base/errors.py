@@ -5,6 +5,12 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
 
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from amulet_cli.base.console import err
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -58,12 +64,6 @@ def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
 
 def show(error: UsageError) -> None:
     """Print the panel on standard error."""
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    from amulet_cli.base.console import err
-
     rows: list[tuple[str, str]] = []
     if error.meant:
         rows.append(("did you mean", " or ".join(f"`{word}`" for word in error.meant) + "?"))
@@ -107,8 +107,6 @@ def exit_code(error: Exception) -> int:
 
 def _code(text: str) -> "Text":
     """Text whose `backticked` parts stand out."""
-    from rich.text import Text
-
     line = Text(overflow="fold")  # a long path is useless without its end
     for index, part in enumerate(text.split("`")):
         line.append(part if index % 2 == 0 else f"`{part}`", style="" if index % 2 == 0 else "cyan")

@@ -5,6 +5,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from amulet_cli.base.console import Command, out
 from amulet_cli.base.flags import Block, CommandLine
 
 if TYPE_CHECKING:
@@ -15,10 +18,6 @@ _WIDEST = 110  # of a line that is comfortable to read
 
 def show(line: CommandLine) -> None:
     """Print a verb's page on standard output."""
-    from rich.text import Text
-
-    from amulet_cli.base.console import out
-
     width = min(out.width, _WIDEST)
     usage = _wrapped(" ".join(piece.replace(" ", "\0") for piece in line.usage), width - 9)
     for i, text in enumerate(usage):
@@ -32,10 +31,6 @@ def show(line: CommandLine) -> None:
 
 def _shown(block: Block, width: int) -> "Iterator[RenderableType]":
     """A paragraph; or terms in one column and what they mean in the next, or below where the term is long."""
-    from rich.text import Text
-
-    from amulet_cli.base.console import Command
-
     for text in _wrapped(block.text, width):
         yield Text(text, style="bold" if block.rows else "")
     column = min(max((len(term) for term, _ in block.rows), default=0), width * 2 // 5)

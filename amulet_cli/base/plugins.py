@@ -2,7 +2,10 @@
 
 from functools import cache
 
+from rich.text import Text
+
 from amulet.core.plugins import Plugin, plugins
+from amulet_cli.base.console import err
 
 
 @cache
@@ -15,10 +18,6 @@ def loaded() -> tuple[Plugin, ...]:
 
 
 def _warn(plugin: Plugin) -> None:
-    from rich.text import Text
-
-    from amulet_cli.base.console import err
-
     of = f" of {plugin.distribution}" if plugin.distribution else ""
     why = " ".join(plugin.error.split())
     err.print(

@@ -2,10 +2,17 @@
 
 import dataclasses
 
+from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
 from amulet_cli.config.completion import complete
+from amulet_cli.config.composition import compose
+from amulet_cli.config.options import names_of
+from amulet_cli.execution.interrupt import prompt_end
+from amulet_cli.execution.preflight import check_settings
+from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.views.audit_tables import audit_tables
 
 
 def command_line() -> CommandLine:
@@ -43,18 +50,10 @@ def command_line() -> CommandLine:
 def main(words: list[str]) -> int:
     """Run the sweep, then show its results risk by risk."""
     arguments = _every_attack(parse(words, command_line()))
-    from amulet_cli.config.composition import compose
-    from amulet_cli.execution.interrupt import prompt_end
-    from amulet_cli.execution.preflight import check_settings
-    from amulet_cli.execution.sweep import result_of, run_sweep
-
     request = compose(arguments)
     check_settings(request)
     with prompt_end("what is finished is kept; the same command resumes"):
         code = run_sweep(request, arguments)
-        from amulet_cli.base.console import out
-        from amulet_cli.views.audit_tables import audit_tables
-
         out.print()
         # A refused run has left no configuration: its attack is to be known all the same.
         out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]))
@@ -66,8 +65,6 @@ def _every_attack(arguments: Arguments) -> Arguments:
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)
-        from amulet_cli.config.options import names_of
-
         names = names_of("attack", arguments.config_dir)
         overrides = (f"attack={','.join(names)}", *overrides)
     return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)

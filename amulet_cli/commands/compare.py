@@ -4,8 +4,16 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
+from amulet_cli.analysis.groups import flat
+from amulet_cli.base import format_numbers
+from amulet_cli.base.console import aligned, here, out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
+from amulet_cli.base.serialize import as_text
+from amulet_cli.results.result import VICTIMS, find_results, read_result, shaping
+from amulet_cli.views.run_table import intervals_overlap
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,8 +43,6 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Print what differs."""
-    from amulet_cli.base.console import out
-
     runs, _ = command_line().parse(words)
     if len(runs) != 2:
         raise UsageError(f"`amulet compare` takes two runs, got {len(runs)}", try_="amulet compare --help")
@@ -50,8 +56,6 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any
     >>> differing({"seed": 0, "attack": {"steps": 40}}, {"seed": 1, "attack": {"steps": 40}, "epochs": 3})
     {'seed': (0, 1), 'epochs': ('-', 3)}
     """
-    from amulet_cli.analysis.groups import flat
-
     first, second = flat(a), flat(b)
     pairs = {key: (first.get(key, "-"), second.get(key, "-")) for key in {**first, **second}}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
@@ -59,8 +63,6 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any
 
 def _run(path: str) -> "Result":
     """The one run at or below a path."""
-    from amulet_cli.results.result import find_results, read_result
-
     found = find_results([path])
     if not found:
         raise UsageError(f"There is no run in `{path}`", expected="a folder named seed=<n>, with metrics.json in it")
@@ -71,11 +73,6 @@ def _run(path: str) -> "Result":
 
 
 def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
-    from rich.text import Text
-
-    from amulet_cli.base.console import here
-    from amulet_cli.results.result import shaping
-
     yield Text.assemble(("A  ", "bold"), here(a.folder))
     yield Text.assemble(("B  ", "bold"), here(b.folder))
     settings = differing({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
@@ -96,10 +93,6 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
 
 
 def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
-    from rich.text import Text
-
-    from amulet_cli.base.serialize import as_text
-
     yield Text()
     yield Text(title if pairs else none.capitalize(), style="bold")
     if pairs:
@@ -110,12 +103,6 @@ def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iter
 
 def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
     """A row per victim and metric that differs, and how many do not."""
-    from rich.text import Text
-
-    from amulet_cli.base import format_numbers
-    from amulet_cli.results.result import VICTIMS
-    from amulet_cli.views.run_table import intervals_overlap
-
     rows: list[list[Text]] = []
     same = 0
     for victim in VICTIMS:
@@ -140,6 +127,4 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
 
 
 def _aligned(rows: "list[list[Text]]") -> "RenderableType":
-    from amulet_cli.base.console import aligned
-
     return aligned(rows, [0] * len(rows[0]))

@@ -5,9 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, similar
+from rich.padding import Padding
+from rich.text import Text
+
+from amulet.core import DataError
+from amulet.core.reporting import reporting_to
+from amulet.datasets import CATALOG
+from amulet.datasets.fetching.integrity import check
+from amulet.datasets.folder import missing
+from amulet.datasets.locations import cache_folder, find, locate
+from amulet_cli.base.console import aligned, err, out
+from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, as_usage_error, show, similar
 from amulet_cli.base.flags import CommandLine, matching
+from amulet_cli.base.format_numbers import size
 from amulet_cli.config.completion import complete
+from amulet_cli.execution.interrupt import prompt_end
+from amulet_cli.execution.progress import RichReporter
+from amulet_cli.views.dataset_show import show_one
 
 if TYPE_CHECKING:
     from amulet.datasets import DatasetInfo
@@ -102,8 +116,6 @@ def main(words: list[str]) -> int:
 
 
 def _known() -> "dict[str, DatasetInfo]":
-    from amulet.datasets import CATALOG
-
     return CATALOG
 
 
@@ -121,12 +133,6 @@ def _chosen(names: list[str]) -> "list[DatasetInfo]":
 
 
 def _list(chosen: "list[DatasetInfo]") -> int:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from amulet.datasets.locations import cache_folder
-    from amulet_cli.base.console import aligned, out
-
     titles = [Text(title, style="bold") for title in ("data set", "where", "on disk", "download", "licence")]
     out.print(aligned([titles], _WIDTHS))
     for info in chosen:
@@ -143,10 +149,6 @@ def _list(chosen: "list[DatasetInfo]") -> int:
 
 def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
     """Where a data set is, the colour of that, and what it takes on this disk."""
-    from amulet.datasets.folder import missing
-    from amulet.datasets.locations import cache_folder, locate
-    from amulet_cli.base.format_numbers import size
-
     place = locate(info)
     cache = cache_folder() / info.name
     used = _bytes_below(cache)
@@ -174,12 +176,6 @@ def _bytes_below(path: Path) -> int:
 
 
 def _verify(chosen: "list[DatasetInfo]") -> int:
-    from rich.text import Text
-
-    from amulet.datasets.fetching.integrity import check
-    from amulet.datasets.locations import locate
-    from amulet_cli.base.console import out
-
     bad = 0
     for info in chosen:
         place = locate(info)
@@ -209,9 +205,6 @@ def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
 
 
 def _path(chosen: "list[DatasetInfo]") -> int:
-    from amulet.datasets.locations import cache_folder, locate
-    from amulet_cli.base.console import out
-
     for info in chosen:
         place = locate(info)
         where = str(place.folder if place else cache_folder() / info.name)
@@ -220,13 +213,6 @@ def _path(chosen: "list[DatasetInfo]") -> int:
 
 
 def _fetch(chosen: "list[DatasetInfo]") -> int:
-    from amulet.core import DataError
-    from amulet.core.reporting import reporting_to
-    from amulet_cli.base.console import err
-    from amulet_cli.base.errors import as_usage_error, show
-    from amulet_cli.execution.interrupt import prompt_end
-    from amulet_cli.execution.progress import RichReporter
-
     failed = 0
     with prompt_end("what was fetched is kept; the same command resumes"), reporting_to(RichReporter(err)):
         for info in chosen:
@@ -239,9 +225,6 @@ def _fetch(chosen: "list[DatasetInfo]") -> int:
 
 
 def _fetch_one(info: "DatasetInfo") -> None:
-    from amulet.datasets.locations import find, locate
-    from amulet_cli.base.console import out
-
     place = locate(info)
     if place is None:
         out.print(f"{info.name}: fetched into {find(info).folder}", soft_wrap=True)
@@ -259,13 +242,6 @@ def _show(chosen: "list[DatasetInfo]", settings: Sequence[str] = (), save: str |
         settings: of the loader, as on the command line of a run: `target=gender`, `root=/my/folder`.
         save: where the sheet goes, if not to `<name>.png` in the working directory.
     """
-    from amulet.core.reporting import reporting_to
-    from amulet.datasets.locations import locate
-    from amulet_cli.base.console import err, out
-    from amulet_cli.execution.interrupt import prompt_end
-    from amulet_cli.execution.progress import RichReporter
-    from amulet_cli.views.dataset_show import show_one
-
     if len(chosen) > 1 and (settings or save):
         what = f"`{settings[0]}`" if settings else "`--save`"
         raise UsageError(f"{what} is for one data set, got {len(chosen)}", try_=f"amulet data show {chosen[-1].name}")

@@ -3,6 +3,10 @@
 import json
 from dataclasses import asdict
 
+from rich.table import Table
+from rich.text import Text
+
+from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import CONFIG_DIR, user_folder
@@ -36,8 +40,6 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Print the options as tables or as JSON."""
-    from amulet_cli.base.console import out
-
     groups, asked = command_line().parse(words)
     folder = asked.get("--config-dir")
     options = find_options(user_folder(folder) if folder else None)
@@ -58,11 +60,6 @@ def main(words: list[str]) -> int:
 
 
 def _show(options: list[Option]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from amulet_cli.base.console import out
-
     out.print(Text(options[0].choice.partition("=")[0], style="bold"))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)

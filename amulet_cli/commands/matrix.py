@@ -6,10 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amulet.assessment.risks import RISKS
+from amulet_cli.analysis.matrix.entries import matrices
+from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
 from amulet_cli.config.completion import complete
+from amulet_cli.config.composition import compose
+from amulet_cli.config.options import find_options
+from amulet_cli.config.risk_selection import among, named
+from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
+from amulet_cli.execution.interrupt import prompt_end
+from amulet_cli.execution.launchers import is_installed
+from amulet_cli.execution.preflight import check_settings
+from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.matrix_data import as_csv, as_json
+from amulet_cli.views.matrix_table import matrix_table
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
@@ -57,8 +72,6 @@ def command_line() -> CommandLine:
 
 def _candidates(before: Sequence[str], word: str) -> list[str]:
     """Its own words, and those of a run that make sense here."""
-    from amulet.assessment.risks import RISKS
-
     key, equals, value = word.partition("=")
     if key == "risks" and equals:
         return matching([*(risk.code for risk in RISKS.values()), *RISKS], value, "risks=")
@@ -73,11 +86,6 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
 def main(words: list[str]) -> int:
     """Run the sweep, then show and draw the matrix."""
     arguments = _command(parse(_translated(words), command_line()))
-    from amulet_cli.config.composition import compose
-    from amulet_cli.execution.interrupt import prompt_end
-    from amulet_cli.execution.preflight import check_settings
-    from amulet_cli.execution.sweep import run_sweep
-
     try:
         request = compose(arguments)
     except UsageError as error:
@@ -104,8 +112,6 @@ def _translated(words: Sequence[str]) -> list[str]:
     >>> _translated(["seeds=3", "defenses=dp_sgd,watermark", "risks=P1,S1"])
     ['seed=range(0,3)', 'defense=dp_sgd,watermark', 'metric.every.among=[evasion,membership_inference]']
     """
-    from amulet_cli.config.risk_selection import named
-
     found: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -168,8 +174,6 @@ def _command(arguments: Arguments) -> Arguments:
 
 
 def _known() -> tuple[str, ...]:
-    from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
-
     return (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
 
 
@@ -189,9 +193,6 @@ def _check(request: "RunRequest", arguments: Arguments) -> None:
 
 def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
     """An attack on a risk that is not measured would not be run."""
-    from amulet_cli.config.options import find_options
-    from amulet_cli.config.risk_selection import among
-
     risks = {option.name: option.risk for option in find_options(arguments.config_dir) if option.group == "attack"}
     for job in request.jobs:
         attack, measured = job.choices["attack"], among(job.config["metric"])
@@ -204,14 +205,11 @@ def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
 
 def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest, Arguments]":
     """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
-    from amulet_cli.base.console import err
-
     chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
     if chosen or len(request.jobs) < 2 or request.jobs[0].config["device"] not in ("auto", "cpu"):
         return request, arguments
     from amulet.training import resolve_device
     from amulet.training.runtime import available_cores
-    from amulet_cli.execution.launchers import is_installed
 
     cores = min(available_cores(), len(request.jobs))
     if cores < 2 or resolve_device(request.jobs[0].config["device"]).type != "cpu":
@@ -227,12 +225,6 @@ def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest,
 
 
 def _close(request: "RunRequest", words: Sequence[str]) -> int:
-    from amulet_cli.analysis.matrix.entries import matrices
-    from amulet_cli.base.console import out
-    from amulet_cli.execution.sweep import result_of
-    from amulet_cli.results.result import VICTIMS
-    from amulet_cli.views.matrix_table import matrix_table
-
     results = [result_of(job) for job in request.jobs]
     if not any(VICTIMS[1] in result.metrics for result in results):
         return 1
@@ -248,11 +240,8 @@ def _close(request: "RunRequest", words: Sequence[str]) -> int:
 
 def _save(found: "Sequence[Interactions]", folder: Path) -> None:
     """The picture and the data of each matrix; of several, under names of their own."""
-    from amulet_cli.base.console import hanging, here, out
-    from amulet_cli.base.files import write_text
     from amulet_cli.views.figures import style
     from amulet_cli.views.figures.matrix import interaction_matrix
-    from amulet_cli.views.matrix_data import as_csv, as_json
 
     out.print()
     for i, one in enumerate(found):
@@ -269,7 +258,6 @@ def _save(found: "Sequence[Interactions]", folder: Path) -> None:
 def _next(found: "Sequence[Interactions]", words: Sequence[str], folder: Path) -> None:
     """Ten seeds where there are fewer; else the report."""
     from amulet.assessment.verdict import MIN_SEEDS
-    from amulet_cli.base.console import Command, here, out
 
     if min(len(one.seeds) for one in found) < MIN_SEEDS:
         rest = [word for word in words if not word.startswith(("seeds=", "seed="))]

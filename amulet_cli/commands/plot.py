@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amulet_cli.analysis.groups import aggregate
+from amulet_cli.base.console import err, here
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
+from amulet_cli.commands.report import finished
+from amulet_cli.views.figures.catalogue import drawings, kinds
 
 if TYPE_CHECKING:
     from amulet_cli.views.figures.drawing import Drawing
@@ -13,8 +17,6 @@ if TYPE_CHECKING:
 
 def command_line() -> CommandLine:
     """Folders, and which figure of them."""
-    from amulet_cli.views.figures.catalogue import kinds
-
     return CommandLine(
         f"""
         amulet plot [FOLDER ...]
@@ -45,8 +47,6 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Draw it and say where it is."""
-    from amulet_cli.base.console import err, here
-
     folders, asked = command_line().parse(words)
     path = Path(asked.get("--output", "figure.svg"))
     from amulet_cli.views.figures import style
@@ -66,10 +66,6 @@ def main(words: list[str]) -> int:
 
 
 def _offered(folders: Sequence[str]) -> "list[Drawing]":
-    from amulet_cli.analysis.groups import aggregate
-    from amulet_cli.commands.report import finished
-    from amulet_cli.views.figures.catalogue import drawings
-
     results = finished(folders)
     return drawings(aggregate(results), results)
 
@@ -110,8 +106,6 @@ def _narrowed(
 ) -> "list[Drawing]":
     if found:
         return found
-    from amulet_cli.views.figures.catalogue import kinds
-
     known = list(dict.fromkeys(value for one in offered if (value := str(getattr(one, field)))))
     expected = f"one of {', '.join(known)}" if known else "runs in which something was swept"
     if flag == "--kind":

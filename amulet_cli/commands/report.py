@@ -1,12 +1,22 @@
 """`amulet report`: any runs and sweeps as one table over their seeds."""
 
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amulet_cli.analysis.groups import SETTING, aggregate
+from amulet_cli.base.console import err, here, out
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
+from amulet_cli.results.result import find_results
+from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
+from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import Shown, View, views
+from amulet_cli.views.report_tables import report_table
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.groups import Report
@@ -63,8 +73,6 @@ def main(words: list[str]) -> int:
     for view in views():
         if view.shown and (chosen := asked.get(f"--{view.name}")):
             return _special(view, view.shown(chosen, results), files)
-    from amulet_cli.analysis.groups import aggregate
-
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
     report = aggregate(results, wanted)
     if not report.rows:
@@ -81,8 +89,6 @@ def finished(folders: "Sequence[str]") -> "list[Result]":
     Raises:
         UsageError: none is, or a folder does not exist.
     """
-    from amulet_cli.results.result import find_results
-
     results = find_results(folders)
     if not any(result.state == "done" for result in results):
         there = f"; {len(results)} unfinished or failed" if results else ""
@@ -96,8 +102,6 @@ def finished(folders: "Sequence[str]") -> "list[Result]":
 
 
 def _check_parquet(name: str) -> None:
-    from importlib.util import find_spec
-
     if name == "-":
         raise UsageError("`--parquet` must be the name of a file, got -", meant=["--csv -"])
     if find_spec("pyarrow") is None:
@@ -107,19 +111,13 @@ def _check_parquet(name: str) -> None:
 
 
 def _page(report: "Report", results: "Sequence[Result]", words: "Sequence[str]") -> Callable[[], str]:
-    import shlex
-
     def page() -> str:
-        from amulet_cli.views.html.build import html_report
-
         return html_report(report, results, command=shlex.join(["amulet", "report", *words]))
 
     return page
 
 
 def _check(report: "Report", by: str | None) -> None:
-    from amulet_cli.analysis.groups import SETTING
-
     known = ("metric", *SETTING, *report.keys)
     if by and by not in known:
         raise UsageError(
@@ -130,10 +128,6 @@ def _check(report: "Report", by: str | None) -> None:
 
 
 def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
-    from amulet_cli.base.console import out
-    from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
-    from amulet_cli.views.report_tables import report_table
-
     if "-" not in files.values():
         out.print(report_table(report, by, out.width))
     forms: Forms = {
@@ -148,8 +142,6 @@ def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[]
 
 def _special(view: View, found: Shown, files: Mapping[str, str]) -> int:
     """What a plug-in's flag shows instead of the report."""
-    from amulet_cli.base.console import out
-
     if "-" not in files.values():
         out.print(found.view(out.width))
     _write(found.forms, files, f"--{view.name}")
@@ -157,11 +149,6 @@ def _special(view: View, found: Shown, files: Mapping[str, str]) -> int:
 
 
 def _write(forms: "Forms", files: Mapping[str, str], beside: str = "") -> None:
-    import sys
-
-    from amulet_cli.base.console import err, here
-    from amulet_cli.base.files import write_atomically
-
     for form in files:
         if form not in forms:
             raise UsageError(f"`--{form}` does not go with `{beside}`", expected=", ".join(f"--{one}" for one in forms))

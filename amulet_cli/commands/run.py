@@ -2,11 +2,24 @@
 
 from typing import TYPE_CHECKING
 
+from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import MISTAKE, UsageError
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import RUN_FLAGS, SHOWN, Arguments, parse
 from amulet_cli.config.completion import complete
+from amulet_cli.config.composition import compose
+from amulet_cli.config.hydra_errors import explained
+from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, CHOICES
+from amulet_cli.execution.hydra_run import hand_over
+from amulet_cli.execution.interrupt import prompt_end
+from amulet_cli.execution.job import Task, ended
+from amulet_cli.execution.preflight import check_jobs, check_settings, check_writable
+from amulet_cli.execution.progress import RichReporter
+from amulet_cli.execution.sweep import run_sweep
+from amulet_cli.execution.trackers import track_done
+from amulet_cli.results.result import read_result
+from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
     from amulet_cli.config.composition import Job, RunRequest
@@ -55,26 +68,16 @@ def main(words: list[str]) -> int:
     arguments = parse(words, command_line())
     if arguments.asking:
         return _let_hydra_answer(arguments)
-    from amulet_cli.config.composition import compose
-    from amulet_cli.execution.interrupt import prompt_end
-    from amulet_cli.execution.preflight import check_settings
-
     request = compose(arguments)
     check_settings(request)
     kept = "what is finished is kept; the same command resumes"
     with prompt_end(kept):
         if request.sweep:
-            from amulet_cli.execution.sweep import run_sweep
-
             return run_sweep(request, arguments)
         return _run_one(request, arguments)
 
 
 def _run_one(request: "RunRequest", arguments: Arguments) -> int:
-    from amulet_cli.execution.hydra_run import hand_over
-    from amulet_cli.execution.job import Task, ended
-    from amulet_cli.execution.preflight import check_jobs, check_writable
-
     job = request.jobs[0]
     if job.done and not job.config["force"]:
         _show_done(job, arguments)
@@ -87,21 +90,12 @@ def _run_one(request: "RunRequest", arguments: Arguments) -> int:
 
 
 def _show_done(job: "Job", arguments: Arguments) -> None:
-    from amulet_cli.base.console import err, out
-    from amulet_cli.results.result import read_result
-    from amulet_cli.views.run_table import result_table
-
     out.print(result_table(read_result(job.folder), arguments.config_dir))
     err.print("[dim]done before, nothing to do; force=true does it again[/]")
 
 
 def _tell_trackers(job: "Job") -> None:
     """A result that was there before any tracker was asked for."""
-    from amulet_cli.base.console import err
-    from amulet_cli.execution.progress import RichReporter
-    from amulet_cli.execution.trackers import track_done
-    from amulet_cli.results.result import read_result
-
     if job.config.get("logger"):
         track_done(read_result(job.folder), job.config["logger"], RichReporter(err).warn)
 
@@ -110,11 +104,6 @@ def _let_hydra_answer(arguments: Arguments) -> int:
     """`--cfg`, `--info` and `--hydra-help`: nothing is run."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
-
-    from amulet_cli.config.hydra_errors import explained
-    from amulet_cli.config.hydra_setup import find_user_modules, opened
-    from amulet_cli.execution.hydra_run import hand_over
-    from amulet_cli.execution.job import Task
 
     find_user_modules()
     if "--hydra-help" not in arguments.flags:

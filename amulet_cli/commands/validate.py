@@ -1,8 +1,15 @@
 """`amulet validate`: composes and checks a command without running it."""
 
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from amulet_cli.base.console import out
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import SWEEP_FLAGS, parse
 from amulet_cli.config.completion import complete
+from amulet_cli.config.composition import compose
+from amulet_cli.execution.preflight import check_jobs, check_settings
 
 
 def command_line() -> CommandLine:
@@ -29,14 +36,6 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Check, then print the jobs."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from amulet_cli.base.console import out
-    from amulet_cli.config.composition import compose
-    from amulet_cli.execution.preflight import check_jobs, check_settings
-
     request = compose(parse(words, command_line()))
     check_settings(request)
     refused = check_jobs(request, request.jobs)

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config.arguments import Arguments
+from amulet_cli.config.checkpoint import stamped
+from amulet_cli.config.file_digest import with_digests
+from amulet_cli.config.hydra_errors import explained
 from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
+from amulet_cli.config.series import parts
+from amulet_cli.results.result import is_complete, result_folder
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -35,15 +40,11 @@ class Job:
     @property
     def folder(self) -> Path:
         """The folder of its result."""
-        from amulet_cli.results.result import result_folder
-
         return result_folder(self.config, self.choices, Path(self.config["output_dir"]))
 
     @property
     def done(self) -> bool:
         """Whether its complete result exists."""
-        from amulet_cli.results.result import is_complete
-
         return is_complete(self.folder, self.config)
 
     def differing(self, keys: Iterable[str]) -> dict[str, str]:
@@ -83,8 +84,6 @@ def as_typed(value: Any) -> str:
 
 def compose(arguments: Arguments) -> RunRequest:
     """Compose every job of a command; raise `UsageError` on the first that cannot be composed."""
-    from amulet_cli.config.series import parts
-
     find_user_modules()
     commands = parts(arguments)
     composed = [_composed(command) for command in commands]
@@ -106,8 +105,6 @@ def compose(arguments: Arguments) -> RunRequest:
 
 
 def _composed(arguments: Arguments) -> RunRequest:
-    from amulet_cli.config.hydra_errors import explained
-
     with opened(arguments.config_dir) as hydra:
         with explained(hydra, arguments.overrides, arguments.config_name):
             jobs, swept, (launcher, settings) = _expanded(hydra, arguments)
@@ -211,9 +208,6 @@ class _Composer:
 def resolved(composed: "DictConfig") -> dict[str, Any]:
     """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored."""
     from omegaconf import OmegaConf
-
-    from amulet_cli.config.checkpoint import stamped
-    from amulet_cli.config.file_digest import with_digests
 
     plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     if "checkpoint" in plain:

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+import amulet
 from amulet.models.arithmetic import multiplications
+from amulet.training.runtime import available_cores
 
 LARGE_STEP = 1e10
 """Floating-point operations of one training step above which more than one thread is worthwhile."""
@@ -27,8 +30,6 @@ def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: i
         example: one record's input, (1, *shape).
         batch_size: records in a training step.
     """
-    from amulet.training.runtime import available_cores
-
     if setting != "auto":
         return int(setting)
     return available_cores() if step_cost(model, example) * batch_size >= LARGE_STEP else 1
@@ -41,8 +42,6 @@ def workers(setting: str | int, cores: int | None = None) -> int:
         setting: `auto` or a number.
         cores: the share of a job that runs in parallel with others; None if it has the machine alone.
     """
-    from amulet.training.runtime import available_cores
-
     wanted = available_cores() if setting == "auto" else int(setting)
     return wanted if cores is None else min(wanted, cores)
 
@@ -65,10 +64,6 @@ def be_deterministic(device: torch.device) -> None:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions and hardware, which may explain a difference between two machines."""
-    import numpy as np
-
-    import amulet
-
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "amulet": amulet.__version__,

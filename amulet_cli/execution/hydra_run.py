@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from amulet_cli.config.hydra_setup import VERSION_BASE, conf_dir, register_option_folders
+
 if TYPE_CHECKING:
     from amulet_cli.config.arguments import Arguments
     from amulet_cli.execution.job import Task
@@ -15,7 +17,6 @@ def hand_over(arguments: "Arguments", task: "Task") -> None:
     """Give the command to Hydra in the form of its own entry point."""
     from hydra import main as hydra_main
 
-    from amulet_cli.config.hydra_setup import VERSION_BASE, conf_dir, register_option_folders
     from amulet_cli.execution.ray_launcher import register
 
     register()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from amulet_cli.base.console import err
 from amulet_cli.base.errors import INTERRUPTED
 
 _PATIENCE = 1.0  # seconds for running work to stop by itself
@@ -63,8 +64,6 @@ def _watch(reader: socket.socket, over: threading.Event, message: str) -> None:
 
 def _leave(message: str) -> NoReturn:
     """End now: an exit handler might wait for a worker that no longer exists."""
-    from amulet_cli.base.console import err
-
     signal.signal(signal.SIGINT, signal.SIG_IGN) if threading.current_thread() is threading.main_thread() else None
     for action in _before_leaving:
         action()

@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.base.errors import FAILURE, as_usage_error, exit_code, show
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.text import Text
+
+from amulet.core import IncompatibleError
+from amulet.core.reporting import reporting_to
+from amulet_cli.base.console import err, out
+from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, show
+from amulet_cli.base.format_numbers import duration
+from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
+from amulet_cli.config.hydra_setup import find_user_modules
+from amulet_cli.execution.progress import RichReporter
+from amulet_cli.execution.trackers import Recorder, Run, track
+from amulet_cli.results.result import config_hash, is_complete, write_outcome, write_status
+from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,9 +67,6 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
-        from amulet_cli.config.hydra_setup import find_user_modules
-
         if self.parallel:
             _be_a_worker(self.worker)
             find_user_modules()
@@ -71,12 +82,6 @@ class Task:
 
 class _Attempt:
     def __init__(self, task: Task, job: "Job", number: int) -> None:
-        from rich.console import Console
-
-        from amulet_cli.base.console import err
-        from amulet_cli.execution.progress import RichReporter
-        from amulet_cli.execution.trackers import Recorder
-
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
         self.facts: RunFacts | None = None
@@ -87,8 +92,6 @@ class _Attempt:
 
     def code(self) -> int:
         """Run unless it is done; any error is written to `status.json` and the log."""
-        from amulet_cli.results.result import is_complete
-
         began = time.monotonic()
         try:
             with self._alone():
@@ -100,9 +103,6 @@ class _Attempt:
             return self._failed(error)
 
     def _run(self, began: float) -> int:
-        from amulet.core import IncompatibleError
-        from amulet_cli.results.result import write_status
-
         if not self.task.sweep:
             self._say("run", f"{' · '.join(self._setting())} · seed {self.config['seed']}")
         elif not self.task.parallel:
@@ -127,11 +127,9 @@ class _Attempt:
         import torch
 
         from amulet.assessment import assess, plan_facts
-        from amulet.core.reporting import reporting_to
         from amulet.training import Runtime, resolve_device
         from amulet_cli.execution import environment
         from amulet_cli.execution.plan import load_data, plan_of, store_folder
-        from amulet_cli.results.result import write_outcome
         from amulet_cli.results.store import DiskStore
 
         config = self.config
@@ -160,13 +158,9 @@ class _Attempt:
 
     def _track(self, result: "Result") -> None:
         """Send the written result to trackers."""
-        from amulet_cli.execution.trackers import Run, track
-
         track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
 
     def _failed(self, error: Exception) -> int:
-        from amulet_cli.results.result import write_status
-
         known = as_usage_error(error)
         text = str(error) if known else f"{type(error).__name__}: {error}"
         log = self.folder / "run.log"
@@ -178,8 +172,6 @@ class _Attempt:
         if self.task.sweep:
             self._say("failed", text.splitlines()[0])
             return FAILURE
-        from amulet_cli.base.errors import UsageError
-
         show(known or UsageError(text, where=f"the whole story: {log}", title="This run failed"))
         return exit_code(error)
 
@@ -194,10 +186,6 @@ class _Attempt:
 
     def _say(self, state: str, text: str) -> int:
         """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
-        from rich.text import Text
-
-        from amulet_cli.base.console import err
-
         if self.task.parallel:
             return 0
         styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
@@ -216,10 +204,6 @@ class _Attempt:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """If two processes have the same run, the second waits, and then finds it done."""
-        from filelock import FileLock, Timeout
-
-        from amulet_cli.results.result import config_hash
-
         locks = Path(self.config["output_dir"]) / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{config_hash(self.config)[:16]}-{self.config['seed']}.lock")
@@ -235,9 +219,6 @@ class _Attempt:
 
 
 def _print_result(result: "Result", config_dir: Path | None) -> None:
-    from amulet_cli.base.console import out
-    from amulet_cli.views.run_table import result_table
-
     out.print(result_table(result, config_dir))
 
 
@@ -262,8 +243,6 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def _seconds(seconds: float) -> str:
-    from amulet_cli.base.format_numbers import duration
-
     return duration(seconds)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.execution.interrupt import before_leaving
 
 if TYPE_CHECKING:
     from amulet_cli.config.composition import RunRequest
@@ -130,8 +131,6 @@ def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
 def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
     """Start workers with their number of threads; if they would outlive Ctrl-C, make it end them."""
     import psutil
-
-    from amulet_cli.execution.interrupt import before_leaving
 
     if request.launcher == "basic":
         yield

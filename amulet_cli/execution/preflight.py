@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amulet.core import IncompatibleError
+from amulet.core.reporting import reporting_to
+from amulet_cli.base.console import err
 from amulet_cli.base.errors import UsageError, as_usage_error
 from amulet_cli.config import schema
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.execution import launchers, trackers
+from amulet_cli.execution.progress import RichReporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,15 +61,12 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     """
     if not jobs:
         return {}
-    from amulet.core.reporting import reporting_to
-
     with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
         return _checked(request, jobs)
 
 
 def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     from amulet.assessment import check
-    from amulet.core import IncompatibleError
     from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
 
     refused: dict[Job, str] = {}
@@ -110,9 +111,6 @@ def _busy(text: str) -> "Iterator[Reporter]":
 
     A download, or another long stage, is shown instead while it lasts.
     """
-    from amulet_cli.base.console import err
-    from amulet_cli.execution.progress import RichReporter
-
     if not err.is_terminal:
         yield RichReporter(err)
         return

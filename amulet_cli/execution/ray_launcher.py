@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
+
+from amulet.training.runtime import available_cores
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -63,8 +67,6 @@ class RayLauncher(Launcher):
         """Run one batch to its end; a job whose process was killed is an error only when all others are done."""
         _set_environment(own=self.address is None)
         import ray
-        from hydra.core.singleton import Singleton
-        from hydra.core.utils import setup_globals
 
         if self.setting is None:
             raise RuntimeError("`setup` must be called before `launch`")
@@ -84,8 +86,6 @@ class RayLauncher(Launcher):
     @contextmanager
     def _running(self) -> Iterator[None]:
         import ray
-
-        from amulet.training.runtime import available_cores
 
         settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         own = None
@@ -136,11 +136,6 @@ def _collected(jobs: "Sequence[ObjectRef[JobReturn]]") -> list[JobReturn]:
 
 def _run(work: _Work, number: int, words: list[str]) -> JobReturn:
     """One job, in a Ray process, perhaps on another machine."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.core.singleton import Singleton
-    from hydra.core.utils import run_job, setup_globals
-    from omegaconf import open_dict
-
     os.environ.update(work.environment)
     if not Path(work.folder).is_dir():
         raise FileNotFoundError(

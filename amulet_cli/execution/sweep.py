@@ -5,10 +5,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import FAILURE
+from amulet_cli.base.format_numbers import plural
+from amulet_cli.execution.hydra_run import hand_over
 from amulet_cli.execution.job import Task
 from amulet_cli.execution.launchers import own_overrides, prepared, worker_of
 from amulet_cli.execution.preflight import check_jobs, check_writable
+from amulet_cli.execution.progress import RichReporter
+from amulet_cli.execution.sweep_progress import SweepWatch
+from amulet_cli.execution.trackers import Sweep, Tracking
+from amulet_cli.results.result import Result, find_results, read_result, write_status
+from amulet_cli.views.sweep_table import sweep_table
 
 if TYPE_CHECKING:
     from amulet.core.facts import RunFacts
@@ -27,15 +37,6 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
         arguments: their command.
         table: whether the closing table has a row for every job, or only for those with problems.
     """
-    from rich.text import Text
-
-    from amulet_cli.base.console import err
-    from amulet_cli.base.format_numbers import plural
-    from amulet_cli.execution.hydra_run import hand_over
-    from amulet_cli.execution.progress import RichReporter
-    from amulet_cli.execution.sweep_progress import SweepWatch
-    from amulet_cli.execution.trackers import Sweep, Tracking
-
     done = {job for job in request.jobs if job.done and not job.config["force"]}
     rest = [job for job in request.jobs if job not in done]
     refused = check_jobs(request, rest)
@@ -86,8 +87,6 @@ def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arg
 
 
 def _record(refused: "Mapping[Job, str]") -> None:
-    from amulet_cli.results.result import write_status
-
     for job, reason in refused.items():
         names = {"choices": job.choices, "overrides": job.overrides, "facts": _planned(job).as_dict()}
         write_status(job.folder, "refused", reason=reason, **names)
@@ -102,9 +101,6 @@ def _planned(job: "Job") -> "RunFacts":
 
 
 def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
-    from amulet_cli.base.console import out
-    from amulet_cli.views.sweep_table import sweep_table
-
     shown = results if table else [result for result in results if result.state not in ("done", "skipped")]
     if shown:
         out.print()
@@ -114,8 +110,6 @@ def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
 
 def result_of(job: "Job", *, before: bool = False) -> "Result":
     """The result in a job's folder, or that there is none."""
-    from amulet_cli.results.result import Result, find_results, read_result
-
     if job.done:
         result = read_result(job.folder)
         return dataclasses.replace(result, state="skipped") if before else result

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from amulet.assessment.risks import RISKS
+from amulet_cli.analysis.doubts import doubts
 from amulet_cli.analysis.groups import Row, aggregate, comparison
 from amulet_cli.base import format_numbers
 from amulet_cli.base.errors import UsageError
@@ -55,8 +57,6 @@ class Finding:
     @property
     def name(self) -> str:
         """`SD1 adversarial training -> P2 attribute inference`."""
-        from amulet.assessment.risks import RISKS
-
         risk = RISKS[self.risk]
         return f"{_DEFENSES.get(self.defense, self.defense)} → {risk.code} {risk.title}"
 
@@ -116,8 +116,6 @@ class Finding:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What the risk's measurement warned of: why the number may not carry its claim."""
-        from amulet_cli.analysis.doubts import doubts
-
         if self.row is None or self.outcome == "unchanged by construction":
             return ()
         return doubts(self.row)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from amulet_cli.paper.layouts import FIGURES, LAYOUTS
+from amulet_cli.paper.page import section
+from amulet_cli.paper.report import drawings, shown
 from amulet_cli.views.registry import HtmlSection, Shown, View, register_view
 
 if TYPE_CHECKING:
@@ -18,20 +20,14 @@ _REMOVAL = (
 
 
 def _shown(name: str, results: "Sequence[Result]") -> Shown:
-    from amulet_cli.paper.report import shown
-
     return shown(name, results)
 
 
 def _drawings(report: "Report", results: "Sequence[Result]") -> "Iterable[Drawing]":
-    from amulet_cli.paper.report import drawings
-
     return drawings(report, results)
 
 
 def _section(results: "Sequence[Result]") -> HtmlSection | None:
-    from amulet_cli.paper.page import section
-
     return section(results)
 
 

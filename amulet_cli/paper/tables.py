@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from amulet_cli.analysis.doubts import doubts
 from amulet_cli.analysis.groups import Row, RunGroup, aggregate, flat
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import as_text, tidy_csv
@@ -232,8 +233,6 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
 
 def _doubts(row: Row) -> tuple[str, ...]:
     """What the measurement of the metric's risk warned of; nothing for a metric of no risk."""
-    from amulet_cli.analysis.doubts import doubts
-
     return doubts(row) if row.facts.risk in row.cell.facts.risks else ()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
 
 MARK = "picture"
 """An evidence array named `<victim>.<risk>.picture.<file>.<row>` is a row of `<file>.png`."""
@@ -50,9 +52,6 @@ def _rows(found: Mapping[str, list[tuple[str, Image]]]) -> Iterator[Row]:
 
 def png(rows: list[Row]) -> bytes:
     """A grid with a row of images for each of `rows`, its name on the left, columns numbered from 0."""
-    from PIL import Image as Pillow
-    from PIL import ImageDraw
-
     height, width = rows[0].images.shape[1:3]
     scale = -(-_SIDE // min(height, width))
     height, width = scale * height, scale * width

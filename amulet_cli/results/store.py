@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from amulet.core.reporting import Reporter
@@ -74,8 +77,6 @@ class DiskStore:
 
     def save(self, key: str, stored: Stored) -> None:
         """Save it completely or not at all."""
-        from safetensors.torch import save
-
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in stored.tensors.items()}
         header = {"key": key, "meta": dict(stored.meta), "sha256": _digest(key, tensors, stored.meta)}
         content = save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)})
@@ -84,8 +85,6 @@ class DiskStore:
     @contextmanager
     def lock(self, key: str) -> Generator[None]:
         """Held while the model of `key` is trained, in any process; a process that waits for it says so."""
-        from filelock import FileLock, Timeout
-
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._path(key).with_suffix(".lock"))
         try:
@@ -110,8 +109,6 @@ class DiskStore:
 
 
 def _read(path: Path, key: str) -> Stored:
-    from safetensors import SafetensorError, safe_open
-
     if not path.exists():  # the exception of safetensors depends on its version
         raise FileNotFoundError(path)
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.assessment.literature import SOURCE, expected
 from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import SETTING, Report, Row, aggregate
 from amulet_cli.base import format_numbers
@@ -159,8 +160,6 @@ def _baseline(row: Row, victim: str) -> float:
 
 def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
     """By defence: what the literature expects, and then what was measured."""
-    from amulet.assessment.literature import expected
-
     described: dict[str, None] = {}
     for facts in (result.facts for result in results if risk):
         for defense in facts.defenses:
@@ -212,7 +211,6 @@ def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[Ren
 
 
 def _legend(report: Report) -> Iterator[RenderableType]:
-    from amulet.assessment.literature import SOURCE
     from amulet.assessment.verdict import MIN_SEEDS
 
     yield Text()

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
+from amulet_cli.base.console import aligned, hanging, out
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.instantiation import build, check
 
 if TYPE_CHECKING:
     from amulet.datasets import AmuletDataset, DatasetInfo
@@ -14,9 +19,6 @@ _MOST_CLASSES = 10  # that the table of shares has columns for
 
 def show_one(info: "DatasetInfo", settings: Sequence[str], save: str | None) -> None:
     """Print what one data set looks like to a model; of pictures, write a sheet."""
-    from amulet_cli.base.console import out
-    from amulet_cli.config.instantiation import build, check
-
     node = _with(_option(info.name), settings)
     check(node, "dataset")
     target = Path(save or f"{info.name}.png").expanduser()
@@ -36,18 +38,12 @@ def show_one(info: "DatasetInfo", settings: Sequence[str], save: str | None) -> 
     elif save:
         raise UsageError(f"`--save` is for pictures, and {info.name} is a table", try_=f"amulet data show {info.name}")
     elif data.feature_names:
-        from rich.text import Text
-
         out.print()
         out.print(Text("features, and the first three training records", style="bold"))
         out.print(_features(data))
 
 
 def _print_head(info: "DatasetInfo", data: "AmuletDataset") -> None:
-    from rich.text import Text
-
-    from amulet_cli.base.console import aligned, hanging, out
-
     out.print(Text(f"{info.name}: {info.title}", style="bold underline"))
     out.print(hanging("licence     ", f"{info.licence}; {info.source}"))
     out.print(hanging("modality    ", f"{data.modality}, inputs of shape {tuple(data.shape)} in [0, 1]"))
@@ -84,10 +80,6 @@ def _shares(data: "AmuletDataset") -> list[list[str]]:
 
 def _features(data: Any) -> Any:
     """One line per column; one-hot columns of a variable together, with the category that is set."""
-    from rich.text import Text
-
-    from amulet_cli.base.console import aligned
-
     first = data.train.inputs(slice(0, 3))
     grouped = dict(data.groups)
     rows: list[list[str]] = []
@@ -106,8 +98,6 @@ def _features(data: Any) -> Any:
 
 def _option(name: str) -> dict[str, Any]:
     import yaml
-
-    from amulet_cli.config.hydra_setup import conf_dir
 
     path = conf_dir() / "dataset" / f"{name}.yaml"
     option = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
@@ -90,7 +91,6 @@ def _cell(entry: Entry) -> Text:
 
 
 def _legend(interactions: Interactions) -> Iterator[RenderableType]:
-    from amulet.assessment.literature import SOURCE
     from amulet.assessment.verdict import MIN_SEEDS
 
     n = len(interactions.seeds)

@@ -12,8 +12,6 @@ from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_f
 
 RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_0.1pct_fpr": 0.001}
 """False positive rates at which the true positive rate is reported."""
-FEW = 16
-"""Shadow models below which the scores are rough."""
 METRICS = metrics_of(
     "membership_inference",
     Metric("auc", "AUC of telling members from others", "higher", decides=True),
@@ -109,12 +107,7 @@ def _measure(
 
 
 def _warn(measured: Measurement, evidence: MembershipEvidence) -> None:
-    shadows, others = len(evidence.shadow_signals), int((~evidence.members).sum())
-    if shadows < FEW:
-        measured.warnings.append(
-            f"{evidence.victim}: {shadows} shadow models estimate each record's Gaussians roughly, so the risk is "
-            f"understated. Raise attack.n_shadow to {FEW} or more; those that exist are used again"
-        )
+    others = int((~evidence.members).sum())
     for name, rate in RATES.items():
         if others < resolving(rate):
             measured.warnings.append(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from amulet.assessment.literature import FAMILIES
 from amulet.core.facts import RiskFacts
 from amulet.core.risk import code_order
 from amulet_cli.analysis.doubts import doubts, expectation_of
@@ -241,8 +242,6 @@ def _names(runs: Sequence[Result]) -> dict[str, list[Result]]:
 
 def _rank(run: Result) -> tuple[int, int]:
     """One defence before two, in the literature's order, those of others last."""
-    from amulet.assessment.literature import FAMILIES
-
     defenses = run.facts.defenses
     family = defenses[0].family if defenses else ""
     return len(defenses), FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)

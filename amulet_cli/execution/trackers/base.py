@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from amulet_cli.results.result import CHOICES, Result
+from amulet_cli.results.result import CHOICES, Result, config_hash
 
 if TYPE_CHECKING:
     from amulet_cli.config.composition import Job
@@ -29,8 +29,6 @@ class Sweep:
     @classmethod
     def of(cls, jobs: "Sequence[Job]", swept: Sequence[str]) -> "Sweep":
         """The sweep that these jobs make."""
-        from amulet_cli.results.result import config_hash
-
         parts = sorted(f"{config_hash(job.config)} {job.config['seed']}" for job in jobs)
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         over = f" over {', '.join(swept)}" if swept else ""

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
 
 _LONGEST = 6000  # the longest parameter that MLflow accepts
@@ -95,8 +97,6 @@ class Mlflow(Tracker):
         """A client and the experiment's id; one process after the other if the database is a file."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-        from filelock import FileLock
-
         if not self.uri.startswith("sqlite:"):
             client = _mlflow().MlflowClient(self.uri)
             yield client, self._experiment(client)

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.groups import SETTING, Report, Row
+from amulet_cli.analysis.matrix.entries import matrices
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
+from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS, Result
 from amulet_cli.views.figures.drawing import Drawing, common_folder
@@ -62,9 +64,6 @@ def _rank(row: Row) -> int:
 
 
 def _matrices(results: Sequence[Result]) -> Iterator[Drawing]:
-    from amulet_cli.analysis.matrix.entries import matrices
-    from amulet_cli.base.errors import UsageError
-
     try:
         found = matrices(results)
     except UsageError:  # no defence

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from amulet.core.evidence import clopper_pearson
+from amulet.membership_inference.metrics import roc
 from amulet_cli.results.evidence import Ranking
 from amulet_cli.views.figures import style
 from amulet_cli.views.figures.sweep import half_width
@@ -50,8 +52,6 @@ def roc_curves(rankings: Mapping[str, Sequence[Ranking]]) -> Figure:
 
 def hit_rates(ranking: Ranking, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     """The true positive rate at each false positive rate: the best threshold that keeps to it, no interpolation."""
-    from amulet.membership_inference.metrics import roc
-
     fpr, tpr = roc(ranking.members, ranking.scores)
     return tpr[np.searchsorted(fpr, rates, side="right") - 1]
 
@@ -59,8 +59,6 @@ def hit_rates(ranking: Ranking, rates: NDArray[np.float64]) -> NDArray[np.float6
 def _over_seeds(
     rankings: Sequence[Ranking], rates: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    from amulet.core.evidence import clopper_pearson
-
     each = np.stack([hit_rates(one, rates) for one in rankings])
     mean = each.mean(axis=0)
     if len(each) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import stdtrit
 
 from amulet_cli.analysis.groups import Row
 from amulet_cli.results.result import VICTIMS
@@ -56,8 +57,6 @@ def draw_line(axes: Axes, rows: Sequence[Row], key: str, victim: str, **looks: A
 
 def half_width(error: float, n: int) -> float:
     """Half of the 95 % t interval of a mean; 0 where one seed leaves none."""
-    from scipy.special import stdtrit
-
     return float(stdtrit(n - 1, 0.975)) * error if n > 1 and math.isfinite(error) else 0.0
 
 

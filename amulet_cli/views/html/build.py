@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from amulet import __version__
+from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis import findings
 from amulet_cli.analysis.groups import Report
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.results.result import Result
+from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.html import figures, provenance
 from amulet_cli.views.html.tables import Section, sections_of
 from amulet_cli.views.registry import views
@@ -29,10 +32,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "")
         results: the runs it was made from, for figures and the paper's tables.
         command: what makes this page again.
     """
-    from amulet import __version__
-    from amulet.assessment.literature import SOURCE
     from amulet.assessment.verdict import MIN_SEEDS
-    from amulet_cli.views.figures.catalogue import drawings
 
     every_metric = len(report.rows) <= _MOST_ROWS
     found = findings.findings(report)

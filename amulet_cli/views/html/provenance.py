@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from amulet.core import Factory, SettingError
 from amulet_cli.analysis.groups import SETTING, Report, RunGroup, flat
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -179,8 +180,6 @@ def _parts(runs: Sequence[Result], group: str) -> Iterator[str]:
 
 
 def _described(node: Mapping[str, Any]) -> str:
-    from amulet.core import Factory, SettingError
-
     path = str(node.get("_target_") or "")
     try:
         text = (Factory(path).load().__doc__ or "") if path else ""
