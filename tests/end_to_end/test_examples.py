@@ -61,3 +61,23 @@ def test_the_python_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert re.search(r"^undefended: 0\.\d+ \[0\.\d+, 0\.\d+\], independent model 0\.\d+$", printed, re.MULTILINE)
     assert "\ndefended: " in printed
+
+
+_KIT = """
+from amulet.testing import check_attack, check_dataset, check_defense, check_metric
+from my_attack import FGSM
+from my_data import load_rings
+from my_defense import GaussianNoise
+from my_metric import flipped_by_the_attack
+
+check_attack(FGSM, "my_conf/attack/fgsm.yaml", defenses=[GaussianNoise()])
+check_defense(GaussianNoise, "my_conf/defense/gaussian_noise.yaml", attacks=[FGSM()], defenses=())
+check_metric(flipped_by_the_attack, "my_conf/metric/flips.yaml")
+check_dataset(load_rings, "my_conf/dataset/rings.yaml")
+"""
+
+
+def test_a_users_own_components_pass_the_test_kit(tmp_path: Path) -> None:
+    folder = shutil.copytree(EXAMPLES / "extending", tmp_path / "mine", ignore=shutil.ignore_patterns("outputs"))
+    done = subprocess.run([sys.executable, "-c", _KIT], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

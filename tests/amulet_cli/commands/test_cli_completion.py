@@ -58,7 +58,7 @@ FISH = shutil.which("fish")
         ("amulet matrix seeds=", []),
         ("amulet matrix dataset=cens", ["dataset=census "]),
         ("amulet matrix defenses=dp_sgd defense.del", ["defense.delta="]),
-        ("amulet matrix att", []),
+        ("amulet matrix att", ["attack="]),
         ("amulet report ", [FOLDERS]),
         ("amulet report --ht", ["--html "]),
         ("amulet report --html ", [FILES]),
