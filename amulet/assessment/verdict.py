@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from amulet.core.evidence import clopper_pearson
+from amulet.core.intervals import clopper_pearson
 
 __all__ = [
     "Change",

@@ -8,12 +8,13 @@ from amulet.core.lazy import attach
 from amulet.core.reporting import Reporter, Stage
 
 if TYPE_CHECKING:
-    from amulet.core.evidence import Evidence, Measurement, clopper_pearson
+    from amulet.core.evidence import Evidence, Measurement
+    from amulet.core.intervals import clopper_pearson
     from amulet.core.stream import Stream
 
 __getattr__, __dir__ = attach(  # these need torch
     __name__,
-    {"Evidence": "evidence", "Measurement": "evidence", "clopper_pearson": "evidence", "Stream": "stream"},
+    {"Evidence": "evidence", "Measurement": "evidence", "clopper_pearson": "intervals", "Stream": "stream"},
 )
 
 __all__ = [

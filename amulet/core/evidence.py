@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from amulet.core.facts import Metric, MetricFacts
+from amulet.core.intervals import clopper_pearson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +121,3 @@ def pictured(images: torch.Tensor, most: int = 20) -> np.ndarray:
     """
     shown = images[:most].detach().cpu().nan_to_num(0).clamp(0, 1)
     return (shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a proportion (Clopper and Pearson, 1934).
-
-    >>> low, high = clopper_pearson(0, 100)
-    >>> low == 0.0 and 0.036 < high < 0.037
-    True
-    """
-    from scipy.special import betaincinv  # scipy.stats takes a second to import
-
-    tail = (1 - confidence) / 2
-    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
-    high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
-    return low, high

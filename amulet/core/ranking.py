@@ -5,7 +5,7 @@ import math
 import numpy as np
 from torch import Tensor
 
-from amulet.core.evidence import clopper_pearson
+from amulet.core.intervals import clopper_pearson
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.risk import code_order
 from amulet_cli.analysis.doubts import doubts, expectation_of
-from amulet_cli.analysis.groups import Report, Row, differing
+from amulet_cli.analysis.groups import Report, Row
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -70,7 +70,7 @@ def question(report: Report) -> str:
 
 def findings(report: Report) -> list[Finding]:
     """A sentence for each metric that decides on its risk, the certain and the large first."""
-    keys = [key for key in differing(report) if key != "metric"]
+    keys = [key for key in report.telling if key != "metric"]
     judged: dict[int, list[Row]] = {}
     for row in report.rows:
         if row.verdict is not None:  # one measurement in several settings has one verdict

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from amulet.core.facts import MetricFacts, RunFacts
 from amulet_cli.base import format_numbers
-from amulet_cli.base.serialize import as_text, canonical_json, plain
+from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping
 from amulet_cli.results.schema1 import renamed
 
@@ -97,6 +97,11 @@ class Report:
     missing: Sequence[Result] = ()
     """Runs that are not finished or cannot be read."""
 
+    @cached_property
+    def telling(self) -> list[str]:
+        """The labels in which the rows differ."""
+        return differing([row.cell.labels for row in self.rows])
+
 
 def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
     """Group runs by all that shapes them but the seed, and compare the victims seed by seed.
@@ -106,14 +111,14 @@ def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
         metrics: only these; a name without its prefix (`auc`) takes them all.
     """
     asked = {renamed(name) for name in metrics}
-    cells, notes = _cells([result for result in results if result.state in ("done", "skipped")])
+    cells, notes = _cells([result for result in results if result.finished])
     cells, keys, common = _labelled(cells)
     rows: list[Row] = []
     for cell in sorted(cells, key=lambda cell: [natural(value) for value in cell.labels.values()]):
         names = dict.fromkeys(name for run in cell.runs.values() for row in run.metrics.values() for name in row)
         wanted = [name for name in names if not asked or name in asked or cell.facts.of(name).name in asked]
         rows += [_row(cell, name) for name in sorted(wanted, key=cell.facts.order)]
-    missing = [result for result in results if result.state not in ("done", "skipped")]
+    missing = [result for result in results if not result.finished]
     return Report(rows=_judged(rows), keys=keys, common=common, notes=notes, missing=missing)
 
 
@@ -129,21 +134,6 @@ def natural(value: Any) -> tuple[int, float, str]:
         return 1, float(value), ""
     except (TypeError, ValueError):
         return 2, 0.0, as_text(value)
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration with dotted keys.
-
-    >>> flat({"attack": {"steps": 40}, "epochs": 30})
-    {'attack.steps': 40, 'epochs': 30}
-    """
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _cells(results: Sequence[Result]) -> tuple[list[RunGroup], list[str]]:
@@ -278,9 +268,3 @@ def comparison(row: Row) -> "Comparison":
         worse="lower" if row.facts.harm == "lower" else "higher",
         by_construction=before == after and row.cell.facts.alters_nothing,
     )
-
-
-def differing(report: Report) -> list[str]:
-    """The labels in which the report's rows differ."""
-    every = (*SETTING, *report.keys)
-    return [key for key in every if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]

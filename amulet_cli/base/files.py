@@ -2,10 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 
@@ -52,3 +55,19 @@ def _tidy(path: Path) -> None:
                 old.unlink()
         except FileNotFoundError:  # another process was faster
             continue
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None]) -> Generator[None]:
+    """Hold a lock file in this block; `waiting` is called if another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

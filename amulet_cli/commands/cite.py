@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from amulet_cli.base.serialize import from_yaml
 
 _SPECIAL = re.compile(r"[&%$#_]")
 """Characters that LaTeX takes for commands; in text they need a backslash."""
@@ -14,7 +14,7 @@ _ARXIV = "arXiv:"
 
 def cite() -> str:
     """BibTeX entries of the software and of every work under `references`, an empty line between them."""
-    record = yaml.safe_load(_citation_file().read_text(encoding="utf-8"))
+    record = from_yaml(_citation_file().read_text(encoding="utf-8"))
     return "\n\n".join(_bibtex(work) for work in (record, *record.get("references", ())))
 
 

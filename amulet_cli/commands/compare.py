@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from amulet_cli.analysis.groups import flat
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, here, out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
-from amulet_cli.base.serialize import as_text
+from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.result import VICTIMS, find_results, read_result, shaping
 from amulet_cli.views.run_table import intervals_overlap
 
@@ -50,10 +49,10 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Keys of two nested mappings whose values differ, with dots; what is absent is the string `-`.
 
-    >>> differing({"seed": 0, "attack": {"steps": 40}}, {"seed": 1, "attack": {"steps": 40}, "epochs": 3})
+    >>> differences({"seed": 0, "attack": {"steps": 40}}, {"seed": 1, "attack": {"steps": 40}, "epochs": 3})
     {'seed': (0, 1), 'epochs': ('-', 3)}
     """
     first, second = flat(a), flat(b)
@@ -75,7 +74,7 @@ def _run(path: str) -> "Result":
 def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     yield Text.assemble(("A  ", "bold"), here(a.folder))
     yield Text.assemble(("B  ", "bold"), here(b.folder))
-    settings = differing({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
+    settings = differences({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
     yield from _pairs("Settings", settings, "the same settings")
     metrics, same = _metrics(a, b)
     yield Text()
@@ -87,7 +86,7 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
         yield Text(
             f"{same} others are the same to the last bit" if metrics else f"all {same} are the same", style="dim"
         )
-    machine = differing(a.environment, b.environment)
+    machine = differences(a.environment, b.environment)
     if machine:
         yield from _pairs("Machine", machine, "")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.config.file_digest import digest
 from amulet_cli.config.instantiation import shown
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def stamped(value: Any) -> dict[str, str] | None:
     path = Path(value).expanduser()
     try:
         status = path.stat()
-        return {"file": value, "sha256": _digest(path, status.st_mtime_ns, status.st_size)}
+        return {"file": value, "sha256": digest(path, status.st_mtime_ns, status.st_size)}
     except OSError as error:
         beside = [str(Path(value).with_name(p.name)) for p in path.parent.glob("*") if p.is_file()]
         raise UsageError(
@@ -46,13 +47,6 @@ def stamped(value: Any) -> dict[str, str] | None:
             expected=f"a file with {_HOW}",
             meant=[f"checkpoint={name}" for name in similar(value, beside)],
         ) from error
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path, modified: int, size: int) -> str:
-    """Read only once for all jobs of a sweep."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -24,14 +24,14 @@ def with_digests(node: Any) -> Any:
             path = Path(settings[name]).expanduser()
             try:
                 status = path.stat()
-                digests[name] = _digest(path.absolute(), status.st_mtime_ns, status.st_size)
+                digests[name] = digest(path.absolute(), status.st_mtime_ns, status.st_size)
             except OSError:
                 continue
     return {**settings, "sha256": digests or None}
 
 
 @lru_cache(maxsize=8)
-def _digest(path: Path, modified: int, size: int) -> str:
-    """Read only once for all jobs of a sweep."""
+def digest(path: Path, modified: int, size: int) -> str:
+    """SHA-256 of a file, read only once for all jobs of a sweep while it is the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

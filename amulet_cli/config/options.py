@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config.hydra_setup import OptionFolder, option_folders
 from amulet_cli.config.schema import ADDED, CHOICES
 
@@ -55,7 +56,7 @@ def _read(group: str, file: Path, folder: OptionFolder) -> Option:
     import yaml
 
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content: Any = from_yaml(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"`{file}` cannot be read: {error}") from error
     about = _about(content if isinstance(content, dict) else {})

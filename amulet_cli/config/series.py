@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config.arguments import EXPERIMENT, QUICK, Arguments
 from amulet_cli.config.hydra_setup import option_folders
 
@@ -38,7 +39,7 @@ def _members(name: str, config_dir: Path | None) -> list[str]:
         if not file.is_file():
             continue
         try:
-            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content: Any = from_yaml(file.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
             return []  # Hydra reports the error
         listed: Any = cast(dict[str, Any], content).get("series", []) if isinstance(content, dict) else []

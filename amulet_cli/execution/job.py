@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, show
+from amulet_cli.base.files import locked
 from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
 from amulet_cli.config.hydra_setup import find_user_modules
@@ -204,18 +204,10 @@ class _Attempt:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """If two processes have the same run, the second waits, and then finds it done."""
-        locks = Path(self.config["output_dir"]) / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{config_hash(self.config)[:16]}-{self.config['seed']}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.reporter.note("another process is at this run; waiting for it")
-            lock.acquire()
-        try:
+        lock = f"{config_hash(self.config)[:16]}-{self.config['seed']}.lock"
+        note = "another process is at this run; waiting for it"
+        with locked(Path(self.config["output_dir"]) / ".locks" / lock, lambda: self.reporter.note(note)):
             yield
-        finally:
-            lock.release()
 
 
 def _print_result(result: "Result", config_dir: Path | None) -> None:

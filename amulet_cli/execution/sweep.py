@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from amulet_cli.config.composition import Job, RunRequest
     from amulet_cli.results.result import Result
 
-_FINE = ("done", "skipped", "refused")
-
 
 def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
     """Run the jobs that are not done; the exit code is 1 if a job failed. A refused combination is not a failure.
@@ -101,11 +99,11 @@ def _planned(job: "Job") -> "RunFacts":
 
 
 def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
-    shown = results if table else [result for result in results if result.state not in ("done", "skipped")]
+    shown = results if table else [result for result in results if not result.finished]
     if shown:
         out.print()
         out.print(sweep_table(shown))
-    return FAILURE if failed or any(result.state not in _FINE for result in results) else 0
+    return FAILURE if failed or any(not (result.finished or result.state == "refused") for result in results) else 0
 
 
 def result_of(job: "Job", *, before: bool = False) -> "Result":

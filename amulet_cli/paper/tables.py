@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.analysis.doubts import doubts
-from amulet_cli.analysis.groups import Row, RunGroup, aggregate, flat
+from amulet_cli.analysis.groups import Row, RunGroup, aggregate
 from amulet_cli.base.errors import UsageError, similar
-from amulet_cli.base.serialize import as_text, tidy_csv
+from amulet_cli.base.serialize import as_text, flat, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
 from amulet_cli.paper.variants import variants
 from amulet_cli.results.result import Result
@@ -96,7 +96,7 @@ def compare(name: str, results: Sequence[Result]) -> list[PaperTable]:
     layout, lines = LAYOUTS[name], printed(name)
     theirs = {layout.stand_ins.get(line["dataset"], line["dataset"]): line["dataset"] for line in lines}
     ours = [result for result in results if _belongs(result, layout, theirs)]
-    if not any(result.state in ("done", "skipped") for result in ours):
+    if not any(result.finished for result in ours):
         attacks = ", ".join(sorted(layout.attacks))
         raise UsageError(
             f"No finished run here belongs to {layout.title}",

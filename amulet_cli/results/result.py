@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.files import write_atomically, write_text
-from amulet_cli.base.serialize import canonical_json, plain, tidy_csv
+from amulet_cli.base.serialize import canonical_json, from_yaml, plain, tidy_csv
 from amulet_cli.results import schema1
 
 SCHEMA = 2
@@ -73,6 +73,11 @@ class Result:
     """What its metrics are about, and its defences and attacks."""
     reason: str = ""
     """Why it failed, was refused or cannot be read."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are numbers: done by this command or before it."""
+        return self.state in ("done", "skipped")
 
     @property
     def log(self) -> Path:
@@ -325,7 +330,7 @@ def _config(folder: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        config: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        config: Any = from_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
     return cast(dict[str, Any], config) if isinstance(config, dict) else {}

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from amulet.core.reporting import Reporter
 from amulet.training.store import Stored
-from amulet_cli.base.files import write_atomically
+from amulet_cli.base.files import locked, write_atomically
 
 _SUFFIX = ".safetensors"
 _FORMAT = "amulet-model-1"
@@ -85,17 +84,9 @@ class DiskStore:
     @contextmanager
     def lock(self, key: str) -> Generator[None]:
         """Held while the model of `key` is trained, in any process; a process that waits for it says so."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._path(key).with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.reporter.note("waiting for another process training the same model")
-            lock.acquire()
-        try:
+        note = "waiting for another process training the same model"
+        with locked(self._path(key).with_suffix(".lock"), lambda: self.reporter.note(note)):
             yield
-        finally:
-            lock.release()
 
     def list(self) -> list[StoredFile]:
         """The entries, by key."""

@@ -21,7 +21,6 @@ from amulet_cli.views.run_table import intervals_overlap
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
 
-_DONE = ("done", "skipped")
 _LEGEND = (
     "In per cent. One seed: with the interval of its records; more: mean ± standard error. Change in points: defended "
     "- undefended. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
@@ -36,7 +35,7 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
     """
     attacked = [(result, result.facts.attacked) for result in results]
     report = aggregate(list(_trimmed(attacked)))
-    described = [_described(result) for result in results if result.state in _DONE]
+    described = [_described(result) for result in results if result.finished]
     everywhere = _in_all(described)
     parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
     known = {name: risk for result in results for name, risk in result.facts.risks.items()}
@@ -76,7 +75,7 @@ def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
             # A metric that no risk claims is the attack's, or where every run has it, the defence's.
             or (of == "" and (homes[name] == {risk} or risk in own))
         }
-        if result.state in _DONE:
+        if result.finished:
             seen.add(victims)
         metrics = {v: {n: value for n, value in row.items() if n in kept} for v, row in result.metrics.items()}
         yield dataclasses.replace(result, metrics=metrics)
@@ -204,7 +203,7 @@ def _notes(results: Sequence[Result], everywhere: Sequence[str]) -> Iterator[Ren
     reasons = dict.fromkeys(
         (result.choices.get("attack", ""), result.state, result.reason.strip())
         for result in results
-        if result.state not in _DONE
+        if not result.finished
     )
     for attack, state, reason in reasons:
         yield hanging(f"  {state}  ", f"{attack}: {reason}" if reason else attack, "yellow")

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import yaml
-
 from amulet.assessment.combinations import DataFacts, stand_in, why_not
 from amulet.core import Attack
 from amulet.training import Defense
+from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config import instantiation
 from amulet_cli.config.hydra_setup import conf_dir
 
@@ -42,7 +41,7 @@ def options(group: str) -> dict[str, Any]:
 def _nodes(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Amulet's own options of a group, whatever is installed beside it."""
     for path in sorted((conf_dir() / group).glob("*.yaml")):
-        yield path.stem, cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8")))
+        yield path.stem, cast(dict[str, Any], from_yaml(path.read_text(encoding="utf-8")))
 
 
 def datasets() -> dict[str, DataFacts]:

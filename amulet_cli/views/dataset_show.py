@@ -8,6 +8,7 @@ from rich.text import Text
 
 from amulet_cli.base.console import aligned, hanging, out
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config.hydra_setup import conf_dir
 from amulet_cli.config.instantiation import build, check
 
@@ -97,10 +98,9 @@ def _features(data: Any) -> Any:
 
 
 def _option(name: str) -> dict[str, Any]:
-    import yaml
 
     path = conf_dir() / "dataset" / f"{name}.yaml"
-    option = yaml.safe_load(path.read_text(encoding="utf-8"))
+    option = from_yaml(path.read_text(encoding="utf-8"))
     return {key: value for key, value in option.items() if key != "about"}
 
 
@@ -118,7 +118,7 @@ def _with(option: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
                 f"`{name}` is no setting of this data set", expected=", ".join(known), meant=similar(name, known)
             )
         try:
-            changed[name] = yaml.safe_load(value)
+            changed[name] = from_yaml(value)
         except yaml.YAMLError as error:
             raise UsageError(
                 f"`{setting}`: the value cannot be read", expected="such as sensitive=[race,gender]"

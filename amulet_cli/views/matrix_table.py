@@ -1,6 +1,5 @@
 """The interaction matrix on the console: readable without colour, in as many blocks as the columns ask for."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from amulet.assessment.literature import SOURCE
+from amulet_cli.analysis.doubts import pattern
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
@@ -177,6 +177,5 @@ def _gather(seen: dict[tuple[str, str], tuple[str, dict[str, None]]], code: str,
     victim, _, text = flag.partition(": ")
     if victim not in VICTIMS:
         victim, text = "", flag
-    pattern = re.sub(r"[\d., e+-]*\d", "#", text)
-    _, victims = seen.setdefault((code, pattern), (text, {}))
+    _, victims = seen.setdefault((code, pattern(text)), (text, {}))
     victims[name if victim != VICTIMS[0] else victim] = None

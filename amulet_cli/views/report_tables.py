@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet_cli.analysis.groups import SETTING, Report, Row, differing
+from amulet_cli.analysis.groups import SETTING, Report, Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging, here
 from amulet_cli.base.serialize import as_text
@@ -59,7 +59,7 @@ def sections(report: Report, by: str) -> list[tuple[str, dict[str, list[Row]]]]:
 def label_keys(report: Report, by: str) -> list[str]:
     """The columns that name a row within its section and heading."""
     keys = [key for key in SETTING if by in SETTING and key != by] + [key for key in report.keys if key != by]
-    return [key for key in keys if len({as_text(row.cell.labels.get(key)) for row in report.rows}) > 1]
+    return [key for key in keys if key in report.telling]
 
 
 def metric_name(row: Row) -> str:
@@ -126,10 +126,10 @@ def _numbers(row: Row, *, wide: bool) -> list[Text]:
 
 def remarks(report: Report) -> list[str]:
     """Flags, verdicts and missing runs as sentences, for files."""
-    found = [f"{row_name(row, differing(report))}: {flag}" for row in report.rows for flag in row.flags]
+    found = [f"{row_name(row, report.telling)}: {flag}" for row in report.rows for flag in row.flags]
     for row in report.rows:
         if row.verdict is not None:
-            name = f"{row_name(row, differing(report))}: {row.verdict.outcome}"
+            name = f"{row_name(row, report.telling)}: {row.verdict.outcome}"
             sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
             found.append(name + sure)
     return found + [
@@ -143,7 +143,7 @@ def _flags(report: Report) -> Iterator[RenderableType]:
         yield Text()
         yield Text("! Do not average these away", style="bold yellow")
     for row, flag in flagged:
-        yield hanging("  ", f"{row_name(row, differing(report))}: {flag}")
+        yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
 
 def _verdicts(report: Report) -> Iterator[RenderableType]:
@@ -161,7 +161,7 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
     yield Text(heading, style="bold")
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
-    differ = differing(report)
+    differ = report.telling
     rows = [[Text(word, style="dim") for word in ("", ", ".join(differ), "", "", "")]]
     for row, verdict in judged:
         info = row.facts

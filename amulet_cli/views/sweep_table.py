@@ -10,7 +10,7 @@ from rich.text import Text
 
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import hanging, here
-from amulet_cli.base.serialize import as_text
+from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import CHOICES, VICTIMS, Result
 
 _STYLES = {"done": "green", "failed": "bold red", "refused": "yellow", "unreadable": "bold red"}
@@ -19,7 +19,7 @@ _MAIN = 3  # metrics in the table of a sweep
 
 def sweep_table(results: Sequence[Result]) -> RenderableType:
     """All jobs of a sweep: state, what they differ in, the main metrics, and where the failed ones left a log."""
-    keys = varying([labels(result) for result in results])
+    keys = differing([labels(result) for result in results])
     names = _main_metrics(results)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("state")
@@ -59,16 +59,6 @@ def labels(result: Result) -> dict[str, str]:
     chosen = {key: as_text(result.choices[key]) for key in CHOICES if key in result.choices}
     others = {key: as_text(value) for key, value in result.overrides.items() if key not in chosen}
     return {**chosen, **others, "seed": str(result.seed)}
-
-
-def varying(rows: Sequence[dict[str, str]]) -> list[str]:
-    """The keys whose values differ among the rows; an absent key is a value too.
-
-    >>> varying([{"a": "1", "b": "2"}, {"a": "1", "b": "3"}])
-    ['b']
-    """
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return [key for key in keys if len({row.get(key) for row in rows}) > 1]
 
 
 def _main_metrics(results: Sequence[Result]) -> list[str]:

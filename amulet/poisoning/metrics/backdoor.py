@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from amulet.core.evidence import Evidence, Measurement, clopper_pearson
+from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
+from amulet.core.intervals import clopper_pearson
 
 METRICS = metrics_of(
     "poisoning",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from amulet.core.evidence import clopper_pearson
+from amulet.core.intervals import clopper_pearson
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 

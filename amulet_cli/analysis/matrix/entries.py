@@ -10,10 +10,10 @@ from amulet.assessment.literature import FAMILIES
 from amulet.core.facts import RiskFacts
 from amulet.core.risk import code_order
 from amulet_cli.analysis.doubts import doubts, expectation_of
-from amulet_cli.analysis.groups import NEAR_CHANCE, Row, RunGroup, comparison, flat, natural
-from amulet_cli.analysis.matrix.sources import differing, key_of, measured, pair_of, row_of
+from amulet_cli.analysis.groups import NEAR_CHANCE, Row, RunGroup, comparison, natural
+from amulet_cli.analysis.matrix.sources import key_of, measured, pair_of, row_of
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.serialize import as_text
+from amulet_cli.base.serialize import as_text, differing, flat
 from amulet_cli.results.result import VICTIMS, Result, shaping
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from amulet.assessment.verdict import Change, Verdict
 
 Agreement = Literal["agrees", "contradicts", "not seen", "was unexplored", "undecided", ""]
-_DONE = ("done", "skipped")
 _CHOSEN = ("defense", "second_defense", "attack", "metric")
 
 
@@ -162,7 +161,7 @@ def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
     """
     groups: defaultdict[str, list[Result]] = defaultdict(list)
     for result in results:
-        if result.state in _DONE and "defended" in result.metrics:
+        if result.finished and "defended" in result.metrics:
             groups[key_of([*result.setting[:2], _other(result)])].append(result)
     if not groups:
         raise UsageError(
@@ -177,7 +176,7 @@ def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
         similar = [other for other in groups.values() if other[0].setting[:2] == runs[0].setting[:2]]
         if len(similar) > 1:
             setting |= {key: config.get(key) for key in telling if not key.startswith(("dataset.", "model."))}
-        rest = [r for r in results if r.state not in _DONE and r.setting[:2] == runs[0].setting[:2]]
+        rest = [r for r in results if not r.finished and r.setting[:2] == runs[0].setting[:2]]
         made.append(_matrix(runs, rest, setting))
     return tuple(made)
 

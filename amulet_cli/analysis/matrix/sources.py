@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amulet_cli.analysis.groups import SETTING, Row, RunGroup, flat
-from amulet_cli.base.serialize import as_text, canonical_json, plain
+from amulet_cli.analysis.groups import SETTING, Row, RunGroup
+from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result
 
 Part = tuple[str, str, Row, str, list[str]]
@@ -110,9 +110,3 @@ def row_of(runs: Mapping[int, Result], metric: str) -> Row:
 def key_of(value: Any) -> str:
     """Any configuration as a text that equal ones have in common."""
     return canonical_json(plain(value, finite=False))
-
-
-def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose values are not the same in all of some flat configurations."""
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return [key for key in keys if len({as_text(config.get(key)) for config in configs}) > 1]

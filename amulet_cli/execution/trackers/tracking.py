@@ -71,7 +71,7 @@ class Tracking:
         states = Counter(result.state for result in results)
         for key, tracker in self._trackers:
             for result in results:
-                if result.state in ("done", "skipped") and key not in _broken:
+                if result.finished and key not in _broken:
                     run = Run(replace(result, config={**result.config, "logger": self._config["logger"]}))
                     _send(key, tracker, replace(run, sweep=self.sweep.key), self.warn, again=False)
             if key not in _broken:

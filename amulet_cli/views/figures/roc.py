@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from amulet.core.evidence import clopper_pearson
+from amulet.core.intervals import clopper_pearson
 from amulet.membership_inference.metrics import roc
 from amulet_cli.results.evidence import Ranking
 from amulet_cli.views.figures import style
