@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.risk import code_order
-from amulet_cli.analysis.doubts import doubts, expectation_of
 from amulet_cli.analysis.groups import Report, Row
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
+from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 
@@ -33,7 +33,7 @@ class Finding:
     """Whether it is about the risk that was attacked, and not only about the defence's own."""
     size: float
     """By which findings of one verdict are ordered, the largest first."""
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What the risk's measurement warned of: why the number may not carry its claim."""
 
 
@@ -158,7 +158,7 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
         text=f"{text}.",
         asked=row.cell.facts.attacked == info.risk,
         size=abs(change.mean) if math.isfinite(change.mean) else 0.0,
-        doubts=doubts(row) if verdict.outcome != "unchanged by construction" else (),
+        warnings=warnings_of(row) if verdict.outcome != "unchanged by construction" else (),
     )
 
 

@@ -54,7 +54,7 @@ class Row:
     values: Mapping[str, Mapping[int, float]]
     """By victim and seed, what is finite."""
     verdict: "Verdict | None" = None
-    flags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What must not be averaged away."""
 
     @property
@@ -209,7 +209,7 @@ def _row(cell: RunGroup, metric: str) -> Row:
         for victim, summary in row.summaries.items()
         if summary.error > LARGE_ERROR and row.facts.fraction
     ]
-    return Row(cell=cell, metric=metric, values=values, flags=tuple(flags))
+    return Row(cell=cell, metric=metric, values=values, warnings=tuple(flags))
 
 
 def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
@@ -243,7 +243,7 @@ def _judged(rows: Sequence[Row]) -> list[Row]:
             metric=row.metric,
             values=row.values,
             verdict=verdicts[keys[i]] if i in keys else None,
-            flags=row.flags,
+            warnings=row.warnings,
         )
         for i, row in enumerate(rows)
     ]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
-from amulet_cli.analysis.doubts import doubts
 from amulet_cli.analysis.groups import Row, aggregate, comparison
+from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, tidy_csv
@@ -114,11 +114,11 @@ class Finding:
         return f"The risk {self.outcome}: {moved}, p = {self.verdict.p_value:.2g}."
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What the risk's measurement warned of: why the number may not carry its claim."""
         if self.row is None or self.outcome == "unchanged by construction":
             return ()
-        return doubts(self.row)
+        return warnings_of(self.row)
 
     def _given_away(self) -> str:
         """What is asked of a defence that changes no weight: does it still work, and what does it show?"""
@@ -275,7 +275,7 @@ def _record(table: Findings, row: Finding) -> dict[str, object]:
         "detectable": row.verdict.detectable if row.verdict else math.nan,
         **{f"defended.{name}": value for name, value in row.verification.items()},
         "finding": row.sentence,
-        "doubts": " | ".join(row.doubts),
+        "doubts": " | ".join(row.warnings),
         "source": row.source,
         "note": row.note,
     }

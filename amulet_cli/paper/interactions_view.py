@@ -42,7 +42,7 @@ def view(tables: Sequence[Findings], width: int = 80) -> RenderableType:
                 shown = [cells[1], f"{cells[2]} → {cells[3]}", f"n {cells[6]}"]
                 parts.append(aligned([[Text("  " + "  ".join(shown))]], [min(width, 78)]))
             parts.append(hanging("  ", Text(row.sentence, style=_STYLES.get(row.outcome, "")).plain))
-            parts += [hanging("  ! ", text, "yellow") for text in _doubts(table, row)]
+            parts += [hanging("  ! ", text, "yellow") for text in _warnings_of(table, row)]
         parts += [*(hanging("  ", note) for note in table.notes), Text()]
     return Group(*parts, Text(LEGEND, style="dim"))
 
@@ -66,14 +66,14 @@ def _sentences(table: Findings) -> Iterator[str]:
     for row in table.rows:
         metric = f", {row.row.metric}" if row.row else ""
         yield f"{row.name}{metric}: {row.sentence}"
-        yield from (f"! {row.name}: {text}" for text in _doubts(table, row))
+        yield from (f"! {row.name}: {text}" for text in _warnings_of(table, row))
     yield from table.notes
 
 
-def _doubts(table: Findings, row: Finding) -> tuple[str, ...]:
+def _warnings_of(table: Findings, row: Finding) -> tuple[str, ...]:
     """Those of an interaction once, behind its last metric."""
     its = [other for other in table.rows if other.name == row.name]
-    return tuple(dict.fromkeys(text for other in its for text in other.doubts)) if row is its[-1] else ()
+    return tuple(dict.fromkeys(text for other in its for text in other.warnings)) if row is its[-1] else ()
 
 
 def _cells(row: Finding) -> list[str]:

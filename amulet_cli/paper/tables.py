@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from amulet_cli.analysis.doubts import doubts
 from amulet_cli.analysis.groups import Row, RunGroup, aggregate
+from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import as_text, flat, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
@@ -44,7 +44,7 @@ class PaperCell:
     ours: "Summary | None" = None
     """As fractions; None where there is no run."""
     by_seed: Mapping[int, float] = field(default_factory=dict[int, float])
-    flags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float:
@@ -192,7 +192,7 @@ def _record(table: PaperTable, cell: PaperCell) -> dict[str, Any]:
         "combined_errors_if_se": cell.distance("se"),
         "combined_errors_if_sd": cell.distance("sd"),
         "by_seed": " ".join(f"{seed}:{scale * value!r}" for seed, value in cell.by_seed.items()),
-        "flags": "; ".join(cell.flags),
+        "flags": "; ".join(cell.warnings),
         "note": cell.note,
         "source": cell.source,
     }
@@ -215,7 +215,7 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
     from amulet.assessment.verdict import summarize
 
     wanted = [row for row in fitting if row.metric in _names(column, row.cell) and column.place == "metrics"]
-    flags = [flag for row in wanted for flag in (*row.flags, *_doubts(row)) if flag.startswith(column.victim)]
+    flags = [flag for row in wanted for flag in (*row.warnings, *_warnings_of(row)) if flag.startswith(column.victim)]
     return PaperCell(
         setting=line["setting"],
         column=line["column"],
@@ -227,13 +227,13 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
         comparable=comparable,
         ours=summarize(list(values.values())) if values else None,
         by_seed=dict(sorted(values.items())),
-        flags=tuple(dict.fromkeys(flags)),
+        warnings=tuple(dict.fromkeys(flags)),
     )
 
 
-def _doubts(row: Row) -> tuple[str, ...]:
+def _warnings_of(row: Row) -> tuple[str, ...]:
     """What the measurement of the metric's risk warned of; nothing for a metric of no risk."""
-    return doubts(row) if row.facts.risk in row.cell.facts.risks else ()
+    return warnings_of(row) if row.facts.risk in row.cell.facts.risks else ()
 
 
 def _values(row: Row, column: Column) -> Mapping[int, float]:

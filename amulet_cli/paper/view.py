@@ -88,7 +88,7 @@ def remarks(table: PaperTable) -> list[str]:
     for cell in table.cells:
         if cell.note:
             places.setdefault(f"the paper's: {cell.note}", []).append(f"{cell.setting}, {cell.column}")
-        for flag in cell.flags:
+        for flag in cell.warnings:
             places.setdefault(flag, []).append(f"{cell.setting}, {cell.column}")
     return [*found, *(f"{_places(where)}: {words}" for words, where in places.items())]
 

@@ -93,4 +93,4 @@ def _record(report: Report, row: Row) -> dict[str, Any]:
     }
     for victim in VICTIMS:
         record[f"{victim}_by_seed"] = " ".join(f"{seed}:{value!r}" for seed, value in row.values[victim].items())
-    return record | {"flags": "; ".join(row.flags)}
+    return record | {"flags": "; ".join(row.warnings)}

@@ -28,12 +28,12 @@ def as_json(interactions: Interactions) -> str:
                 **_record(name, entry),
                 **{victim: {str(s): x for s, x in entry.row.values[victim].items()} for victim in VICTIMS},
                 "runs": {str(seed): str(run.folder) for seed, run in entry.row.cell.runs.items()},
-                "flags": entry.flags,
+                "flags": entry.warnings,
             }
             for name, entry in _all(interactions)
         ],
         "refused": [{"defense": n, "risk": code, "reason": why} for (n, code), why in interactions.refused.items()],
-        "flags": interactions.flags,
+        "flags": interactions.victim_warnings,
         "verification": {
             name: {row.metric: {str(seed): x for seed, x in row.values[VICTIMS[1]].items()} for row in rows}
             for name, rows in interactions.verification.items()

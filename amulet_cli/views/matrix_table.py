@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from amulet.assessment.literature import SOURCE
-from amulet_cli.analysis.doubts import pattern
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
+from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS
@@ -28,7 +28,7 @@ def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
     for start in range(0, len(interactions.defenses), per_block):
         parts += [_block(interactions, lines, interactions.defenses[start : start + per_block], label), Text()]
     parts += list(_legend(interactions))
-    return Group(*parts, *_findings(interactions), *_verification(interactions), *_doubts(interactions))
+    return Group(*parts, *_findings(interactions), *_verification(interactions), *_warnings_of(interactions))
 
 
 _Line = tuple[str, str, str]
@@ -76,7 +76,7 @@ def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[s
 def _cell(entry: Entry) -> Text:
     mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
     expected = EXPECTED[entry.expected.direction] if entry.expected else ""
-    doubt = "!" if entry.flags else ""
+    doubt = "!" if entry.warnings else ""
     if entry.outcome == "unchanged by construction":
         return Text(" ".join(filter(None, ("     =", expected))), style="dim")
     change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
@@ -123,7 +123,7 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
             if entry.agreement == word:
                 amount = format_numbers.change(entry.change.mean, fraction=entry.fraction)
                 text = f"{names[id(entry)]}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
-                doubt = " !" if entry.flags else ""
+                doubt = " !" if entry.warnings else ""
                 yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g}){doubt}")
 
 
@@ -140,7 +140,7 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
         yield hanging(f"  {name}  ", ", ".join(means))
 
 
-def _doubts(interactions: Interactions) -> Iterator[RenderableType]:
+def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:
     described = list(_warnings(interactions))
     if described:
         yield Text()
@@ -161,12 +161,12 @@ def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
     """Risk codes with warnings; those that differ only in victim and numbers once, with the victims they concern."""
     seen: dict[tuple[str, str], tuple[str, dict[str, None]]] = {}
     for name in interactions.defenses:
-        for flag in interactions.flags.get(name, ()):
+        for flag in interactions.victim_warnings.get(name, ()):
             _gather(seen, "", flag, name)
         for code in interactions.risks:
             for entry in interactions.cells.get((name, code), ()):
                 fixed = entry.outcome == "unchanged by construction"
-                for flag in entry.flags:
+                for flag in entry.warnings:
                     if not (fixed and flag.startswith("defended: ")):
                         _gather(seen, code, flag, name)
     for (code, _), (text, victims) in seen.items():

@@ -121,12 +121,12 @@ def _numbers(row: Row, *, wide: bool) -> list[Text]:
         if wide and summary.n > 1:
             cells[place] += f" (sd {format_numbers.number(summary.sd, fraction=row.facts.fraction, unit=False)})"
     words = [*cells, f"{numbers.change:>6}", numbers.interval, str(numbers.n)]
-    return [*map(Text, words), Text("!" if row.flags else "", style="bold yellow")]
+    return [*map(Text, words), Text("!" if row.warnings else "", style="bold yellow")]
 
 
 def remarks(report: Report) -> list[str]:
     """Flags, verdicts and missing runs as sentences, for files."""
-    found = [f"{row_name(row, report.telling)}: {flag}" for row in report.rows for flag in row.flags]
+    found = [f"{row_name(row, report.telling)}: {flag}" for row in report.rows for flag in row.warnings]
     for row in report.rows:
         if row.verdict is not None:
             name = f"{row_name(row, report.telling)}: {row.verdict.outcome}"
@@ -138,7 +138,7 @@ def remarks(report: Report) -> list[str]:
 
 
 def _flags(report: Report) -> Iterator[RenderableType]:
-    flagged = [(row, flag) for row in report.rows for flag in row.flags]
+    flagged = [(row, flag) for row in report.rows for flag in row.warnings]
     if flagged:
         yield Text()
         yield Text("! Do not average these away", style="bold yellow")

@@ -86,7 +86,7 @@ def measure(evidence: ReconstructionEvidence) -> Measurement:
         measured.baselines[f"start.{name}"] = closeness(evidence.start[present], truth).mean().item()
         for label in (evidence.counts == 0).nonzero().squeeze(1).tolist():
             _of_class(measured, metric, label, math.nan)
-    measured.warnings += _doubts(evidence, measured)
+    measured.warnings += _warnings_of(evidence, measured)
     return measured
 
 
@@ -95,7 +95,7 @@ def _of_class(measured: Measurement, metric: Metric, label: int, value: float, b
     measured.record(metric, value, {"class": str(label)}, prefix=[f"class_{label}"], baseline=baseline, decides=False)
 
 
-def _doubts(evidence: ReconstructionEvidence, measured: Measurement) -> list[str]:
+def _warnings_of(evidence: ReconstructionEvidence, measured: Measurement) -> list[str]:
     found: list[str] = []
     name = evidence.name
     if absent := (evidence.counts == 0).nonzero().squeeze(1).tolist():

@@ -61,9 +61,9 @@ class MembershipVerifier(Verifier):
                 "weights": self.regressor.weights.numpy(),
             },
         )
-        self.warnings = tuple(self._doubts(n, lost))
+        self.warnings = tuple(self._warnings_of(n, lost))
 
-    def _doubts(self, n: int, lost: Tensor) -> list[str]:
+    def _warnings_of(self, n: int, lost: Tensor) -> list[str]:
         found: list[str] = []
         if n < _FEW:
             found.append(

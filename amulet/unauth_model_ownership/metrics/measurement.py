@@ -120,10 +120,10 @@ def _ownership(
         measured.baselines[name] = float(verification.scores["independent"].mean())
     if verification.fingerprints:
         measure_fingerprints(verification.fingerprints, measured, evidence.victim, subject)
-    measured.warnings += _doubts(evidence.victim, verification, p_value)
+    measured.warnings += _warnings_of(evidence.victim, verification, p_value)
 
 
-def _doubts(victim: str, verification: Verification, p_value: float) -> list[str]:
+def _warnings_of(victim: str, verification: Verification, p_value: float) -> list[str]:
     from scipy.special import betainc
 
     found: list[str] = []

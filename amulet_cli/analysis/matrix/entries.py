@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from amulet.assessment.literature import FAMILIES
 from amulet.core.facts import RiskFacts
 from amulet.core.risk import code_order
-from amulet_cli.analysis.doubts import doubts, expectation_of
 from amulet_cli.analysis.groups import NEAR_CHANCE, Row, RunGroup, comparison, natural
 from amulet_cli.analysis.matrix.sources import key_of, measured, pair_of, row_of
+from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, differing, flat
 from amulet_cli.results.result import VICTIMS, Result, shaping
@@ -36,7 +36,7 @@ class Entry:
     """What the literature says; None where its table has no such defence."""
     setting: str = ""
     """How it was measured, where the same was measured in several ways."""
-    flags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What must not be averaged away: warnings of its runs, a large error."""
 
     @property
@@ -104,7 +104,7 @@ class Interactions:
     """By defence and the risk's code: an entry for each deciding metric, and for each way it was measured."""
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Pairs that make no sense, with the reason."""
-    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    victim_warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """By defence: what is doubtful about its victims, whatever the risk."""
     verification: Mapping[str, tuple[Row, ...]] = field(default_factory=dict[str, tuple[Row, ...]])
     """By defence that verifies ownership: how well that works. What it is for, where it alters no weight."""
@@ -203,7 +203,7 @@ def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str
             verdict=verdicts[i],
             expected=expectation_of(row),
             setting=how,
-            flags=doubts(row),
+            warnings=warnings_of(row),
         )
         cells[name, risk.code].append(entry)
     refused = _refused(names, rest)
@@ -216,7 +216,7 @@ def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str
         titles={code: known[code].title for code in codes},
         cells={key: tuple(entries) for key, entries in cells.items()},
         refused={key: reason for key, reason in refused.items() if key not in cells},
-        flags={name: flags for name, its in names.items() if (flags := tuple(_of_victims(its)))},
+        victim_warnings={name: found for name, its in names.items() if (found := tuple(_of_victims(its)))},
         verification={name: rows for name, its in names.items() if (rows := tuple(_verification(name, its)))},
         notes=tuple(dict.fromkeys(notes)),
         missing=tuple(result for result in rest if result.state != "refused"),

@@ -116,7 +116,7 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
     axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=_GREY, linewidth=0.8))
     if entries and entries[0].expected:
         _expected(axes, x + width - 0.085, y + 0.095, entries[0].expected.direction)
-    if any(entry.flags for entry in entries) and not all(_fixed(entry) for entry in entries):
+    if any(entry.warnings for entry in entries) and not all(_fixed(entry) for entry in entries):
         _words(axes, x + 0.07, y + 0.1, "!", color=_INK, weight="bold")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.doubts import pattern
 from amulet_cli.analysis.groups import Report, Row, RunGroup
 from amulet_cli.analysis.outcomes import symbol
+from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
@@ -37,7 +37,7 @@ class Line:
     mark: str
     detail: str
     """p-value and what could have been seen."""
-    flags: tuple[str, ...]
+    warnings: tuple[str, ...]
     notes: tuple[int, ...]
     """Numbers of the section's warnings that name this metric."""
     seeds: Mapping[str, Mapping[int, str]]
@@ -145,7 +145,7 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
         verdict=verdict.outcome if verdict else "",
         mark=symbol(verdict.outcome) if verdict else "",
         detail=verdict_detail(verdict, fraction=fraction) if verdict else "",
-        flags=row.flags,
+        warnings=row.warnings,
         notes=tuple(warned.number for warned in warnings if _names(warned.text, row)),
         seeds=seeds,
     )

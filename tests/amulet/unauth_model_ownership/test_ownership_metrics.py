@@ -201,26 +201,26 @@ def test_two_ownership_defences_carry_their_names() -> None:
     assert "ownership_fpr" not in measured.metrics
 
 
-def _doubts(**more: object) -> list[str]:
+def _warnings_of(**more: object) -> list[str]:
     return measure(evidence(*made_up(), verifications=(judged(**more),))).warnings
 
 
 def test_rates_that_few_suspects_cannot_resolve_are_said_to_be() -> None:
     quiet = {**judged().p_values, "independent": np.full(10, 0.5)}
-    assert any("raise attack.independents to 100" in w for w in _doubts(p_values=quiet))
-    assert _doubts(p_values={**quiet, "independent": np.full(100, 0.5)}) == []
+    assert any("raise attack.independents to 100" in w for w in _warnings_of(p_values=quiet))
+    assert _warnings_of(p_values={**quiet, "independent": np.full(100, 0.5)}) == []
 
 
 def test_a_verification_that_misses_its_own_model_is_flagged() -> None:
     missed = {**judged().p_values, "exact_copy": np.array([0.4])}
-    assert any("does not recognise an exact copy" in w for w in _doubts(p_values=missed))
+    assert any("does not recognise an exact copy" in w for w in _warnings_of(p_values=missed))
     # Of a model that carries no mark nothing else is to be expected.
-    assert not any("does not recognise" in w for w in _doubts(p_values=missed, applied=False))
+    assert not any("does not recognise" in w for w in _warnings_of(p_values=missed, applied=False))
 
 
 def test_a_verification_that_accuses_the_innocent_is_flagged() -> None:
     accusing = {**judged().p_values, "independent": np.array([0.001] * 4 + [0.5] * 6)}
-    assert any("accuses the innocent" in w for w in _doubts(p_values=accusing))
+    assert any("accuses the innocent" in w for w in _warnings_of(p_values=accusing))
 
 
 def test_arrays_of_the_evidence_keep_every_verdict() -> None:

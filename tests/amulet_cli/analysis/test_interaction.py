@@ -174,9 +174,9 @@ def test_other_settings_make_another_matrix(tmp_path: Path) -> None:
 def test_warnings_and_collapsed_victims_travel_along(tmp_path: Path) -> None:
     results = ten(tmp_path, "adv_training", {"test_accuracy": -0.07})
     found = interactions(results)
-    (flag,) = only(found.cells["adv_training", "S1"]).flags
+    (flag,) = only(found.cells["adv_training", "S1"]).warnings
     assert flag == "defended: gradients are masked at 0% (10 of 10 seeds)"
-    (doubt,) = found.flags["adv_training"]
+    (doubt,) = found.victim_warnings["adv_training"]
     assert doubt.startswith("defended: test accuracy within 5 points of always answering the majority class on seed 0")
     text = text_of(results)
     assert "! Do not average these away" in text
@@ -191,8 +191,8 @@ def test_a_large_error_and_a_limit_are_flagged(tmp_path: Path) -> None:
         overrides = {"defense._target_": TARGETS["dp_sgd"], "attack._target_": None}
         results.append(write(tmp_path, made, seed=seed, chosen=choices("dp_sgd", "none"), overrides=overrides))
     found = interactions(results)
-    assert only(found.cells["dp_sgd", "S1"]).flags == ("undefended: standard error of 5.7 points over 10 seeds",)
-    (limit,) = only(found.cells["dp_sgd", "S2"]).flags
+    assert only(found.cells["dp_sgd", "S1"]).warnings == ("undefended: standard error of 5.7 points over 10 seeds",)
+    (limit,) = only(found.cells["dp_sgd", "S2"]).warnings
     assert "both victims are at 100% on every seed" in limit
 
 

@@ -250,7 +250,7 @@ def test_a_collapsed_seed_is_flagged_and_never_averaged_away(tmp_path: Path) -> 
     for seed, accuracy in enumerate((0.84, 0.83, 0.77)):
         write(tmp_path, two(0.84, accuracy, "test_accuracy", test_accuracy=0.7607), seed=seed)
     report = report_on(tmp_path)
-    [flag] = report.rows[0].flags
+    [flag] = report.rows[0].warnings
     assert flag.startswith("defended, seed 2: 77.00%")
     assert "76.07%" in flag
     assert "test_accuracy: defended, seed 2: 77.00%" in " ".join(shown(report).split())
@@ -263,14 +263,14 @@ def test_a_collapsed_stolen_model_is_judged_by_the_majority_class_too(tmp_path: 
     for seed, accuracy in enumerate((0.82, 0.78)):
         made = two(0.82, accuracy, "stolen_test_accuracy", stolen_test_accuracy=0.82, test_accuracy=0.7607)
         write(tmp_path, made, seed=seed)
-    [flag] = report_on(tmp_path).rows[0].flags
+    [flag] = report_on(tmp_path).rows[0].warnings
     assert flag.startswith("defended, seed 1: 78.00%")
 
 
 def test_a_large_standard_error_is_flagged(tmp_path: Path) -> None:
     for seed, value in enumerate((0.5, 0.6, 0.7)):  # standard error 5.8 points
         write(tmp_path, two(0.5, value), seed=seed)
-    [flag] = report_on(tmp_path).rows[0].flags
+    [flag] = report_on(tmp_path).rows[0].warnings
     assert flag == "defended: standard error of 5.8 points over 3 seeds"
 
 

@@ -392,7 +392,7 @@ def test_a_warning_of_one_attribute_does_not_stand_beside_another(tmp_path: Path
     made = MadeUp(dict.fromkeys(("undefended", "defended"), values), manifest=manifest)
     write(tmp_path, made, chosen=choices(attack="attribute_inference"))
     [table] = paper_interactions.findings(find_results([tmp_path]))
-    doubts = {row.row.metric: row.doubts for row in table.rows if row.row}
+    doubts = {row.row.metric: row.warnings for row in table.rows if row.row}
     assert doubts == {"race.balanced_accuracy": tuple(said), "age.balanced_accuracy": tuple(said[1:])}
 
 

@@ -20,7 +20,7 @@ def expectation_of(row: Row) -> "Expectation | None":
     return expected(facts.defenses[0].family, facts.risks[row.facts.risk].code)
 
 
-def doubts(row: Row) -> tuple[str, ...]:
+def warnings_of(row: Row) -> tuple[str, ...]:
     """A large error, and what the risk's measurement warned of, with the number of seeds it did so on."""
     fraction = row.facts.fraction
     found = [
