@@ -11,16 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("amulet", "amulet_cli")
-RISKS = (
-    "evasion",
-    "poisoning",
-    "unauth_model_ownership",
-    "membership_inference",
-    "attribute_inference",
-    "data_reconstruction",
-    "distribution_inference",
-    "discriminatory_behavior",
-)
+RISKS = sorted(path.parent.name for path in (ROOT / "amulet").glob("*/protocol.py"))
 FLOORS = {
     "amulet.core": 0,
     "amulet.datasets": 1,

@@ -111,5 +111,5 @@ def test_no_split_is_ever_floats_as_a_whole(attack: str, defense: str, monkeypat
     monkeypatch.setattr(Records, "inputs", inputs)
     made = plan(LARGE, attack, defense, FLAT)
     if made.attack is not None:
-        made = dataclasses.replace(made, attack=with_settings(made.attack, {"knows_inputs": True}))
+        made = dataclasses.replace(made, attack=with_settings(made.attack, {"knows_inputs": True, "batch_size": 64}))
     assert_measured(assess(made), attack, defense)

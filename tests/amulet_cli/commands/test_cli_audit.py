@@ -122,7 +122,7 @@ def test_a_users_own_model_and_its_checkpoint(own: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert "3 jobs: 2 done, 1 refused" in " ".join(out.split())
     membership = out[out.index("P1 membership") :]
-    assert "refused  lira: membership inference trains the victim anew" in membership
+    assert "refused  lira: membership inference trains the victim again" in membership
     (extraction,) = own.glob("outputs/census/custom/none/model_extraction/*/*/metrics.json")
     second = json.loads(extraction.read_text())
     before, after = (one["metrics"]["undefended"]["test_accuracy"] for one in (first, second))

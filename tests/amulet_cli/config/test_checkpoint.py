@@ -196,9 +196,9 @@ def test_the_given_model_is_attacked_as_it_is_and_nothing_is_trained_in_its_name
 @pytest.mark.parametrize("attack", [BadNets(), LiRA(), DistributionInference()])
 def test_what_trains_anew_needs_the_recipe(attack: Any) -> None:
     for data in (CENSUS, None):
-        with pytest.raises(IncompatibleError, match=r"trains the victim anew .* is unknown.* recipe=given"):
+        with pytest.raises(IncompatibleError, match=r"trains the victim again .* is unknown.* recipe=given"):
             check(plan(attack=attack, data=data))
-    assert any("trained anew" in text for text in check(plan(attack=attack, data=None, pretrained=KNOWN)))
+    assert any("trained again" in text for text in check(plan(attack=attack, data=None, pretrained=KNOWN)))
 
 
 class _After(Defense):
