@@ -261,7 +261,7 @@ def test_a_launchers_jobs_have_a_share_of_the_machine(monkeypatch: pytest.Monkey
         assert worker is not None
         assert worker.cores == cores
         assert worker.folder == Path.cwd()
-    monkeypatch.setattr("amulet.training.runtime.available_cores", lambda: 8)
+    monkeypatch.setattr(environment, "available_cores", lambda: 8)
     assert environment.workers("auto") == 8
     assert environment.workers("auto", 1) == 1
     assert environment.workers(16, 4) == 4

@@ -15,11 +15,11 @@ from amulet.evasion.attacks import EvasionPGD
 from amulet.membership_inference.attacks import LiRA
 from amulet.training import runtime
 from amulet_cli.cli import main
+from amulet_cli.commands import matrix as verb
 from amulet_cli.commands.matrix import _command, _launched, _translated  # pyright: ignore[reportPrivateUsage]
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.options import names_of
-from amulet_cli.execution import launchers
 from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import find_results
 from tests.helpers.cli_helpers import start
@@ -134,7 +134,7 @@ def test_without_joblib_one_after_the_other_and_said_so(
     def installed(module: str) -> bool:
         return module != "hydra_plugins.hydra_joblib_launcher"
 
-    monkeypatch.setattr(launchers, "is_installed", installed)
+    monkeypatch.setattr(verb, "is_installed", installed)
     assert launched(monkeypatch, "defenses=dp_sgd", "seeds=3", "device=cpu") == ("basic", ())
     assert "amulet-cli[parallel]" in capsys.readouterr().err
 

@@ -476,7 +476,7 @@ def test_other_runs_do_not_get_into_the_papers_table(tmp_path: Path) -> None:
 def test_the_papers_shape_on_the_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, printed: Printed
 ) -> None:
-    monkeypatch.setattr("amulet_cli.base.console.out", Console(width=width, highlight=False))
+    monkeypatch.setattr(verb, "out", Console(width=width, highlight=False))
     sweep(tmp_path, 3)
     assert verb.main([str(tmp_path), "--paper", "table7"]) == 0
     text = printed()

@@ -105,7 +105,7 @@ def test_parquet_without_pyarrow_is_a_mistake_that_names_the_extra(
     def without(name: str) -> ModuleSpec | None:
         return None if name == "pyarrow" else find_spec(name)
 
-    monkeypatch.setattr("importlib.util.find_spec", without)
+    monkeypatch.setattr(verb, "find_spec", without)
     with pytest.raises(UsageError, match="needs pyarrow") as error:
         verb.main([str(tmp_path), "--parquet", str(tmp_path / "t.parquet")])
     assert "amulet-cli[parquet]" in (error.value.try_ or "")
