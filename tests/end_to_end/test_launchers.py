@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from amulet.training import runtime
 from amulet_cli.cli import main
 from amulet_cli.config.composition import RunRequest
 from amulet_cli.execution import environment, launchers
@@ -261,7 +262,8 @@ def test_a_launchers_jobs_have_a_share_of_the_machine(monkeypatch: pytest.Monkey
         assert worker is not None
         assert worker.cores == cores
         assert worker.folder == Path.cwd()
-    monkeypatch.setattr(environment, "available_cores", lambda: 8)
+    for module in (environment, runtime):
+        monkeypatch.setattr(module, "available_cores", lambda: 8)
     assert environment.workers("auto") == 8
     assert environment.workers("auto", 1) == 1
     assert environment.workers(16, 4) == 4
