@@ -84,6 +84,18 @@ def resolved(precision: Precision, model: nn.Module, x: Tensor) -> Literal["floa
     return "amp" if low else "float32"
 
 
+def check_weights(optimizer: Optimizer, model: nn.Module) -> None:
+    """Raise `SettingError` unless an existing optimizer changes weights of the model, and of no other."""
+    own = {id(parameter) for parameter in model.parameters()}
+    given = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    others = sum(parameter not in own for parameter in given)
+    if others or not given:
+        raise SettingError(
+            f"`optimizer` must be over parameters of the model that is trained; {others} of its {len(given)} are not. "
+            f"Build it from that model: {type(optimizer).__name__}(model.parameters(), ...)"
+        )
+
+
 def _arithmetic(
     model: nn.Module, records: Records, precision: Precision, optimizer: Factory | Optimizer, hooks: Sequence[Hook]
 ) -> tuple[Tensor, Literal["float32", "amp"], bool]:
@@ -122,7 +134,7 @@ def train(
     Args:
         model: any module of inputs (b, *shape) in [0, 1] to logits (b, classes).
         records: the training records; copied to `device` at once if they fit, else batch by batch.
-        optimizer: how to build it, or an existing one.
+        optimizer: how to build it, or an existing one over weights of `model`.
         stream: the model's stream; batches, dropout and hooks draw from streams below it.
         objective: `cross_entropy`, or for records with `targets`: `logit_mse`, `kl`, `hard_labels`.
         schedule: a scheduler of `torch.optim.lr_scheduler`, stepped after each epoch.
@@ -136,7 +148,10 @@ def train(
 
     Raises:
         Diverged: an epoch's mean loss is not finite.
+        SettingError: `optimizer` is over weights of another model.
     """
+    if isinstance(optimizer, Optimizer):
+        check_weights(optimizer, model)
     in_range("epochs", epochs, 1)
     in_range("batch_size", batch_size, 1)
     device = torch.device(device)
