@@ -16,7 +16,8 @@ from tests.helpers.misbehaving import Mood
 CONTENT = b"".join(hashlib.sha256(bytes([i])).digest() for i in range(256)) * 25  # 200 KB that gzip cannot shrink
 SIZE = len(CONTENT)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
-HASTY = RetryPolicy(tries=3, connect=2.0, silence=0.3, first_wait=0.0)
+HASTY = RetryPolicy(tries=3, connect=5.0, silence=1.5, first_wait=0.0)
+"""Impatient, but not with a busy machine: a server of the test that is slow to answer is not yet silent."""
 GOOD = Mood()
 QUOTA = Mood(page="<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><p>Sorry</p></html>")
 WRONG = Mood(content=CONTENT[::-1])

@@ -59,7 +59,7 @@ FAILURES = {
         1,
     ),
     "cut at once": (Mood(cut_after=0), "the connection was cut", 3),
-    "silent": (Mood(stall_after=0), "silent for 0.3 s", 3),
+    "silent": (Mood(stall_after=0), "silent for 1.5 s", 3),
     "wait an hour": (Mood(status=429, headers={"Retry-After": "3600"}), "asks to come back in 3600 s", 1),
     "forms for ever": (
         Mood(page='<html><form id="download-form" action="/toy.bin"></form></html>'),
