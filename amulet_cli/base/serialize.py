@@ -57,7 +57,7 @@ def _inert(text: str) -> str:
     >>> _inert("=1+1"), _inert("-0.5"), _inert("+experiment"), _inert("+A1(B2)")
     ("'=1+1", '-0.5', '+experiment', "'+A1(B2)")
     """
-    formula = text[:1] in ("=", "@", "\t", "\r") or (text[:1] in ("+", "-") and re.search(r"[^\w.+/-]", text[1:]))
+    formula = text[:1] in ("=", "@", "\t", "\r") or (text[:1] in ("+", "-") and re.search(r"[|!('\"]", text))
     return f"'{text}" if formula else text
 
 
