@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from amulet.core.facts import Metric, MetricFacts
+from amulet.core.influence import Influence
 from amulet.core.intervals import clopper_pearson
 
 
@@ -55,6 +56,10 @@ class Measurement:
     """95 % intervals by metric."""
     facts: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
     """By metric: its risk, which way is worse, its unit, whether it decides. Stated where it is computed."""
+    influences: dict[str, Influence] = field(default_factory=dict[str, Influence])
+    """By metric: how far each record moves it, for metrics over records that other seeds and victims have too."""
+    invalid: dict[str, str] = field(default_factory=dict[str, str])
+    """By metric: why it can carry no verdict, although there may be a number."""
     warnings: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Measurement") -> None:
@@ -63,6 +68,8 @@ class Measurement:
         self.baselines.update(other.baselines)
         self.intervals.update(other.intervals)
         self.facts.update(other.facts)
+        self.influences.update(other.influences)
+        self.invalid.update(other.invalid)
         self.warnings.extend(w for w in other.warnings if w not in self.warnings)
 
     def record(
@@ -74,6 +81,8 @@ class Measurement:
         prefix: Sequence[str] | None = None,
         interval: tuple[float, float] | None = None,
         baseline: float | None = None,
+        influence: Influence | None = None,
+        invalid: str = "",
         decides: bool | None = None,
     ) -> str:
         """Record a number with its facts.
@@ -85,6 +94,8 @@ class Measurement:
             prefix: what is in front of its name, ``race`` in ``race.auc``: what it is about, if not given.
             interval: its 95 % interval.
             baseline: what it would be without the attack, or without the model.
+            influence: how far each record moves it, where other seeds and victims are measured on the same records.
+            invalid: why no verdict may rest on it: the attack failed, the model answers one class.
             decides: whether it decides its risk, where only one of several of its kind does.
 
         Returns:
@@ -96,6 +107,10 @@ class Measurement:
             self.intervals[name] = interval
         if baseline is not None:
             self.baselines[name] = baseline
+        if influence is not None:
+            self.influences[name] = influence
+        if invalid:
+            self.invalid[name] = invalid
         return name
 
     def proportion(
@@ -106,12 +121,25 @@ class Measurement:
         subject: Mapping[str, str] | None = None,
         *,
         prefix: Sequence[str] | None = None,
+        baseline: float | None = None,
+        influence: Influence | None = None,
+        invalid: str = "",
         decides: bool | None = None,
     ) -> str:
         """Record a share of independent trials with its Clopper-Pearson interval; its name."""
         interval = clopper_pearson(successes, trials) if trials else None
         value = successes / trials if trials else float("nan")
-        return self.record(metric, value, subject, prefix=prefix, interval=interval, decides=decides)
+        return self.record(
+            metric,
+            value,
+            subject,
+            prefix=prefix,
+            interval=interval,
+            baseline=baseline,
+            influence=influence,
+            invalid=invalid,
+            decides=decides,
+        )
 
 
 def pictured(images: torch.Tensor, most: int = 20) -> np.ndarray:

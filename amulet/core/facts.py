@@ -9,6 +9,8 @@ from amulet.core.risk import code_order
 
 Harm = Literal["higher", "lower", "none"]
 """Which direction is worse for the victim; `none`: neither, as for the accuracy of a stolen model's teacher."""
+SMALLEST_EFFECT = 0.01
+"""The smallest change that counts, unless a metric states another: 1 point of a fraction."""
 FRACTION = "fraction"
 """The unit of a share in [0, 1], and of a difference of shares: shown in per cent, its changes in points."""
 
@@ -36,6 +38,10 @@ class MetricFacts:
     """The risk of the attack that made the model it was measured on; empty: measured on the victim itself."""
     rank: int = 0
     """Its position among the metrics of its risk, from 0."""
+    range: tuple[float, float] | None = (0.0, 1.0)
+    """The least and the largest value that it can have; None if there are none."""
+    smallest_effect: float = SMALLEST_EFFECT
+    """The smallest change that counts, in its unit: changes within it are equivalent to none."""
 
     @property
     def fraction(self) -> bool:
@@ -49,12 +55,16 @@ class MetricFacts:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON types."""
-        return dataclasses.asdict(self) | {"subject": dict(self.subject)}
+        limits = None if self.range is None else list(self.range)
+        return dataclasses.asdict(self) | {"subject": dict(self.subject), "range": limits}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> "MetricFacts":
         """What `as_dict` made; what a later version added is left out."""
-        return cls(**_known(cls, kept))
+        known = _known(cls, kept)
+        if known.get("range") is not None:
+            known["range"] = tuple(known["range"])
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,8 @@ class Metric:
     verifies: bool = False
     risk: str = ""
     rank: int = 0
+    range: tuple[float, float] | None = (0.0, 1.0)
+    smallest_effect: float = SMALLEST_EFFECT
 
     def named(self, *prefix: str) -> str:
         """Its name in a result, with its subject in front: ``race.auc``."""
@@ -95,6 +107,8 @@ class Metric:
             verifies=self.verifies,
             subject=dict(subject or {}),
             rank=self.rank,
+            range=self.range if self.unit == FRACTION or self.range != (0.0, 1.0) else None,
+            smallest_effect=self.smallest_effect,
         )
 
 
