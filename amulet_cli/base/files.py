@@ -45,10 +45,33 @@ def read_bytes(path: Path, most: int = _MOST) -> bytes:
         OSError: it is not there, or this user may not read it.
     """
     with opened(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise NotAFile(f"larger than {most:,} bytes", path)
-    return content
+        if os.fstat(file.fileno()).st_size > most:
+            raise NotAFile(f"larger than {most:,} bytes", path)
+        return file.read()
+
+
+def located(name: str | Path) -> Path:
+    """Where a name leads, through links; the name itself where it leads nowhere: in a circle, to nobody's home."""
+    try:
+        return Path(name).expanduser().resolve()
+    except (RuntimeError, OSError):
+        return Path(name).absolute()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this user can see that there is a folder."""
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder on the way that is closed
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether this user can see that there is a regular file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -57,7 +80,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = path.resolve()
+    path = located(path)
     if not path.exists() or path.is_file():
         return write_whole(path, write)
     # A pipe that nobody reads is an error at once, and nothing to wait for.

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.files import read_bytes, write_text, write_whole
+from amulet_cli.base.files import located, read_bytes, write_text, write_whole
 from amulet_cli.base.serialize import canonical_json, from_yaml, plain, tidy_csv
 from amulet_cli.results import schema1, seal
 from amulet_cli.results.shape import wrong_shape
@@ -251,10 +251,10 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
 
     def told(error: OSError) -> None:
         reason = f"This folder cannot be read: {error.strerror}"
-        closed.append(Result(folder=Path(error.filename).resolve(), state="unreadable", reason=reason))
+        closed.append(Result(folder=located(error.filename), state="unreadable", reason=reason))
 
     for path in map(Path, paths):
-        if not os.path.lexists(path):
+        if not _is_there(path):
             raise UsageError(
                 f"There is no folder `{path}`",
                 expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
@@ -263,7 +263,7 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
         for name, inner, files in os.walk(start, onerror=told):
             inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
             if "metrics.json" in files or "status.json" in files:
-                folders[Path(name).resolve()] = None
+                folders[located(name)] = None
     found = {run.folder: run for run in (*closed, *(_found(folder) for folder in folders))}
     return [found[folder] for folder in sorted(found, key=_natural)]
 
@@ -339,6 +339,16 @@ def _status(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return cast(dict[str, Any], status) if isinstance(status, dict) else {}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:  # then walking into it says so
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _make_way(folder: Path) -> None:
