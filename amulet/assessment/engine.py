@@ -157,6 +157,8 @@ def check(plan: Plan) -> list[str]:
         SettingError: a setting that cannot work.
     """
     in_range("adversary_fraction", plan.adversary_fraction, above=0, below=1)
+    if plan.data is not None:
+        _adversary_records(plan, plan.data)
     return _checked(plan)[0]
 
 
@@ -380,8 +382,8 @@ def _recipe(plan: Plan, num_classes: int) -> Recipe:
     )
 
 
-def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
-    stream = Stream(plan.seed)
+def _adversary_records(plan: Plan, data: AmuletDataset) -> int:
+    """How many of the training records are the adversary's."""
     n = len(data.train)
     adversary = round(plan.adversary_fraction * n)
     if not 0 < adversary < n:
@@ -389,6 +391,12 @@ def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
             f"`adversary_fraction` must leave both sides at least one of {n} training records, got "
             f"{plan.adversary_fraction}"
         )
+    return adversary
+
+
+def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
+    stream = Stream(plan.seed)
+    n, adversary = len(data.train), _adversary_records(plan, data)
     mine, theirs = stratified_split(data.train.y, [n - adversary, adversary], (stream / "split").generator())
     splits = DataSplits(
         data=data,

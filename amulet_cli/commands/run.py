@@ -115,4 +115,6 @@ def _let_hydra_answer(arguments: Arguments) -> int:
         hand_over(arguments, Task())
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"Hydra cannot show this: {str(error).splitlines()[0]}") from error
+    except SystemExit as left:  # it has said why
+        return MISTAKE if left.code else 0
     return 0
