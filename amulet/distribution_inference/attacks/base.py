@@ -250,7 +250,7 @@ class DistributionAttack(Attack):
         if constant > 0.5:
             found.append(
                 f"{name}: {constant:.0%} of the models answer one class for every query: they have not learned the "
-                "task. Train longer (epochs), raise attack.size, or weaken the defence"
+                "task. Train longer (epochs), lower batch_size, raise attack.size, or weaken the defence"
             )
         return found
 
