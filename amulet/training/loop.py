@@ -25,6 +25,8 @@ from amulet.training.objective import OBJECTIVES
 
 Precision = Literal["auto", "float32", "amp"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LOOP_STREAMS = ("weights", "batches", "noise", "validation", "augmentation")
+"""The streams below a model's own that its training draws from itself: no defence may have one of these names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from amulet.training import (
     Victim,
     train,
 )
+from amulet.training.loop import LOOP_STREAMS
 
 
 def blobs(n: int = 300, seed: int = 0, dim: int = 4) -> Records:
@@ -300,6 +301,44 @@ def test_initial_weights_and_batches_do_not_depend_on_the_defence() -> None:
         )
     assert orders[0] == orders[1]
     assert orders[0][:300] != orders[0][300:], "each epoch has its own order"
+
+
+def test_the_training_draws_from_the_streams_that_are_reserved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    below = Stream.__truediv__
+
+    def noted(stream: Stream, name: str | int) -> Stream:
+        drawn.add(str(name))
+        return below(stream, name)
+
+    monkeypatch.setattr(Stream, "__truediv__", noted)
+    recipe(epochs=1, early_stopping=EarlyStopping()).fit(blobs(50), Stream(0))
+    assert drawn == set(LOOP_STREAMS)
+
+
+@pytest.mark.parametrize("own", LOOP_STREAMS)
+def test_no_defence_gets_a_stream_of_the_training(own: str) -> None:
+    class Plain(Defense):
+        """Changes nothing."""
+
+        risk = "evasion"
+        stage = "in"
+
+    named: type[Defense] = type(own.title(), (Plain,), {})
+    assert named().name == f"defense.{own}"
+    assert Plain().name == "plain"
+    assert recipe(defenses=(named(), Plain())).training_defenses
+
+    class Same(Plain):
+        """Takes a name that is taken."""
+
+        @property
+        def name(self) -> str:
+            return own
+
+    for taken in ((Same(),), (Plain(), type("PLAIN", (Plain,), {})())):
+        with pytest.raises(SettingError, match="`defenses` must have names of their own"):
+            recipe(defenses=taken)
 
 
 def test_a_defence_before_training_decides_by_the_plain_recipe_on_what_others_left() -> None:
