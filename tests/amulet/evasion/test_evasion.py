@@ -24,6 +24,17 @@ from amulet.utils import get_accuracy, train_classifier
 EPSILON = 0.05
 
 
+class Shifted(nn.Module):
+    """The same decisions with a constant on all logits."""
+
+    def __init__(self, inner: nn.Module, offset: float) -> None:
+        super().__init__()
+        self.inner, self.offset = inner, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) + self.offset
+
+
 @pytest.fixture(scope="module")
 def census() -> AmuletDataset:
     return load_census(limit=2000)
@@ -79,6 +90,34 @@ def test_bfloat16_search_is_as_strong(census: AmuletDataset, model: nn.Module) -
     accurate = robust(model, census.test, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
     low = robust(model, census.test, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
     assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.001)
+
+
+@pytest.mark.parametrize("offset", [30.0, 100.0, 300.0])
+def test_a_constant_on_all_logits_changes_nothing(census: AmuletDataset, model: nn.Module, offset: float) -> None:
+    shifted, few = Shifted(model, offset).eval(), census.test.take(torch.arange(500))
+    accurate = robust(model, few, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
+    low = robust(shifted, few, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
+    assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.002)
+
+
+def test_what_low_precision_misses_is_searched_for_in_float32(census: AmuletDataset, model: nn.Module) -> None:
+    class Blind(nn.Module):  # its answers are the same in bfloat16, its gradient is zero there
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x if x.dtype == torch.float32 else x.detach() + 0 * x)
+
+    blind, few = Blind(model).eval(), census.test.take(torch.arange(600))
+    attack = EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16")
+    accurate = robust(blind, few, attack.changed(search_dtype="float32"))
+    assert robust(blind, few, attack).sum().item() == pytest.approx(accurate.sum().item(), abs=1)
+    assert attack.missed > 50
+    assert attack.manifest(torch.device("cpu")) == {
+        "search_dtype": "bfloat16",
+        "found_in_float32_only": attack.missed,
+    }
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
