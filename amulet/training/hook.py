@@ -92,6 +92,7 @@ class Training:
         side_channels: Sequence[str] = (),
         augmentation: Sequence[Factory] = (),
         device: torch.device | None = None,
+        min_updates: int = 0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -101,6 +102,7 @@ class Training:
         """What is trained on; on the device if there is room for it."""
         self.epochs = epochs
         self.batch_size = batch_size
+        self.min_updates = min_updates
         self.stream = stream
         """The model's stream; a hook draws from a stream of its own name below it."""
         self.epoch = 0
@@ -138,13 +140,17 @@ class Training:
         return Loss(self._criterion(logits, batch), logits)
 
     def batches(self, generator: torch.Generator) -> Iterator[Records]:
-        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
+        """One epoch: a hook's sampling, or every record, shuffled, in batches of `batch_size`; augmented.
+
+        Each record comes once, or again until there are `min_updates` batches.
+        """
         for hook in self.hooks:
             sampled = hook.batches(self, generator)
             if sampled is not None:
                 yield from (self._augmented(self.supply.at(index)) for index in sampled)
                 return
-        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
+        shuffled = self.supply.shuffled(generator, self.batch_size, self.min_updates)
+        yield from (self._augmented(batch) for batch in shuffled)
 
     def start(self) -> None:
         """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""

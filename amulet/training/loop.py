@@ -141,6 +141,7 @@ def train(
     precision: Precision = "auto",
     early_stopping: EarlyStopping | None = None,
     side_channels: Sequence[str] = (),
+    min_updates: int = 0,
     reporter: Reporter | None = None,
     label: str = "training",
 ) -> dict[str, Any]:
@@ -160,6 +161,7 @@ def train(
             `auto` does so for models that are mostly convolutions where the processor is faster with it.
         side_channels: names of what else makes the model depend on records other than through their losses, besides
             `early_stopping`; for hooks.
+        min_updates: an epoch has at least so many batches: of few records, each comes several times in an epoch.
 
     Raises:
         DataError: records with values that are not finite.
@@ -170,6 +172,7 @@ def train(
         check_weights(optimizer, model)
     in_range("epochs", epochs, 1)
     in_range("batch_size", batch_size, 1)
+    in_range("min_updates", min_updates, 0)
     device = torch.device(device)
     reporter = reporter or Reporter()
     held_out = None
@@ -203,6 +206,7 @@ def train(
             side_channels=side_channels,
             augmentation=augmentation,
             device=device,
+            min_updates=min_updates,
         )
         order = (stream / "batches").generator()
         during.enter_context((stream / "noise").seed_global(device))

@@ -86,6 +86,29 @@ def test_the_loop_equals_a_plain_pytorch_loop() -> None:
     assert torch.allclose(weights(ours), weights(model), atol=1e-6)
 
 
+def test_few_records_come_again_until_an_epoch_has_its_updates() -> None:
+    """As a plain loop over one random order after the other, cut off at the last update; schedules count epochs."""
+    records, stream = blobs(40), Stream(0) / "thief"
+    sgd, halved = Factory("torch.optim.SGD", lr=0.1), Factory("torch.optim.lr_scheduler.StepLR", step_size=1, gamma=0.5)
+    ours = recipe(optimizer=sgd, schedule=halved, min_updates=5).produce(records, stream)
+    assert len(ours.report["losses"]) == 3
+    model = recipe().build(records.shape, stream)
+    order = (stream / "batches").generator()
+    for epoch in range(3):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * 0.5**epoch)
+        parts = [part for _ in range(3) for part in torch.randperm(40, generator=order).split(32)]
+        for index in parts[:5]:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(records.x[index]), records.y[index]).backward()
+            optimizer.step()
+    assert torch.allclose(weights(ours.model), weights(model), atol=1e-6)
+
+
+def test_enough_records_are_seen_once_an_epoch_as_ever() -> None:
+    models = [recipe(min_updates=least).fit(blobs(), 0) for least in (0, 10)]
+    assert torch.equal(weights(models[0]), weights(models[1]))
+
+
 def test_training_learns_and_reports() -> None:
     trained = recipe(epochs=10).produce(blobs(), 0)
     accuracy = (predict(trained.model, blobs(seed=1)).argmax(1) == blobs(seed=1).y).double().mean().item()
@@ -275,6 +298,7 @@ def test_everything_that_determines_a_model_is_in_its_key() -> None:
     variants = [
         base.changed(epochs=4),
         base.changed(batch_size=16),
+        base.changed(min_updates=20),
         base.changed(objective="kl"),
         base.changed(precision="amp"),
         base.changed(optimizer=Factory("torch.optim.Adam", lr=2e-2)),
