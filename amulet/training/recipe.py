@@ -52,7 +52,7 @@ class RecipeStep(Component):
     """A change to how models are made at one stage: what a recipe knows of a defence. Derive from `Defense`."""
 
     stage: ClassVar[DefenseStage]
-    per_record: ClassVar[bool] = False
+    per_record: bool = False
     """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
     the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
     the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
@@ -167,6 +167,7 @@ class Recipe(BaseRecipe):
             "schedule": self.schedule and self.schedule.describe(),
             "epochs": self.epochs,
             "batch_size": self.batch_size,
+            "min_updates": self.min_updates,
             "objective": self.objective,
             "defenses": [defense.describe() for defense in self.training_defenses],
             "early_stopping": self.early_stopping and dataclasses.asdict(self.early_stopping),
@@ -230,6 +231,7 @@ class Recipe(BaseRecipe):
             schedule=self.schedule,
             epochs=self.epochs,
             batch_size=self.batch_size,
+            min_updates=self.min_updates,
             stream=stream,
             objective=self.objective,
             augmentation=self.augmentation,
