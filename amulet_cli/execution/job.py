@@ -213,7 +213,7 @@ class _Attempt:
 
 
 def _print_result(result: "Result", config_dir: Path | None) -> None:
-    out.print(result_table(result, config_dir))
+    out.print(result_table(result, config_dir, out.width))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from amulet.core.blocks import RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.files import located, read_bytes, write_text, write_whole
@@ -39,6 +40,10 @@ class OutcomeLike(Protocol):
     @property
     def intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]: ...
     @property
+    def influences(self) -> Mapping[str, Mapping[str, RecordBlocks]]: ...
+    @property
+    def invalid(self) -> Mapping[str, Mapping[str, str]]: ...
+    @property
     def manifest(self) -> Mapping[str, Any]: ...
     @property
     def warnings(self) -> Sequence[str]: ...
@@ -66,6 +71,10 @@ class Result:
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(
         default_factory=dict[str, Mapping[str, tuple[float, float]]]
     )
+    influences: Mapping[str, Mapping[str, RecordBlocks]] = field(default_factory=dict[str, Mapping[str, RecordBlocks]])
+    """How far the test records move a metric: what an interval over records needs."""
+    invalid: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Why no verdict may rest on a metric."""
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -168,6 +177,11 @@ def write_outcome(
         "metrics": plain(outcome.metrics, "metrics", lost),
         "baselines": plain(outcome.baselines, "baselines", lost),
         "intervals": plain(outcome.intervals, "intervals", lost),
+        "influences": {
+            victim: {name: blocks.as_dict() for name, blocks in rows.items()}
+            for victim, rows in outcome.influences.items()
+        },
+        "invalid": plain(outcome.invalid),
         "manifest": plain(outcome.manifest, "manifest", lost),
         "timings": plain(outcome.timings),
         "environment": plain(environment),
@@ -325,6 +339,11 @@ def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any])
         metrics=numbers[0],
         baselines=numbers[1],
         intervals=intervals,
+        influences={
+            victim: {name: RecordBlocks.from_dict(blocks) for name, blocks in row.items()}
+            for victim, row in content.get("influences", {}).items()
+        },
+        invalid=content.get("invalid", {}),
         manifest=content.get("manifest", {}),
         warnings=tuple(content.get("warnings", ())),
         timings=content.get("timings", {}),

@@ -94,6 +94,8 @@ def test_a_written_run_has_the_documented_form(tmp_path: Path) -> None:
         "metrics",
         "baselines",
         "intervals",
+        "influences",
+        "invalid",
         "manifest",
         "warnings",
         "timings",
