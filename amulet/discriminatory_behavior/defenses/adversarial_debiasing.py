@@ -181,7 +181,7 @@ class _Debiasing(Hook):
             parameter.requires_grad_(True)
         self.sum += against.detach().mean()
         self.steps += 1
-        self.of_epoch += logits.detach().argmax(dim=1).bincount(minlength=len(self.of_epoch))
+        self.of_epoch += F.one_hot(logits.detach().argmax(dim=1), len(self.of_epoch)).sum(dim=0)
         ramp, weight = self.defense.ramp, torch.full_like(self.sum, self.defense.strength)
         if self.defense.projection:
             weight += _overlap(values.mean(), against.mean(), list(training.model.parameters()))
