@@ -108,7 +108,8 @@ def _ways(interactions: Interactions) -> str:
     )
     by_risk = [[e for e in interactions.entries if e.risk.code == code] for code in interactions.risks]
     short = dict.fromkeys(name for entries in by_risk for name in _metrics(entries))
-    described = [*named, *several, *(f"{_initials(name)}: {name.replace('_', ' ')}" for name in short)]
+    pursued = ["†: what the defence sets out to lower"] if any(e.pursued for e in interactions.entries) else []
+    described = [*named, *several, *pursued, *(f"{_initials(name)}: {name.replace('_', ' ')}" for name in short)]
     return f"{'; '.join(described)}." if described else ""
 
 
@@ -128,6 +129,7 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
         way = "abcdefghij"[ways.index(entry.setting) % 10] if len(ways) > 1 else ""
         label = " ".join(filter(None, (entry.attribute, way))) if len(entries) > 1 else ""
         heading = f"{label} {_initials(entry.row.facts.name)}" if entry.row.facts.name in metrics else ""
+        heading += " †" if heading and entry.pursued else ""
         _draw(axes, (x, y + k * part, width, part), entry, label, heading)
     if not entries:
         axes.add_patch(Rectangle((x, y), width, height, facecolor="#ffffff", edgecolor=_GREY, linewidth=0))
