@@ -144,7 +144,7 @@ class DefenseFacts:
     family: str = ""
     """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
     pursues: tuple[str, ...] = ()
-    """The metrics that it sets out to improve, by name without a prefix, where these are not what decides its risk."""
+    """The metrics that it sets out to improve, by name without a prefix, where several decide its risk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,11 @@ class RunFacts:
         risk = self.risks.get(facts.risk)
         place = 2 if risk is None else 0 if risk.name == "utility" else 1
         return place, code_order(risk.code) if risk else (0, "", 0), bool(facts.after), facts.rank
+
+    def pursued(self, metric: str) -> bool:
+        """Whether a defence of the run sets out to improve it, of several that decide its risk."""
+        facts = self.of(metric)
+        return any(one.risk == facts.risk and facts.name in one.pursues for one in self.defenses)
 
     @property
     def attacked(self) -> str:

@@ -62,6 +62,7 @@ def _record(name: str, entry: Entry) -> dict[str, Any]:
         "metric": entry.metric,
         "measured_by": entry.setting,
         "worse": info.worse,
+        "pursued": entry.pursued,
         "n": entry.change.n,
     }
     for victim in VICTIMS:

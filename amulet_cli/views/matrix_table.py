@@ -92,7 +92,7 @@ def _undefended(interactions: Interactions, line: _Line) -> Text:
 def _cell(entry: Entry) -> Text:
     mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
     expected = EXPECTED[entry.expected.direction] if entry.expected else ""
-    doubt = "!" if entry.warnings else ""
+    doubt = ("†" if entry.pursued else "") + ("!" if entry.warnings else "")
     if entry.outcome == "unchanged by construction":
         return Text(" ".join(filter(None, ("     =", expected))), style="dim")
     change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
@@ -126,6 +126,8 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
     else:
         text += f"No verdicts: they take {MIN_SEEDS} seeds. "
     text += "= unchanged by construction. ! read the warning below. "
+    if any(entry.pursued for entry in interactions.entries):
+        text += "† what the defence sets out to lower. "
     yield Text(f"{text}△ ▽ ○ the literature expects a rise, a fall, is silent: {SOURCE}.", style="dim")
 
 

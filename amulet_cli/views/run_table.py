@@ -46,6 +46,8 @@ def result_table(
     for risk, rows in blocks.items():
         parts += [Text(result.facts.heading(risk), style="bold"), aligned(rows, widths)]
     legend = "↑ ↓ the way that is worse for the victim   * decides the verdict on its risk"
+    if any(map(result.facts.pursued, names)):
+        legend += "   † what the defence sets out to improve"
     if len(victims) > 1:
         legend += "\nchange in points, with its 95% interval over the test records: both victims answer the same ones"
         legend += "\n≈ 0 is in that interval   better, worse: for the victim, on this seed"
@@ -65,7 +67,8 @@ def marked_name(name: str, facts: MetricFacts) -> str:
 def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> list[list[Text]]:
     """A metric's row with its intervals, which are in a row of their own if not `wide`; then its baselines."""
     info = result.facts.of(name)
-    row = [Text(marked_name(name, info), style="bold" if info.decides else "")]
+    pursued = " †" if result.facts.pursued(name) else ""
+    row = [Text(marked_name(name, info) + pursued, style="bold" if info.decides else "")]
     spans = [result.intervals.get(victim, {}).get(name) for victim in victims]
     below = [format_numbers.interval(*span, fraction=info.fraction) if span else "" for span in spans]
     row += [

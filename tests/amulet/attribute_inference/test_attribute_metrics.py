@@ -164,7 +164,7 @@ def test_the_influence_of_records_gives_the_error_over_records() -> None:
         ],
     }
     for metric, values in resampled.items():
-        assert found.influences[f"race.{metric}"].error == pytest.approx(np.std(values), rel=0.15), metric
+        assert found.influences[f"race.{metric}"].error == pytest.approx(np.std(values), rel=0.3), metric
 
 
 @pytest.mark.parametrize(("sizes", "rates"), [((5, 300), (0.9, 0.65)), ((8, 30, 400), (0.6, 0.7, 0.5))])
