@@ -58,6 +58,14 @@ class Hook:
         """
         return None
 
+    def validation(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+        """The losses that early stopping judges an epoch by, on records held out; the model is in eval mode.
+
+        Without this method a hook has no part in them. A defence overrides it that is good where what it trains on is
+        learned well, such as worst cases; nothing may change by the call, the hook's random stream included.
+        """
+        return inner(batch)
+
     def epoch_end(self, training: Training) -> None:
         """Called after each epoch."""
 
@@ -112,8 +120,11 @@ class Training:
         self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
         """The losses of a batch with every hook's part in them."""
+        self.validation: LossFunction = self._plain_loss
+        """The losses of a batch that was held out, by which early stopping judges."""
         for hook in reversed(hooks):
             self.loss = partial(hook.loss, self, inner=self.loss)
+            self.validation = partial(hook.validation, self, inner=self.validation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits in float32 for inputs in [0, 1], in the training's precision."""

@@ -21,7 +21,7 @@ from amulet.models.arithmetic import fast_dtype
 from amulet.training.augmentation import Augmenter, described
 from amulet.training.base_recipe import BaseRecipe, Trained
 from amulet.training.hook import Hook
-from amulet.training.loop import train
+from amulet.training.loop import LOOP_STREAMS, train
 from amulet.training.parallel.many import produce_many
 from amulet.training.store import Stored
 
@@ -59,8 +59,12 @@ class RecipeStep(Component):
 
     @property
     def name(self) -> str:
-        """The class name in lower case: the defence's stream and its entry in reports."""
-        return type(self).__name__.lower()
+        """The defence's stream below the model's, and its entry in reports: the class name in lower case.
+
+        Where the training has a stream of that name itself, `defense.` is in front, as in `defense.noise`.
+        """
+        name = type(self).__name__.lower()
+        return f"defense.{name}" if name in LOOP_STREAMS else name
 
     def prepare(self, records: Records, recipe: "Recipe", stream: Stream) -> Prepared:
         """Change the training records.
@@ -90,6 +94,15 @@ class Recipe(BaseRecipe):
     """
 
     defenses: tuple[RecipeStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [defense.name for defense in self.defenses]
+        for name in names:
+            if name in LOOP_STREAMS or names.count(name) > 1:
+                raise SettingError(
+                    f"`defenses` must have names of their own, which are their random streams; got {', '.join(names)}"
+                )
 
     def plain(self) -> "Recipe":
         """The same without any defence."""

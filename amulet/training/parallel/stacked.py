@@ -89,6 +89,7 @@ def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequenc
         label: for error messages.
 
     Raises:
+        DataError: records with values that are not finite.
         Diverged: an epoch's mean loss of any of the models is not finite.
     """
     began, device, count, n = time.perf_counter(), recipe.runtime.device, len(records), len(records[0])
@@ -124,8 +125,8 @@ def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequenc
                 hits = logits.argmax(dim=2) == wanted.view(count, -1)
                 sums.append(torch.stack([values.sum(dim=1), hits.sum(dim=1).float()]))
         means, accuracies = (torch.stack(sums).cpu().double().sum(dim=0) / sum(sizes)).tolist()
-        for loss in means:
-            check_loss(loss, label, epoch, recipe.epochs, optimizer, recipe.batch_size)
+        for loss, table in zip(means, records, strict=True):
+            check_loss(loss, label, epoch, recipe.epochs, optimizer, recipe.batch_size, table.x)
         losses.append(means)
         if scheduler:
             scheduler.step()

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from amulet.core import AmuletError, Diverged, Factory, SettingError, Stream
+from amulet.core import AmuletError, DataError, Diverged, Factory, SettingError, Stream
 from amulet.core.errors import in_range
 from amulet.datasets import Records
 from amulet.models import LinearNet, evaluating, features, frozen, predict
@@ -25,6 +26,7 @@ from amulet.training import (
     Victim,
     train,
 )
+from amulet.training.loop import LOOP_STREAMS
 
 
 def blobs(n: int = 300, seed: int = 0, dim: int = 4) -> Records:
@@ -163,6 +165,16 @@ def test_divergence_stops_with_what_to_change() -> None:
         recipe(optimizer=Factory("torch.optim.SGD", lr=1e30), epochs=30).fit(blobs(), 0)
 
 
+def test_data_that_are_not_finite_are_named_as_the_cause() -> None:
+    records = blobs()
+    x = records.x.clone()
+    x[3:5, 1] = float("nan")
+    with pytest.raises(
+        DataError, match=r"loss became nan because 2 of 300 training records have values that are not f"
+    ):
+        recipe().fit(records.replace(x=x), 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -236,6 +248,25 @@ def test_early_stopping_keeps_the_best_epochs_weights() -> None:
         held = recipe(epochs=epochs, early_stopping=EarlyStopping(fraction=0.3, patience=1000)).produce(records, 0)
         losses.append(held.report["best_validation_loss"])
     assert trained.report["best_validation_loss"] == min(losses)
+
+
+def test_early_stopping_asks_the_hooks() -> None:
+    asked: list[tuple[int, bool]] = []
+
+    class Judge(Hook):  # of the whole part held out the losses are what it says
+        def validation(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+            asked.append((len(batch), training.model.training))
+            return inner(batch)._replace(values=torch.full((len(batch),), float(training.epoch)))
+
+    model = recipe().build((4,), Stream(0))
+    settings: dict[str, Any] = {"optimizer": Factory("torch.optim.SGD", lr=0.1), "batch_size": 64, "stream": Stream(0)}
+    stopping = EarlyStopping(fraction=0.2, patience=2)
+    report = train(model, blobs(), epochs=9, hooks=[Judge()], early_stopping=stopping, **settings)
+    assert asked == [(60, False)] * 3
+    assert (report["epochs"], report["best_validation_loss"]) == (3, 0)
+    first = recipe().build((4,), Stream(0))
+    train(first, blobs(), epochs=1, hooks=[Judge()], early_stopping=stopping, **settings)
+    assert torch.equal(weights(model), weights(first))
 
 
 def test_distillation_objectives_follow_the_teacher() -> None:
@@ -324,6 +355,44 @@ def test_initial_weights_and_batches_do_not_depend_on_the_defence() -> None:
         )
     assert orders[0] == orders[1]
     assert orders[0][:300] != orders[0][300:], "each epoch has its own order"
+
+
+def test_the_training_draws_from_the_streams_that_are_reserved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    below = Stream.__truediv__
+
+    def noted(stream: Stream, name: str | int) -> Stream:
+        drawn.add(str(name))
+        return below(stream, name)
+
+    monkeypatch.setattr(Stream, "__truediv__", noted)
+    recipe(epochs=1, early_stopping=EarlyStopping()).fit(blobs(50), Stream(0))
+    assert drawn == set(LOOP_STREAMS)
+
+
+@pytest.mark.parametrize("own", LOOP_STREAMS)
+def test_no_defence_gets_a_stream_of_the_training(own: str) -> None:
+    class Plain(Defense):
+        """Changes nothing."""
+
+        risk = "evasion"
+        stage = "in"
+
+    named: type[Defense] = type(own.title(), (Plain,), {})
+    assert named().name == f"defense.{own}"
+    assert Plain().name == "plain"
+    assert recipe(defenses=(named(), Plain())).training_defenses
+
+    class Same(Plain):
+        """Takes a name that is taken."""
+
+        @property
+        def name(self) -> str:
+            return own
+
+    for taken in ((Same(),), (Plain(), type("PLAIN", (Plain,), {})())):
+        with pytest.raises(SettingError, match="`defenses` must have names of their own"):
+            recipe(defenses=taken)
 
 
 def test_a_defence_before_training_decides_by_the_plain_recipe_on_what_others_left() -> None:
