@@ -80,6 +80,8 @@ class Verdict:
     """The smallest true difference that would have been found with a power of 0.8; NaN below two seeds."""
     reason: str = ""
     """Why there is no number, or none that could show an effect."""
+    smallest_effect: float = 0.0
+    """The smallest change that counts."""
 
 
 def summarize(values: ArrayLike) -> Summary:
@@ -167,7 +169,14 @@ def judge(grid: Mapping[K, Comparison], alpha: float = 0.05, min_seeds: int = MI
         level = strictest if key in corrected else alpha
         detectable = detectable_difference(change, level) if _testable(cell) else math.nan
         outcome, reason = _outcome(cell, change, p_value, alpha, min_seeds)
-        verdicts[key] = Verdict(outcome=outcome, reason=reason, change=change, p_value=p_value, detectable=detectable)
+        verdicts[key] = Verdict(
+            outcome=outcome,
+            reason=reason,
+            change=change,
+            p_value=p_value,
+            detectable=detectable,
+            smallest_effect=cell.smallest_effect,
+        )
     return verdicts
 
 

@@ -64,5 +64,5 @@ def change_record(row: Row, verdict: "Verdict | None") -> dict[str, Any]:
         "verdict": verdict.outcome if verdict else "",
         "reason": verdict.reason if verdict else "",
         "detectable": verdict.detectable if verdict else math.nan,
-        "smallest_effect": row.facts.smallest_effect,
+        "smallest_effect": verdict.smallest_effect if verdict else row.facts.smallest_effect,
     }
