@@ -37,8 +37,8 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
     measured.record(METRICS["test_balanced_accuracy"], balanced, baseline=1 / len(labels.unique()))
     if len(answers.unique()) == 1:
         measured.warnings.append(
-            f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "
-            "what is measured on it says nothing about the defence. Lower optimizer.lr or the defence's strength"
+            f"{victim.name}: the model answers class {int(answers[0])} for every test record: what is measured on it "
+            f"says nothing about the defence. {_cause(victim)}"
         )
     elif accuracy < 1 / splits.data.num_classes + 0.05:
         measured.warnings.append(
@@ -51,3 +51,14 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
             f"({majority:.3f})"
         )
     return measured
+
+
+def _cause(victim: Victim) -> str:
+    """Why a model answers one class, by the losses of its training, and what helps."""
+    losses = victim.trained.report.get("losses", ())
+    if len(losses) and losses[-1] <= min(losses):
+        return (
+            f"Its loss still fell in the last of {len(losses)} epochs: train longer (epochs), or weaken the defence if "
+            "that does not help"
+        )
+    return "Training collapsed: lower optimizer.lr or the defence's strength"

@@ -89,7 +89,7 @@ def search(
         highest = highest.masked_fill(~wanted, float("inf"))
     patience = 1 if y.device.type == "cpu" else 8  # looking costs a synchronisation there
     for step in range(steps + 1):
-        going = _still(highest) if step % patience == 0 else None
+        going = unfinished(highest) if step % patience == 0 else None
         if going is not None:
             found[place] = best
             if not len(going):
@@ -100,7 +100,7 @@ def search(
         logits = model(point.to(dtype)).float()
         values = goal(logits, y)
         gradient = None
-        if step < steps:
+        if step < steps and values.requires_grad:  # else the model has no gradient: the start is all there is
             (gradient,) = torch.autograd.grad(values.sum(), point)
         point = point.detach()
         with torch.no_grad():
@@ -115,7 +115,7 @@ def search(
     return found
 
 
-def _still(highest: Tensor) -> Tensor | None:
+def unfinished(highest: Tensor) -> Tensor | None:
     """The positions of the records that are not done, if leaving out the others pays; None if it does not yet.
 
     A batch size of its own for every step would have matrix kernels made again for every step, and leaving out a few

@@ -12,6 +12,7 @@ from amulet.evasion.attacks import EvasionPGD
 from amulet_cli.cli import main
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import compose
+from amulet.evasion import protocol
 from amulet_cli.config.risk_selection import among, attack_settings
 from amulet_cli.execution.plan import plan_of
 from tests.helpers.cli_helpers import TINY
@@ -73,6 +74,17 @@ def test_settings_of_the_attacks_by_risk() -> None:
     assert made.attack_on("membership_inference").settings()["n_shadow"] == 4
     assert made.attack_on("evasion").settings()["steps"] == 3
     assert attack_settings({}) == {}
+    both = {"every": {"evasion": {"epsilon": 0.05, "steps": 3}, "S1": {"steps": 9}}}
+    assert attack_settings(both) == {"evasion": {"epsilon": 0.05, "steps": 9}}, "a code is another word for the name"
+
+
+def test_the_rows_of_the_matrix_have_one_budget_for_evasion() -> None:
+    asked = ["+experiment=matrix", "seed=0", "defense=none,adv_training"]
+    own = ["+experiment=matrix", "seed=0", "defense=adv_training", "defense.epsilon=0.2", "metric.every.S1.steps=3"]
+    for words in (asked, own):
+        for job in compose(parse(words)).jobs:
+            made = plan_of(job.config)
+            assert protocol.budget(made.attack_on("evasion"), made.defenses) == 0.05
 
 
 @pytest.mark.parametrize(

@@ -252,30 +252,6 @@ def test_search_keeps_the_best_iterate_where_plain_ascent_oscillates() -> None:
     assert (last - x).abs().item() <= 0.2 + 1e-6
 
 
-def test_the_run_is_told_when_gradients_are_masked(census: AmuletDataset) -> None:
-    class Rounded(nn.Module):  # answers well, has no gradient
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.inner((x * 20).round() / 20)
-
-    splits = scene_of(census)
-    victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
-    honest = protocol.assess(victim, EvasionPGD(epsilon=EPSILON), splits)
-    assert honest.warnings == ()
-    hiding = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
-    hiding.__dict__["trained"] = type(victim.trained)(Rounded(victim.model), {}, {}, "", False)
-    warned = protocol.assess(hiding, EvasionPGD(epsilon=EPSILON), splits).warnings
-    assert any("exactly zero" in w and "attack.loss=margin" in w for w in warned)
-    assert any("largest budget" in w for w in warned)
-    few = protocol.assess(
-        victim, EvasionPGD(epsilon=EPSILON, steps=3, rel_step_size=0.05, random_start=False), splits
-    ).warnings
-    assert any("had not converged" in w for w in few)
-
-
 def test_evidence_and_metrics(census: AmuletDataset) -> None:
     splits = scene_of(census, defenses=(AdversarialTrainingPGD(epsilon=0.02),))
     victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
@@ -290,6 +266,14 @@ def test_evidence_and_metrics(census: AmuletDataset) -> None:
     assert measured.metrics["robust_accuracy"] <= measured.baselines["robust_accuracy"]
     low, high = measured.intervals["robust_accuracy"]
     assert low < measured.metrics["robust_accuracy"] < high
+    assert measured.facts["robust_accuracy"].at == "eps 0.02"
+    assert measured.invalid == {}
+    influence = measured.influences["robust_accuracy"]
+    assert torch.equal(torch.from_numpy(influence.ids), splits.test_records.ids)
+    right = measured.metrics["robust_accuracy"]
+    assert influence.error == pytest.approx((right * (1 - right) / (len(influence.ids) - 1)) ** 0.5)
+    kept = protocol.measure(protocol.assess(victim, EvasionPGD(epsilon=0.5, norm="l2", immutable=["age"]), splits))
+    assert kept.facts["robust_accuracy"].at == "eps 0.5 (l2), age kept"
     assert set(evidence.arrays()) == {"ids", "clean_correct", "robust_correct", "distance"}
 
 
