@@ -1,5 +1,7 @@
 """Utility: reported by every run, whatever the risk."""
 
+import math
+
 from amulet.attribute_inference.metrics import balanced_accuracy
 from amulet.core.evidence import Measurement
 from amulet.core.facts import Metric, metrics_of
@@ -54,11 +56,11 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
 
 
 def _cause(victim: Victim) -> str:
-    """Why a model answers one class, by the losses of its training, and what helps."""
-    losses = victim.trained.report.get("losses", ())
-    if len(losses) and losses[-1] <= min(losses):
+    """Why a model answers one class, by the loss of its last epoch, and what helps."""
+    loss, epochs = (victim.trained.report.get(name) for name in ("loss", "epochs"))
+    if loss is not None and loss <= math.log(victim.recipe.num_classes):
         return (
-            f"Its loss still fell in the last of {len(losses)} epochs: train longer (epochs), or weaken the defence if "
-            "that does not help"
+            f"Its loss after {epochs} epochs, {loss:.3f}, is no worse than chance: it has learned how frequent the "
+            "classes are and no more yet. Train it longer (epochs), or weaken the defence"
         )
     return "Training collapsed: lower optimizer.lr or the defence's strength"

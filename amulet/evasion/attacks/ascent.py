@@ -133,7 +133,7 @@ def unfinished(highest: Tensor) -> Tensor | None:
 def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor, y: Tensor) -> tuple[nn.Module, float] | None:
     """A copy of the model that computes in `dtype`, and by how much its margins are off; None if there is no use in it.
 
-    So it is where `dtype` is float32, where the model cannot, and where the margins are off by more than an eighth of
+    So it is where `dtype` is float32, where the model cannot, and where the margins are off by more than a sixteenth of
     what they are: a large constant that all logits share leaves no digits for their differences.
 
     Args:
@@ -153,4 +153,4 @@ def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor, y: Tensor) -> tuple
     with torch.no_grad():
         true = margin(model(x).float(), y)
     off = 2 * (seen - true).abs().mean().item()
-    return (low, off) if 8 * off <= true.abs().median().item() else None
+    return (low, off) if 16 * off <= true.abs().median().item() else None

@@ -8,11 +8,11 @@ import pytest
 from amulet.assessment import RISKS, Plan, assess, check
 from amulet.assessment.combinations import DataFacts, stand_in
 from amulet.core import Factory, IncompatibleError, SettingError
+from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionPGD
 from amulet_cli.cli import main
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import compose
-from amulet.evasion import protocol
 from amulet_cli.config.risk_selection import among, attack_settings
 from amulet_cli.execution.plan import plan_of
 from tests.helpers.cli_helpers import TINY
@@ -84,7 +84,9 @@ def test_the_rows_of_the_matrix_have_one_budget_for_evasion() -> None:
     for words in (asked, own):
         for job in compose(parse(words)).jobs:
             made = plan_of(job.config)
-            assert protocol.budget(made.attack_on("evasion"), made.defenses) == 0.05
+            attack = made.attack_on("evasion")
+            assert isinstance(attack, EvasionPGD)
+            assert protocol.budget(attack, made.defenses) == 0.05
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,14 @@ def census() -> AmuletDataset:
 def model(census: AmuletDataset) -> nn.Module:
     with (Stream(0) / "weights").seed_global():
         made = LinearNet(census.shape, 2)
-    return train_classifier(made, census.train, epochs=15)
+    return train_classifier(made, census.train, epochs=10)
 
 
 def scene_of(data: AmuletDataset, **changes: Any) -> DataSplits:
     recipe = Recipe(
-        architecture=Factory("amulet.models.LinearNet"),
+        architecture=Factory("amulet.models.LinearNet", hidden=[64]),
         num_classes=2,
-        optimizer=Factory("torch.optim.Adam", lr=1e-3),
+        optimizer=Factory("torch.optim.Adam", lr=5e-3),
         epochs=8,
     )
     return DataSplits(
@@ -97,7 +97,7 @@ def test_a_constant_on_all_logits_changes_nothing(census: AmuletDataset, model: 
     shifted, few = Shifted(model, offset).eval(), census.test.take(torch.arange(500))
     accurate = robust(model, few, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
     low = robust(shifted, few, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
-    assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.002)
+    assert abs(int(low.sum()) - int(accurate.sum())) <= 1  # of 500
 
 
 def test_what_low_precision_misses_is_searched_for_in_float32(census: AmuletDataset, model: nn.Module) -> None:
@@ -302,7 +302,7 @@ def test_an_attack_out_of_its_budget_is_an_error(census: AmuletDataset, monkeypa
 )
 def test_adversarial_training_makes_robust(census: AmuletDataset, changes: dict[str, Any]) -> None:
     defense = AdversarialTrainingPGD(**changes)
-    plain = scene_of(census).plain_recipe.changed(epochs=30)
+    plain = scene_of(census).plain_recipe.changed(epochs=10)
     defended = plain.changed(defenses=(defense,)).fit(census.train, 0)
     undefended = plain.fit(census.train, 0)
     attack = EvasionPGD(epsilon=defense.epsilon, norm=defense.norm)
