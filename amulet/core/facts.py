@@ -170,6 +170,8 @@ class RunFacts:
     """The one that was chosen; None if none was."""
     attacks: dict[str, AttackFacts] = field(default_factory=dict[str, AttackFacts])
     """By risk, what measured it: the chosen attack or the risk's default."""
+    collapsed: tuple[str, ...] = ()
+    """The victims that give every test record one class: no risk of theirs can be measured."""
 
     def of(self, metric: str) -> MetricFacts:
         """A metric's facts; of one that states none, its name in plain words."""
@@ -204,6 +206,7 @@ class RunFacts:
             "defenses": [{**dataclasses.asdict(one), "pursues": list(one.pursues)} for one in self.defenses],
             "attack": dataclasses.asdict(self.attack) if self.attack else None,
             "attacks": {risk: dataclasses.asdict(one) for risk, one in self.attacks.items()},
+            "collapsed": list(self.collapsed),
         }
 
     @classmethod
@@ -218,6 +221,7 @@ class RunFacts:
             ),
             attack=AttackFacts(**_known(AttackFacts, one)) if (one := kept.get("attack")) else None,
             attacks={risk: AttackFacts(**_known(AttackFacts, one)) for risk, one in kept.get("attacks", {}).items()},
+            collapsed=tuple(kept.get("collapsed", ())),
         )
 
 

@@ -60,6 +60,14 @@ class Hook:
         """
         return None
 
+    def validation(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+        """The losses that early stopping judges an epoch by, on records held out; the model is in eval mode.
+
+        Without this method a hook has no part in them. A defence overrides it that is good where what it trains on is
+        learned well, such as worst cases; nothing may change by the call, the hook's random stream included.
+        """
+        return inner(batch)
+
     def epoch_end(self, training: Training) -> None:
         """Called after each epoch."""
 
@@ -86,6 +94,7 @@ class Training:
         side_channels: Sequence[str] = (),
         augmentation: Sequence[Factory] = (),
         device: torch.device | None = None,
+        min_updates: int = 0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -95,6 +104,7 @@ class Training:
         """What is trained on; on the device if there is room for it."""
         self.epochs = epochs
         self.batch_size = batch_size
+        self.min_updates = min_updates
         self.stream = stream
         """The model's stream; a hook draws from a stream of its own name below it."""
         self.epoch = 0
@@ -114,8 +124,11 @@ class Training:
         self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
         """The losses of a batch with every hook's part in them."""
+        self.validation: LossFunction = self._plain_loss
+        """The losses of a batch that was held out, by which early stopping judges."""
         for hook in reversed(hooks):
             self.loss = partial(hook.loss, self, inner=self.loss)
+            self.validation = partial(hook.validation, self, inner=self.validation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits in float32 for inputs in [0, 1], in the training's precision."""
@@ -131,13 +144,17 @@ class Training:
         return Loss(self._criterion(logits, batch), logits)
 
     def batches(self, generator: torch.Generator) -> Iterator[Records]:
-        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
+        """One epoch: a hook's sampling, or every record, shuffled, in batches of `batch_size`; augmented.
+
+        Each record comes once, or again until there are `min_updates` batches.
+        """
         for hook in self.hooks:
             sampled = hook.batches(self, generator)
             if sampled is not None:
                 yield from (self._augmented(self.supply.at(index)) for index in sampled)
                 return
-        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
+        shuffled = self.supply.shuffled(generator, self.batch_size, self.min_updates)
+        yield from (self._augmented(batch) for batch in shuffled)
 
     def start(self) -> None:
         """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""

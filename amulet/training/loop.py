@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from amulet.core.component import Factory
-from amulet.core.errors import Diverged, SettingError, in_range
+from amulet.core.errors import DataError, Diverged, SettingError, in_range
 from amulet.core.reporting import Reporter
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
@@ -21,17 +21,19 @@ from amulet.models.arithmetic import convolutional, fast_dtype, laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating
 from amulet.training.device_data import Supply
 from amulet.training.hook import Hook, Training
-from amulet.training.objective import OBJECTIVES
 
 Precision = Literal["auto", "float32", "amp"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LOOP_STREAMS = ("weights", "batches", "noise", "validation", "augmentation")
+"""The streams below a model's own that its training draws from itself: no defence may have one of these names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
     """Stop when the loss on a held-out part of the training records has not fallen for `patience` epochs.
 
-    The weights of the best epoch are kept.
+    The weights of the best epoch are kept. The loss is the defence's own where it has one (`Hook.validation`): beside
+    adversarial training that of the worst cases.
     """
 
     fraction: float = 0.1
@@ -43,9 +45,22 @@ class EarlyStopping:
         in_range("early_stopping.patience", self.patience, 1)
 
 
-def check_loss(loss: float, label: str, epoch: int, epochs: int, optimizer: Optimizer, batch_size: int) -> None:
-    """Raise `Diverged` if the mean loss of an epoch (0-based) is not finite."""
+def check_loss(
+    loss: float, label: str, epoch: int, epochs: int, optimizer: Optimizer, batch_size: int, x: Tensor
+) -> None:
+    """Raise if the mean loss of an epoch (0-based) is not finite.
+
+    Raises:
+        DataError: the training inputs `x` are not finite either.
+        Diverged: they are.
+    """
     if not math.isfinite(loss):
+        bad = 0 if not x.is_floating_point() else int((~x.isfinite()).flatten(1).any(dim=1).sum())
+        if bad:
+            raise DataError(
+                f"{label}: the loss became {loss} because {bad} of {len(x)} training records have values that are not "
+                "finite; fill or drop them in the data set"
+            )
         raise Diverged(
             f"{label}: the loss became {loss} in epoch {epoch + 1} of {epochs}; lower `optimizer.lr` "
             f"({optimizer.param_groups[0]['lr']:g} now) or raise `batch_size` ({batch_size} now)"
@@ -126,6 +141,7 @@ def train(
     precision: Precision = "auto",
     early_stopping: EarlyStopping | None = None,
     side_channels: Sequence[str] = (),
+    min_updates: int = 0,
     reporter: Reporter | None = None,
     label: str = "training",
 ) -> dict[str, Any]:
@@ -145,8 +161,10 @@ def train(
             `auto` does so for models that are mostly convolutions where the processor is faster with it.
         side_channels: names of what else makes the model depend on records other than through their losses, besides
             `early_stopping`; for hooks.
+        min_updates: an epoch has at least so many batches: of few records, each comes several times in an epoch.
 
     Raises:
+        DataError: records with values that are not finite.
         Diverged: an epoch's mean loss is not finite.
         SettingError: `optimizer` is over weights of another model.
     """
@@ -154,6 +172,7 @@ def train(
         check_weights(optimizer, model)
     in_range("epochs", epochs, 1)
     in_range("batch_size", batch_size, 1)
+    in_range("min_updates", min_updates, 0)
     device = torch.device(device)
     reporter = reporter or Reporter()
     held_out = None
@@ -187,6 +206,7 @@ def train(
             side_channels=side_channels,
             augmentation=augmentation,
             device=device,
+            min_updates=min_updates,
         )
         order = (stream / "batches").generator()
         during.enter_context((stream / "noise").seed_global(device))
@@ -195,13 +215,13 @@ def train(
         for training.epoch in range(epochs):
             mean_loss, accuracy = training.one_epoch(order)
             losses.append(mean_loss)
-            check_loss(mean_loss, label, training.epoch, epochs, optimizer, batch_size)
+            check_loss(mean_loss, label, training.epoch, epochs, optimizer, batch_size, records.x)
             if scheduler:
                 scheduler.step()
             for hook in hooks:
                 hook.epoch_end(training)
             stage.advance(1, **({"loss": mean_loss} if all(hook.shows_losses for hook in hooks) else {}))
-            if held_out is not None and best.settled(model, _mean_loss(training, held_out, objective)):
+            if held_out is not None and best.settled(model, _mean_loss(training, held_out)):
                 break
         best.restore(model)
     report: dict[str, Any] = {
@@ -217,16 +237,18 @@ def train(
         report["best_validation_loss"] = best.loss
     for hook in hooks:
         report |= hook.finish(training)
-    del training.loss  # it refers back to `training`: the records would stay in memory until the garbage collector runs
+    del (
+        training.loss,
+        training.validation,
+    )  # they refer back to `training`: the records would stay in memory until the garbage collector runs
     return report
 
 
-def _mean_loss(training: Training, supply: Supply, objective: str) -> float:
+def _mean_loss(training: Training, supply: Supply) -> float:
     model, sums, size = training.model, 0.0, batch_size_for(supply.records.shape)
-    with torch.inference_mode(), evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for start in range(0, len(supply), size):
-            batch = supply.at(slice(start, start + size))
-            sums += OBJECTIVES[objective](training.forward(batch.inputs()), batch).sum().item()
+            sums += training.validation(supply.at(slice(start, start + size))).values.sum().item()
     return sums / len(supply)
 
 

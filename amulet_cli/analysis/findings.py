@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.risk import code_order
-from amulet_cli.analysis.groups import Report, Row
+from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
+from amulet_cli.analysis.rows import Row
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -85,7 +86,10 @@ def tally(found: Sequence[Finding]) -> str:
     words = {
         "rises": "the risk rises",
         "falls": "it falls",
+        "equivalent": "the change is too small to count",
         "no evidence": "there is no evidence",
+        "cannot show": "the numbers cannot show an effect",
+        "not measurable": "there is nothing to measure",
         "unchanged by construction": "nothing can change",
         UNCERTAIN: "there are too few seeds for a verdict",
     }
@@ -147,6 +151,10 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
         text += f" (p {verdict.p_value:.2g}, Holm-corrected)"
     if verdict.outcome == "unchanged by construction":
         text = f"{row.metric} stays at {means[0]}: the defence alters no weight"
+    elif verdict.outcome == "not measurable":
+        text = f"{row.metric} cannot be measured: {verdict.reason}"
+    elif verdict.outcome == "cannot show":
+        text += f"; this cannot show an effect: {verdict.reason}"
     elif verdict.outcome in ("no evidence", UNCERTAIN) and math.isfinite(verdict.detectable):
         seen = format_numbers.number(verdict.detectable, fraction=fraction, unit=False)
         text += f"; a true change of {seen}{unit} or more would have been seen 4 times in 5"

@@ -44,7 +44,7 @@ def attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         risk = _named(key, f"metric.every.{key}")
         if not isinstance(settings, Mapping):
             raise UsageError(f"`metric.every.{key}` must be settings of the attack that measures {risk}")
-        found[risk] = dict(cast(Mapping[str, Any], settings))
+        found[risk] = found.get(risk, {}) | dict(cast(Mapping[str, Any], settings))
     return found
 
 

@@ -2,24 +2,33 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet_cli.analysis.groups import SETTING, Report, Row
+from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging, here
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.row_numbers import INTERVAL, row_numbers
 from amulet_cli.views.run_table import marked_name
 
 _WIDE = 110
 LEGEND = (
-    "In per cent: mean ± standard error over n seeds. Change in points: defended - undefended, seed by seed, with its "
-    "95% t interval. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+    "In per cent: mean ± standard error over n seeds. Change in points: defended - undefended, seed by seed, with "
+    f"{INTERVAL}. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+)
+
+
+VERDICT_LEGEND = (
+    "rises, falls: the risk. equivalent: the interval lies within the smallest change that counts. cannot show: "
+    "neither could be seen. sees: the smallest true difference that is found 4 times in 5. The tests assume that the "
+    "number of seeds was fixed beforehand, and count the comparisons of this report alone; an interval is not "
+    "corrected for them, so it may leave out 0 where there is no evidence."
 )
 
 
@@ -91,28 +100,6 @@ def _lines(
     return [Text(word) for word in head], lines
 
 
-@dataclass(frozen=True)
-class RowNumbers:
-    """The numbers of a row as every view writes them."""
-
-    victims: tuple[str, ...]
-    """Mean and error of each victim; `-` where there is none."""
-    change: str
-    interval: str
-    n: int
-
-
-def row_numbers(row: Row) -> RowNumbers:
-    """Fractions in per cent, changes in points."""
-    fraction, change, summaries = row.facts.fraction, row.change, [row.summaries[victim] for victim in VICTIMS]
-    return RowNumbers(
-        victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) for s in summaries),
-        change=format_numbers.change(change.mean, fraction=fraction),
-        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
-        n=change.n or max(summary.n for summary in summaries),
-    )
-
-
 def _numbers(row: Row, *, wide: bool) -> list[Text]:
     numbers = row_numbers(row)
     cells = list(numbers.victims)
@@ -155,7 +142,7 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
     tested = len({id(verdict) for _, verdict in judged if not math.isnan(verdict.p_value)})
     yield Text()
     if tested:
-        heading = f"Verdicts: paired t-tests, Holm-corrected over {format_numbers.plural(tested, 'comparison')}"
+        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(tested, 'comparison')}"
     else:
         heading = f"No verdicts: they take {MIN_SEEDS} seeds"
     yield Text(heading, style="bold")
@@ -168,6 +155,8 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
         words = [as_text(row.cell.labels.get(key)) for key in differ]
         sees = format_numbers.number(verdict.detectable, fraction=info.fraction, unit=False)
         sees = "more seeds needed" if sees == "-" else f"sees {sees} or more"
+        if verdict.reason:
+            sees = verdict.reason
         rows.append(
             [
                 Text(f"  {row.cell.facts.risks[info.risk].code} {row.metric}"),
@@ -178,8 +167,7 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
             ]
         )
     yield aligned(rows, [0] * 5)
-    legend = "  rises, falls: the risk. sees: the smallest true difference that is found 4 times in 5."
-    yield Text(legend, style="dim")
+    yield hanging("  ", VERDICT_LEGEND, "dim")
 
 
 def _rest(report: Report) -> Iterator[RenderableType]:

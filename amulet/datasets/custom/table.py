@@ -7,6 +7,7 @@ import io
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -54,6 +55,8 @@ def read_table(path: Path) -> Table:
     reader = next((reader for endings, reader in readers.items() if name.endswith(endings)), None)
     if reader is None:
         raise DataError(f"{path}: the name must end in {_KINDS}; {_SAVE}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path}: is a device or a pipe; a table is a file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -85,6 +88,8 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
             f"{path}: its first line holds one name ({header[:40]!r}); expected column names between commas, "
             "semicolons, tabs or bars"
         )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{path}: two columns have the name {twice[0]!r}; every column needs a name of its own")
     if sum(is_number(name) for name in names) > len(names) / 2:
         raise DataError(
             f"{path}: its first line ({header[:40]!r}) looks like a record; put a line of column names above it"

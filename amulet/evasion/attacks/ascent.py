@@ -73,15 +73,16 @@ def search(
     steps: int,
     step_size: float,
     dtype: torch.dtype = torch.float32,
+    slack: float = 0.0,
     wanted: Tensor | None = None,
 ) -> Tensor:
     """The best iterate of `steps` steps: one that the model gets wrong, else that of the highest goal.
 
     A record that the model gets wrong is done; the others go on without it. `model` computes in `dtype`, the
-    iterates are float32. `wanted` (b,) says for which records to search; for the others the input itself is returned.
+    iterates are float32. `slack` is the margin from which on an answer counts as wrong: what low precision may be off
+    by. `wanted` (b,) says for which records to search; for the others the input itself is returned.
     """
     found = ball.x.clone()
-    slack = 0.0 if dtype == torch.float32 else 2.0**-6  # of the largest logit: low precision must be sure of an error
     place = torch.arange(len(y), device=y.device)  # of what is still searched, in `found`
     point, best, highest = start, ball.x, torch.full((len(y),), float("-inf"), device=y.device)
     if wanted is not None:
@@ -103,7 +104,7 @@ def search(
             (gradient,) = torch.autograd.grad(values.sum(), point)
         point = point.detach()
         with torch.no_grad():
-            wrong = margin(logits, y) > slack * logits.abs().amax(dim=1)
+            wrong = margin(logits, y) > slack
             score = values.detach().masked_fill(wrong, float("inf"))
             better = (score > highest).view(-1, *[1] * (point.dim() - 1))
             highest = torch.maximum(score, highest)
@@ -129,15 +130,27 @@ def _still(highest: Tensor) -> Tensor | None:
     return done.argsort(stable=True)[:kept] if kept <= count * 7 // 8 else None
 
 
-def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor) -> nn.Module | None:
-    """A copy of the model that computes in `dtype`; None where that is float32 or the model cannot."""
+def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor, y: Tensor) -> tuple[nn.Module, float] | None:
+    """A copy of the model that computes in `dtype`, and by how much its margins are off; None if there is no use in it.
+
+    So it is where `dtype` is float32, where the model cannot, and where the margins are off by more than an eighth of
+    what they are: a large constant that all logits share leaves no digits for their differences.
+
+    Args:
+        x: inputs (b, *shape), of which the first hundred or so are tried.
+        y: their labels (b,).
+    """
     if dtype == torch.float32:
         return None
+    x, y = x[:128], y[:128]
     try:
         low = copy.deepcopy(model).to(dtype)
         lay_out(low, x[:1].to(dtype), low_precision=True)
         with torch.no_grad():
-            low(x[:1].to(dtype))
+            seen = margin(low(x.to(dtype)).float(), y)
     except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic
         return None
-    return low
+    with torch.no_grad():
+        true = margin(model(x).float(), y)
+    off = 2 * (seen - true).abs().mean().item()
+    return (low, off) if 8 * off <= true.abs().median().item() else None

@@ -111,40 +111,57 @@ class _AdversarialBatches(Hook):
         return {"search_dtype": str(self.defense.dtype(training.device)).removeprefix("torch.")}
 
     def loss(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
-        defense = self.defense
-        if defense.batches == "alternating" and training.update == 0:
+        assert self.generator is not None
+        if self.defense.batches == "alternating" and training.update == 0:
             return inner(batch)
-        x = batch.inputs()
-        if defense.loss == "trades":
-            return self._trades(training, batch, x, inner)
-        worst = inner(batch.replaced(x=self._worst(training.model, x, batch.y, GOALS["cross_entropy"])))
-        if defense.batches != "mixed":
+        return self._loss(training, batch, inner, self.generator, mixed=self.defense.batches == "mixed")
+
+    def validation(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+        """What is trained on, of both updates of a batch; from the same starts after every epoch."""
+        generator = (training.stream / self.defense.name / "validation").generator(training.device)
+        return self._loss(training, batch, inner, generator, mixed=self.defense.batches != "adversarial")
+
+    def _loss(
+        self, training: Training, batch: Records, inner: LossFunction, generator: torch.Generator, *, mixed: bool
+    ) -> Loss:
+        if self.defense.loss == "trades":
+            return self._trades(training, batch, inner, generator)
+        worst_x = self._worst(training.model, batch.inputs(), batch.y, GOALS["cross_entropy"], generator)
+        worst = inner(batch.replaced(x=worst_x))
+        if not mixed:
             return worst
         clean = inner(batch)
         return Loss((clean.values + worst.values) / 2, clean.logits)
 
-    def _trades(self, training: Training, batch: Records, x: Tensor, inner: LossFunction) -> Loss:
-        clean = inner(batch)
+    def _trades(self, training: Training, batch: Records, inner: LossFunction, generator: torch.Generator) -> Loss:
+        x, clean = batch.inputs(), inner(batch)
         answers = clean.logits.detach().log_softmax(dim=1)
 
         def divergence(logits: Tensor, _: Tensor) -> Tensor:
             return F.kl_div(logits.log_softmax(dim=1), answers, reduction="none", log_target=True).sum(dim=1)
 
-        worst = training.forward(self._worst(training.model, x, batch.y, divergence, answers.exp()))
+        worst = training.forward(self._worst(training.model, x, batch.y, divergence, generator, answers.exp()))
         kl = F.kl_div(worst.log_softmax(dim=1), clean.logits.log_softmax(dim=1), reduction="none", log_target=True).sum(
             dim=1
         )
         return Loss(clean.values + self.defense.beta * kl, clean.logits)
 
-    def _worst(self, model: nn.Module, x: Tensor, y: Tensor, goal: Goal, answers: Tensor | None = None) -> Tensor:
+    def _worst(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        goal: Goal,
+        generator: torch.Generator,
+        answers: Tensor | None = None,
+    ) -> Tensor:
         defense = self.defense
-        assert self.generator is not None
         if not len(x):
             return x
         ball = BALLS[defense.norm](x, defense.epsilon)
         step_size = defense.epsilon * defense.rel_step_size
         with torch.enable_grad(), evaluating(model), frozen(model):
-            start = ball.draw(self.generator) if defense.random_start else x.clone()
+            start = ball.draw(generator) if defense.random_start else x.clone()
             return ascend(
                 model,
                 ball,

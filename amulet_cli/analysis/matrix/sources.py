@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amulet_cli.analysis.groups import SETTING, Row, RunGroup
+from amulet_cli.analysis.groups import SETTING
+from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result
 
@@ -37,7 +38,7 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
         sources: list[_Source] = []
         lost: list[str] = []
         for run in runs:
-            if pair_of(run, metric) is None:
+            if not all(metric in run.metrics.get(victim, {}) for victim in VICTIMS):
                 continue
             one = _Source(_how(run, risk), {run.seed: run})
             home = next((source for source in sources if source.agrees(one, metric)), None)

@@ -13,11 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
+from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.views.figures import style
 
-SYMBOLS = {"rises": "▲", "falls": "▼", "no evidence": "·", "unchanged by construction": "=", "too few seeds": ""}
-"""Of the verdicts, in a cell."""
 _FULL = 0.2  # a change of the risk that has the strongest colour
 # Told apart by people who cannot tell red from green, equally dark in grey, and bright enough for dark text.
 _WORST, _BEST = "#e08a4f", "#66acd6"
@@ -135,16 +134,23 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
         _words(axes, middle, y + height / 2, f"{label} =".strip(), color=_INK)
         return
     fraction = entry.fraction
-    first = f"{label} {format_numbers.change(entry.change.mean, fraction=fraction)} {SYMBOLS[entry.outcome]}".strip()
+    first = f"{label} {format_numbers.change(entry.change.mean, fraction=fraction)} {_mark(entry)}".strip()
     span = format_numbers.interval(entry.change.low, entry.change.high, fraction=fraction, signed=True)
     if span and not fraction:
         span = f"[{entry.change.low:+.2g}, {entry.change.high:+.2g}]"
+    if entry.outcome in ("cannot show", "not measurable"):
+        span = entry.outcome
     lines = [first, span] if span else [first]
     for k, line in enumerate(lines):
         strong = "bold" if k == 0 and entry.outcome in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
         small = 0.6 if k else 0.0
         _words(axes, middle, place, line, color=_INK, weight=strong, size=_SIZE - small)
+
+
+def _mark(entry: Entry) -> str:
+    """The verdict's sign; none where seeds are too few, or where words say it."""
+    return "" if entry.outcome in (UNCERTAIN, "cannot show", "not measurable") else symbol(entry.outcome)
 
 
 def _fixed(entry: Entry) -> bool:

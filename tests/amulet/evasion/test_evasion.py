@@ -6,20 +6,33 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
+from amulet.datasets.split import stratified_split
 from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionPGD, LinfBall
 from amulet.evasion.attacks.ascent import GOALS, ascend, margin, search
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import LinearNet, frozen, predict
-from amulet.training import DataSplits, Recipe, Runtime, Victim
+from amulet.training import DataSplits, EarlyStopping, Recipe, Runtime, Victim
 from amulet.utils import get_accuracy, train_classifier
 
 EPSILON = 0.05
+
+
+class Shifted(nn.Module):
+    """The same decisions with a constant on all logits."""
+
+    def __init__(self, inner: nn.Module, offset: float) -> None:
+        super().__init__()
+        self.inner, self.offset = inner, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) + self.offset
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +90,34 @@ def test_bfloat16_search_is_as_strong(census: AmuletDataset, model: nn.Module) -
     accurate = robust(model, census.test, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
     low = robust(model, census.test, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
     assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.001)
+
+
+@pytest.mark.parametrize("offset", [30.0, 100.0, 300.0])
+def test_a_constant_on_all_logits_changes_nothing(census: AmuletDataset, model: nn.Module, offset: float) -> None:
+    shifted, few = Shifted(model, offset).eval(), census.test.take(torch.arange(500))
+    accurate = robust(model, few, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
+    low = robust(shifted, few, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
+    assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.002)
+
+
+def test_what_low_precision_misses_is_searched_for_in_float32(census: AmuletDataset, model: nn.Module) -> None:
+    class Blind(nn.Module):  # its answers are the same in bfloat16, its gradient is zero there
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x if x.dtype == torch.float32 else x.detach() + 0 * x)
+
+    blind, few = Blind(model).eval(), census.test.take(torch.arange(600))
+    attack = EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16")
+    accurate = robust(blind, few, attack.changed(search_dtype="float32"))
+    assert robust(blind, few, attack).sum().item() == pytest.approx(accurate.sum().item(), abs=1)
+    assert attack.missed > 50
+    assert attack.manifest(torch.device("cpu")) == {
+        "search_dtype": "bfloat16",
+        "found_in_float32_only": attack.missed,
+    }
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -313,6 +354,38 @@ def test_adversarial_training_equals_madrys_loop(census: AmuletDataset) -> None:
             optimizer.step()
     for mine, theirs in zip(ours.parameters(), model.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"batches": "mixed"}, {"batches": "alternating"}, {"loss": "trades", "beta": 1.0}]
+)
+def test_early_stopping_judges_by_the_worst_cases(census: AmuletDataset, changes: dict[str, Any]) -> None:
+    """Compared with an independent search on the records held out; a clean loss would be far below."""
+    records, stream = census.train.take(torch.arange(400)), Stream(0) / "victim"
+    defense = AdversarialTrainingPGD(epsilon=0.2, steps=20, rel_step_size=0.1, search_dtype="float32", **changes)
+    stopping = EarlyStopping(fraction=0.25, patience=3)
+    recipe = scene_of(census).plain_recipe.changed(
+        architecture=Factory("amulet.models.LinearNet", hidden=[16]),
+        optimizer=Factory("torch.optim.Adam", lr=0.02),
+        batch_size=32,
+        epochs=1,
+        early_stopping=stopping,
+    )
+    trained = recipe.changed(defenses=(defense,)).produce(records, stream)
+    held, kept = stratified_split(records.y, [100, 300], (stream / "validation").generator())
+    held_out, model = records.take(held), trained.model
+    ball, goal = LinfBall(held_out.x, 0.2), GOALS["cross_entropy"]
+    with frozen(model):
+        x = ascend(model, ball, held_out.y, goal, start=held_out.x.clone(), steps=40, step_size=0.01)
+    clean, worst = (F.cross_entropy(predict(model, one), held_out.y).item() for one in (held_out.x, x))
+    assert worst > 1.1 * clean
+    expected = worst if not changes else (clean + worst) / 2
+    if defense.loss == "cross_entropy":
+        assert trained.report["best_validation_loss"] == pytest.approx(expected, rel=0.01)
+    else:
+        assert trained.report["best_validation_loss"] > clean + 1e-3, "and the divergence"
+    seen = recipe.changed(early_stopping=None, defenses=(defense,)).fit(records.take(kept), stream)
+    assert torch.equal(predict(seen, held_out), predict(model, held_out)), "judging does not change the training"
 
 
 def test_by_hand_as_in_figure_1(census: AmuletDataset, model: nn.Module) -> None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from amulet.core import AmuletError, Diverged, Factory, SettingError, Stream
+from amulet.core import AmuletError, DataError, Diverged, Factory, SettingError, Stream
 from amulet.core.errors import in_range
 from amulet.datasets import Records
 from amulet.models import LinearNet, evaluating, features, frozen, predict
@@ -25,6 +26,7 @@ from amulet.training import (
     Victim,
     train,
 )
+from amulet.training.loop import LOOP_STREAMS
 
 
 def blobs(n: int = 300, seed: int = 0, dim: int = 4) -> Records:
@@ -84,6 +86,29 @@ def test_the_loop_equals_a_plain_pytorch_loop() -> None:
     assert torch.allclose(weights(ours), weights(model), atol=1e-6)
 
 
+def test_few_records_come_again_until_an_epoch_has_its_updates() -> None:
+    """As a plain loop over one random order after the other, cut off at the last update; schedules count epochs."""
+    records, stream = blobs(40), Stream(0) / "thief"
+    sgd, halved = Factory("torch.optim.SGD", lr=0.1), Factory("torch.optim.lr_scheduler.StepLR", step_size=1, gamma=0.5)
+    ours = recipe(optimizer=sgd, schedule=halved, min_updates=5).produce(records, stream)
+    assert len(ours.report["losses"]) == 3
+    model = recipe().build(records.shape, stream)
+    order = (stream / "batches").generator()
+    for epoch in range(3):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * 0.5**epoch)
+        parts = [part for _ in range(3) for part in torch.randperm(40, generator=order).split(32)]
+        for index in parts[:5]:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(records.x[index]), records.y[index]).backward()
+            optimizer.step()
+    assert torch.allclose(weights(ours.model), weights(model), atol=1e-6)
+
+
+def test_enough_records_are_seen_once_an_epoch_as_ever() -> None:
+    models = [recipe(min_updates=least).fit(blobs(), 0) for least in (0, 10)]
+    assert torch.equal(weights(models[0]), weights(models[1]))
+
+
 def test_training_learns_and_reports() -> None:
     trained = recipe(epochs=10).produce(blobs(), 0)
     accuracy = (predict(trained.model, blobs(seed=1)).argmax(1) == blobs(seed=1).y).double().mean().item()
@@ -138,6 +163,16 @@ def test_divergence_stops_with_what_to_change() -> None:
         Diverged, match=r"loss became (nan|inf) in epoch \d+ of 30; lower `optimizer.lr` \(1e\+30 now\)"
     ):
         recipe(optimizer=Factory("torch.optim.SGD", lr=1e30), epochs=30).fit(blobs(), 0)
+
+
+def test_data_that_are_not_finite_are_named_as_the_cause() -> None:
+    records = blobs()
+    x = records.x.clone()
+    x[3:5, 1] = float("nan")
+    with pytest.raises(
+        DataError, match=r"loss became nan because 2 of 300 training records have values that are not f"
+    ):
+        recipe().fit(records.replace(x=x), 0)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +250,25 @@ def test_early_stopping_keeps_the_best_epochs_weights() -> None:
     assert trained.report["best_validation_loss"] == min(losses)
 
 
+def test_early_stopping_asks_the_hooks() -> None:
+    asked: list[tuple[int, bool]] = []
+
+    class Judge(Hook):  # of the whole part held out the losses are what it says
+        def validation(self, training: Training, batch: Records, inner: LossFunction) -> Loss:
+            asked.append((len(batch), training.model.training))
+            return inner(batch)._replace(values=torch.full((len(batch),), float(training.epoch)))
+
+    model = recipe().build((4,), Stream(0))
+    settings: dict[str, Any] = {"optimizer": Factory("torch.optim.SGD", lr=0.1), "batch_size": 64, "stream": Stream(0)}
+    stopping = EarlyStopping(fraction=0.2, patience=2)
+    report = train(model, blobs(), epochs=9, hooks=[Judge()], early_stopping=stopping, **settings)
+    assert asked == [(60, False)] * 3
+    assert (report["epochs"], report["best_validation_loss"]) == (3, 0)
+    first = recipe().build((4,), Stream(0))
+    train(first, blobs(), epochs=1, hooks=[Judge()], early_stopping=stopping, **settings)
+    assert torch.equal(weights(model), weights(first))
+
+
 def test_distillation_objectives_follow_the_teacher() -> None:
     teacher = recipe(epochs=10).fit(blobs(), 0)
     x = torch.rand(400, 4, generator=torch.Generator().manual_seed(5))
@@ -244,6 +298,7 @@ def test_everything_that_determines_a_model_is_in_its_key() -> None:
     variants = [
         base.changed(epochs=4),
         base.changed(batch_size=16),
+        base.changed(min_updates=20),
         base.changed(objective="kl"),
         base.changed(precision="amp"),
         base.changed(optimizer=Factory("torch.optim.Adam", lr=2e-2)),
@@ -300,6 +355,44 @@ def test_initial_weights_and_batches_do_not_depend_on_the_defence() -> None:
         )
     assert orders[0] == orders[1]
     assert orders[0][:300] != orders[0][300:], "each epoch has its own order"
+
+
+def test_the_training_draws_from_the_streams_that_are_reserved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    below = Stream.__truediv__
+
+    def noted(stream: Stream, name: str | int) -> Stream:
+        drawn.add(str(name))
+        return below(stream, name)
+
+    monkeypatch.setattr(Stream, "__truediv__", noted)
+    recipe(epochs=1, early_stopping=EarlyStopping()).fit(blobs(50), Stream(0))
+    assert drawn == set(LOOP_STREAMS)
+
+
+@pytest.mark.parametrize("own", LOOP_STREAMS)
+def test_no_defence_gets_a_stream_of_the_training(own: str) -> None:
+    class Plain(Defense):
+        """Changes nothing."""
+
+        risk = "evasion"
+        stage = "in"
+
+    named: type[Defense] = type(own.title(), (Plain,), {})
+    assert named().name == f"defense.{own}"
+    assert Plain().name == "plain"
+    assert recipe(defenses=(named(), Plain())).training_defenses
+
+    class Same(Plain):
+        """Takes a name that is taken."""
+
+        @property
+        def name(self) -> str:
+            return own
+
+    for taken in ((Same(),), (Plain(), type("PLAIN", (Plain,), {})())):
+        with pytest.raises(SettingError, match="`defenses` must have names of their own"):
+            recipe(defenses=taken)
 
 
 def test_a_defence_before_training_decides_by_the_plain_recipe_on_what_others_left() -> None:

@@ -429,12 +429,12 @@ def on_census(**changes: Any) -> Outcome:
 
 def test_verification_is_asked_again_after_poisoning() -> None:
     quick = {"unauth_model_ownership": {"suspects": 1, "independents": 2, "fine_tune_epochs": 1}}
-    found = on_census(attack=BadNets(), metrics=("poisoning", "S3"), attack_settings=quick).metrics["defended"]
+    found = on_census(attack=BadNets(rate=0.1), metrics=("poisoning", "S3"), attack_settings=quick).metrics["defended"]
     assert found["attack_success_rate"] > 0.9
     assert found["after_poisoning.p_value"] != found["p_value"]
     assert found["after_poisoning.p_value"] < 0.01, "an exact copy of the poisoned model"
     assert found["after_poisoning.fingerprint_membership_auc"] > 0.5
-    other = on_census(defenses=(OutlierRemoval(),), attack=BadNets(), metrics=("S2",), epochs=1)
+    other = on_census(defenses=(OutlierRemoval(),), attack=BadNets(rate=0.1), metrics=("S2",), epochs=1)
     assert not [name for name in other.metrics["defended"] if name.startswith("after_")]
 
 

@@ -20,7 +20,7 @@ from amulet_cli.execution.progress import RichReporter
 from amulet_cli.results.result import Result
 from amulet_cli.views.run_table import next_commands, result_table
 from amulet_cli.views.sweep_table import sweep_table
-from tests.helpers.made_up_results import MadeUp, choices, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, typical, with_records, write
 
 
 def shown(renderable: object, width: int = 80) -> str:
@@ -36,15 +36,19 @@ def line_of(text: str, word: str) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_of_a_run(tmp_path: Path, width: int) -> None:
-    outcome = typical()
-    text = shown(result_table(write(tmp_path, outcome, overrides={"defense.epsilon": 0.05})), width)
+    outcome = with_records(typical())
+    text = shown(result_table(write(tmp_path, outcome, overrides={"defense.epsilon": 0.05}), width=width), width)
     line = line_of(text, "robust_accuracy")
+    below = text.splitlines()[text.splitlines().index(line) + 1]
     before, after = (outcome.metrics[victim]["robust_accuracy"] for victim in ("undefended", "defended"))
-    assert f"{100 * before:.2f}% [{100 * before - 0.5:.1f}, {100 * before + 0.5:.1f}]" in line
+    assert f"{100 * before:.2f}%" in line
+    assert f"[{100 * before - 0.5:.1f}, {100 * before + 0.5:.1f}]" in (below if width < 110 else line)
     assert f"{100 * after:.2f}%" in line
-    assert f"{100 * (after - before):+.2f} better" in line  # lower is worse, and it rose
+    assert re.search(rf"\{100 * (after - before):+.2f}.* better", line)  # lower is worse, and it rose
+    assert re.search(r"\[\+52\.\d, \+5[34]\.\d\]", below if width < 110 else line), "of the change"
     assert line.startswith("* ")
-    assert "worse" in line_of(text, "fidelity_kappa")  # higher is worse, and it rose
+    assert "worse" in line_of(text, "  fidelity ")  # higher is worse, and it rose
+    assert not re.search("worse|better", line_of(text, "fidelity_kappa")), "nothing is known of its records"
     assert "≈" in line_of(text, "stolen_test_accuracy")
     assert "76.07%" in text  # the baseline
     headings = [text.index(heading) for heading in ("Utility", "S1 evasion", "S3 unauthorized model ownership")]
