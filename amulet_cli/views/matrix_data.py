@@ -60,6 +60,7 @@ def _record(name: str, entry: Entry) -> dict[str, Any]:
         "defense": name,
         "risk": entry.risk.code,
         "metric": entry.metric,
+        "at": info.at,
         "measured_by": entry.setting,
         "worse": info.worse,
         "pursued": entry.pursued,

@@ -14,6 +14,7 @@ from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL
+from amulet_cli.views.run_table import at_budget
 
 EXPECTED = {"rises": "△", "falls": "▽", "unexplored": "○"}
 _MOVES = ("rises", "falls", "equivalent", "no evidence")
@@ -48,7 +49,8 @@ def _lines(interactions: Interactions) -> list[_Line]:
 
 
 def _line(entry: Entry) -> _Line:
-    return entry.risk.code, f"{entry.metric}{ARROWS[entry.row.facts.worse]}", entry.setting
+    facts = entry.row.facts
+    return entry.risk.code, f"{at_budget(entry.metric, facts.at)}{ARROWS[facts.worse]}", entry.setting
 
 
 def _label(interactions: Interactions, line: _Line) -> str:
@@ -113,7 +115,7 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
 
     n = len(interactions.seeds)
     text = (
-        f"Defended - undefended in points (mse in its own unit), paired over {format_numbers.plural(n, 'seed')}, "
+        f"Defended - undefended in points, paired over {format_numbers.plural(n, 'seed')}, "
         f"with {INTERVAL}. undefended: its mean, and base, what it would be without the attack. ↑ ↓ the way that is "
         "worse for the victim. "
     )

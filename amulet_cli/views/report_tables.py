@@ -1,5 +1,6 @@
 """A report on the console: sections by setting, rows in the order of the sweep, verdicts, and what was left out."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -8,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
@@ -15,7 +17,7 @@ from amulet_cli.base.console import aligned, hanging, here
 from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
-from amulet_cli.views.run_table import marked_name
+from amulet_cli.views.run_table import at_budget, marked_name
 
 _WIDE = 110
 LEGEND = (
@@ -83,7 +85,7 @@ def metric_name(row: Row) -> str:
 def row_name(row: Row, keys: Sequence[str]) -> str:
     """What tells a row from others: `robust_accuracy, defense.epsilon 0.01`."""
     words = [f"{key} {as_text(row.cell.labels[key])}" for key in keys if row.cell.labels.get(key) is not None]
-    return ", ".join((row.metric, *words))
+    return ", ".join((at_budget(row.metric, row.facts.at), *words))
 
 
 def _lines(
@@ -97,12 +99,22 @@ def _lines(
     head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
     lines: dict[str, list[list[Text]]] = {}
     for heading, rows in blocks.items():
-        shown = "" if plain else heading if names else metric_name(rows[0])
+        one = len({row.facts.at for row in rows}) == 1
+        shown = (
+            "" if plain else heading if names else metric_name(rows[0]) if one else marked_name(heading, _no_at(rows))
+        )
         for row in rows:
             labels = [as_text(row.cell.labels.get(key)) for key in keys]
+            if not (one or names):
+                labels[-1] = at_budget(labels[-1], row.facts.at)
             labels = [metric_name(row), *labels] if names else [f"  {labels[0]}", *labels[1:]]
             lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
     return [Text(word) for word in head], lines
+
+
+def _no_at(rows: Sequence[Row]) -> MetricFacts:
+    """The facts of a metric that was measured at several budgets."""
+    return dataclasses.replace(rows[0].facts, at="")
 
 
 def _stacked(head: Sequence[Text], rows: Mapping[str, Sequence[Sequence[Text]]]) -> Iterator[RenderableType]:

@@ -60,8 +60,17 @@ def result_table(
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:
-    """A metric with its marks: a star where it decides its risk, an arrow the way that is worse for the victim."""
-    return f"{'*' if facts.decides else ' '} {name}{ARROWS[facts.worse]}"
+    """A metric with its marks: a star where it decides its risk, its budget, an arrow the way that is worse."""
+    return f"{'*' if facts.decides else ' '} {at_budget(name, facts.at)}{ARROWS[facts.worse]}"
+
+
+def at_budget(name: str, at: str) -> str:
+    """A metric with the budget at which it was measured.
+
+    >>> at_budget("robust_accuracy", "eps 0.05"), at_budget("fidelity", "")
+    ('robust_accuracy (eps 0.05)', 'fidelity')
+    """
+    return f"{name} ({at})" if at else name
 
 
 def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> list[list[Text]]:

@@ -239,8 +239,8 @@ def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> N
     corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
     seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
     described = [
-        f"{interactions.title}: defended - undefended of the metric, in points (mse in its own unit); {seeds}.",
-        "Symbol and colour are about the risk: it falls where robust accuracy or the mse of reconstructions rises.",
+        f"{interactions.title}: defended - undefended of the metric, in points; {seeds}.",
+        "Symbol and colour are about the risk: it falls where robust accuracy rises.",
     ]
     if ways := _ways(interactions):
         described.append(ways)
