@@ -42,6 +42,8 @@ class MetricFacts:
     """The least and the largest value that it can have; None if there are none."""
     smallest_effect: float = SMALLEST_EFFECT
     """The smallest change that counts, in its unit: changes within it are equivalent to none."""
+    at: str = ""
+    """Under which conditions it was measured, where numbers under others are no others of its kind: `eps 0.05`."""
 
     @property
     def fraction(self) -> bool:
@@ -90,12 +92,15 @@ class Metric:
         """Its name in a result, with its subject in front: ``race.auc``."""
         return ".".join((*prefix, self.name))
 
-    def facts(self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None) -> MetricFacts:
+    def facts(
+        self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None, at: str = ""
+    ) -> MetricFacts:
         """Its facts in a result.
 
         Args:
             subject: what it is about: ``{"attribute": "race"}``.
             decides: whether it decides here, where only one of several of its kind does.
+            at: under which conditions it was measured: `eps 0.05`.
         """
         return MetricFacts(
             name=self.name,
@@ -109,6 +114,7 @@ class Metric:
             rank=self.rank,
             range=self.range if self.unit == FRACTION or self.range != (0.0, 1.0) else None,
             smallest_effect=self.smallest_effect,
+            at=at,
         )
 
 

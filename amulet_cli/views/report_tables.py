@@ -12,7 +12,7 @@ from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging, here
-from amulet_cli.base.serialize import as_text
+from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
 from amulet_cli.views.run_table import marked_name
@@ -44,14 +44,18 @@ def report_table(report: Report, by: str = "metric", width: int = 80) -> Rendera
     for title, blocks in sections(report, by):
         head, rows = _lines(report, blocks, by, wide=width >= _WIDE)
         widths = [max(len(line[i]) for line in chain([head], *rows.values())) for i in range(len(head))]
-        parts += [Text(title, style="bold underline"), aligned([head], widths, "bold")]
+        parts.append(Text(title, style="bold underline"))
+        if sum(widths) + len(widths) > width:
+            parts += [*_stacked(head, rows), Text()]
+            continue
+        parts.append(aligned([head], widths, "bold"))
         for heading, lines in rows.items():
             if heading:
                 parts.append(Text(heading, style="bold"))
             parts.append(aligned(lines, widths))
         parts.append(Text())
     parts.append(Text(LEGEND, style="dim"))
-    return Group(*parts, *_flags(report), *_verdicts(report), *_rest(report))
+    return Group(*parts, *_flags(report), *_verdicts(report, width), *_rest(report))
 
 
 def sections(report: Report, by: str) -> list[tuple[str, dict[str, list[Row]]]]:
@@ -86,7 +90,8 @@ def _lines(
     report: Report, blocks: Mapping[str, Sequence[Row]], by: str, *, wide: bool
 ) -> tuple[list[Text], dict[str, list[list[Text]]]]:
     """The head and, by heading, the rows of a section; without labels the metric is the label, under no heading."""
-    keys = label_keys(report, by)
+    here_too = differing([row.cell.labels for rows in blocks.values() for row in rows])
+    keys = [key for key in label_keys(report, by) if key in here_too]
     plain = not keys and by in (*SETTING, "metric")
     names = by not in (*SETTING, "metric") or plain
     head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
@@ -98,6 +103,24 @@ def _lines(
             labels = [metric_name(row), *labels] if names else [f"  {labels[0]}", *labels[1:]]
             lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
     return [Text(word) for word in head], lines
+
+
+def _stacked(head: Sequence[Text], rows: Mapping[str, Sequence[Sequence[Text]]]) -> Iterator[RenderableType]:
+    """A section that is wider than the console: the labels of a row, and below them its numbers, each with its name."""
+    numbers = len(VICTIMS) + 4
+    for heading, lines in rows.items():
+        if heading:
+            yield Text(heading, style="bold")
+        for line in lines:
+            names, cells = head[:-numbers], line[:-numbers]
+            yield Text(
+                "  "
+                + ", ".join(f"{name} {cell.plain.strip()}".strip() for name, cell in zip(names, cells, strict=True))
+            )
+            pairs = zip(head[-numbers:-1], line[-numbers:-1], strict=True)
+            shown = [f"{name} {cell.plain.strip()}" for name, cell in pairs if cell.plain.strip()]
+            yield Text(f"    {'   '.join(shown[:2])}")
+            yield Text(f"    {'   '.join(shown[2:])} {line[-1].plain}".rstrip())
 
 
 def _numbers(row: Row, *, wide: bool) -> list[Text]:
@@ -133,7 +156,7 @@ def _flags(report: Report) -> Iterator[RenderableType]:
         yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
 
-def _verdicts(report: Report) -> Iterator[RenderableType]:
+def _verdicts(report: Report, width: int) -> Iterator[RenderableType]:
     from amulet.assessment.verdict import MIN_SEEDS
 
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
@@ -166,7 +189,13 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
                 Text("" if verdict.outcome == "unchanged by construction" else sees, style="dim"),
             ]
         )
-    yield aligned(rows, [0] * 5)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + len(widths) <= width:
+        yield aligned(rows, widths)
+    else:
+        for name, labels, outcome, *rest in rows[1:]:
+            said = "   ".join(text.plain for text in (labels, *rest) if text.plain)
+            yield hanging(f"  {outcome.plain}  ", f"{name.plain.strip()}   {said}")
     yield hanging("  ", VERDICT_LEGEND, "dim")
 
 

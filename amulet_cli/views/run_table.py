@@ -13,8 +13,7 @@ from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
-from amulet_cli.base.serialize import as_text
-from amulet_cli.results.result import CHOICES, VICTIMS, Result
+from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:
     from amulet.assessment.crossed import Change
@@ -23,11 +22,14 @@ _WIDE = 110
 _GOOD, _BAD = "green", "red"
 
 
-def result_table(result: Result, config_dir: Path | None = None, width: int = 120) -> RenderableType:
+def result_table(
+    result: Result, words: Sequence[str] = (), config_dir: Path | None = None, width: int = 120
+) -> RenderableType:
     """One run: undefended, defended and the change, by risk; warnings, the folder and what to do next.
 
     Args:
         result: the run.
+        words: of the command that asked for it, to be given again.
         config_dir: the folder of the user's own options, without which the run cannot be repeated.
         width: of the console in columns; below 110 intervals have a line of their own.
     """
@@ -53,7 +55,7 @@ def result_table(result: Result, config_dir: Path | None = None, width: int = 12
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
-    parts += [Command("next     ", command) for command in next_commands(result, config_dir)]
+    parts += [Command("next     ", command) for command in next_commands(result, words, config_dir)]
     return Group(*parts)
 
 
@@ -113,13 +115,11 @@ def judged_word(change: "Change", info: MetricFacts) -> Text:
     return Text("worse" if bad else "better", style=_BAD if bad else _GOOD)
 
 
-def next_commands(result: Result, config_dir: Path | None = None) -> list[list[str]]:
+def next_commands(result: Result, words: Sequence[str], config_dir: Path | None = None) -> list[list[str]]:
     """What is worth doing after one run, as words: the same over ten seeds, and the table of all seeds."""
-    choices = {key: result.choices[key] for key in CHOICES if result.choices.get(key, "none") != "none"}
-    settings = {key: value for key, value in result.overrides.items() if key not in (*choices, "seed")}
-    words = [f"{key}={'null' if value is None else as_text(value)}" for key, value in {**choices, **settings}.items()]
+    kept = [word for word in words if word.partition("=")[0] != "seed"]
     flags = ["-m"] if config_dir is None else ["--config-dir", here(config_dir), "-m"]
     return [
-        ["amulet", "run", *flags, *words, "seed=range(0,10)"],
+        ["amulet", "run", *flags, *kept, "seed=range(0,10)"],
         ["amulet", "report", here(result.folder.parent)],
     ]
