@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from amulet.core import Factory, SettingError, Stream
+from amulet.core.influence import of_mean
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.datasets.split import stratified_split
 from amulet.evasion import protocol
