@@ -39,6 +39,8 @@ class Hook:
 
     updates: int = 1
     """Optimizer updates per batch; `training.update` says which one it is."""
+    shows_losses: bool = True
+    """Whether the training may show its losses while it runs; what is reported afterwards, `finish` decides."""
 
     def start(self, training: Training) -> None:
         """Called before the first epoch: the model and the optimizer exist, nothing has been trained."""
@@ -117,6 +119,8 @@ class Training:
         """Plain words for the user, which hooks add to; they go into the training report."""
         self._criterion = OBJECTIVES[objective]
         self._amp = precision == "amp"
+        self.augmentation = tuple(augmentation)
+        """How to build what changes the images of a batch before the hooks see it."""
         self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
         """The losses of a batch with every hook's part in them."""

@@ -220,7 +220,7 @@ def train(
                 scheduler.step()
             for hook in hooks:
                 hook.epoch_end(training)
-            stage.advance(1, loss=mean_loss)
+            stage.advance(1, **({"loss": mean_loss} if all(hook.shows_losses for hook in hooks) else {}))
             if held_out is not None and best.settled(model, _mean_loss(training, held_out)):
                 break
         best.restore(model)
