@@ -66,9 +66,9 @@ def wrong_words(count: int, seed: int) -> list[Failure]:
                 lost.append((f"{type(error).__name__}: {error}", f"amulet {shlex.join(words)}"))
                 continue
             lines = streams[1].getvalue().splitlines()
-            if code not in (0, 2) or (code == 2 and len(lines) > 12) or time.monotonic() - began > _LONGEST:
-                what = f"exit code {code}, {len(lines)} lines, {time.monotonic() - began:.1f} s"
-                lost.append((what, f"amulet {shlex.join(words)}"))
+            took = time.monotonic() - began
+            if code not in (0, 2) or (code == 2 and (len(lines) > 12 or took > _LONGEST)):
+                lost.append((f"exit code {code}, {len(lines)} lines, {took:.1f} s", f"amulet {shlex.join(words)}"))
     return lost
 
 
