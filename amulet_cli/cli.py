@@ -5,14 +5,26 @@ import sys
 
 from amulet import __version__
 from amulet_cli.base import help as pages
-from amulet_cli.base.console import out
-from amulet_cli.base.errors import INTERRUPTED, MISTAKE, UsageError, as_usage_error, exit_code, show, similar
+from amulet_cli.base.console import Unwritable, abandon, out, steady
+from amulet_cli.base.errors import (
+    FAILURE,
+    INTERRUPTED,
+    MISTAKE,
+    TRACEBACK,
+    UsageError,
+    as_usage_error,
+    exit_code,
+    show,
+    similar,
+    unexpected,
+)
 from amulet_cli.commands import VERBS, load, overview
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 fine, 1 something failed, 2 the command is wrong, 130 Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    steady()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -20,20 +32,39 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `amulet list | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout.fileno())
         return 0
+    except Unwritable as error:
+        return _full(str(error))
     except Exception as error:
+        if isinstance(error, OSError) and not _flushes():
+            return _full(error.strerror or str(error))
         known = as_usage_error(error)
-        if known is None:
+        if known is None and os.environ.get(TRACEBACK):
             raise
-        show(known)
+        show(known or unexpected(error))
         return exit_code(error)
+
+
+def _flushes() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _full(why: str) -> int:
+    """Standard output takes no more: say so once, and let the rest go nowhere."""
+    show(UsageError(f"standard output cannot be written: {why}", title="This cannot be shown"))
+    abandon(sys.stdout.fileno())
+    return FAILURE
 
 
 def _dispatch(words: list[str]) -> int:
     first = words[0] if words else "--help"
     if first in ("--help", "-h", "help"):
-        if len(words) > 1 and words[1] in VERBS:
+        if len(words) > 1:
             return _dispatch([words[1], "--help"])
         pages.show(overview())
         return 0

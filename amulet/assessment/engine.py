@@ -16,6 +16,7 @@ from amulet.assessment.measured import Measured, key_of
 from amulet.assessment.pretrained import check_pretrained
 from amulet.assessment.risks import RISKS, risk_of
 from amulet.assessment.utility import measure_utility
+from amulet.core.blocks import RecordBlocks
 from amulet.core.component import Attack, Factory, kind_of
 from amulet.core.errors import IncompatibleError, SettingError, in_range, one_of
 from amulet.core.evidence import Evidence, Measurement
@@ -134,6 +135,10 @@ class Outcome:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(
         default_factory=dict[str, dict[str, tuple[float, float]]]
     )
+    influences: dict[str, dict[str, RecordBlocks]] = field(default_factory=dict[str, dict[str, RecordBlocks]])
+    """How far the test records move each metric, where other seeds and victims are measured on the same ones."""
+    invalid: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """By victim and metric: why no verdict may rest on the number."""
     manifest: dict[str, Any] = field(default_factory=dict[str, Any])
     warnings: list[str] = field(default_factory=list[str])
     timings: dict[str, float] = field(default_factory=dict[str, float])
@@ -152,6 +157,8 @@ def check(plan: Plan) -> list[str]:
         SettingError: a setting that cannot work.
     """
     in_range("adversary_fraction", plan.adversary_fraction, above=0, below=1)
+    if plan.data is not None:
+        _adversary_records(plan, plan.data)
     return _checked(plan)[0]
 
 
@@ -220,6 +227,9 @@ def assess(plan: Plan) -> Outcome:
                 outcome.metrics[victim.name] |= measured.metrics
                 outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
                 outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
+                outcome.influences.setdefault(victim.name, {}).update(measured.influences)
+                if measured.invalid:
+                    outcome.invalid.setdefault(victim.name, {}).update(measured.invalid)
                 _state(outcome.facts, measured, risk)
                 outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
     if left_out:
@@ -227,7 +237,15 @@ def assess(plan: Plan) -> Outcome:
     metrics = outcome.facts.metrics
     outcome.facts = plan_facts(plan, left_out)
     outcome.facts.metrics = metrics
+    outcome.facts.collapsed = tuple(victim.name for victim in victims if _collapsed(victim, splits))
     return outcome
+
+
+def _collapsed(victim: Victim, splits: DataSplits) -> bool:
+    """Whether it gives every test record one class, where the records are of several."""
+    records = splits.test_records
+    answers = victim.logits(records).argmax(dim=1)
+    return bool((answers == answers[0]).all() and (records.y != records.y[0]).any())
 
 
 def _state(facts: RunFacts, measured: Measurement, risk: str) -> None:
@@ -303,6 +321,8 @@ def _measure_aftermath(risk: str, victim: Victim, plan: Plan, splits: DataSplits
             (found.metrics, measured.metrics),
             (found.baselines, measured.baselines),
             (found.intervals, measured.intervals),
+            (found.influences, measured.influences),
+            (found.invalid, measured.invalid),
         ):
             mine |= {f"{AFTER}{risk}.{name}": value for name, value in theirs.items()}
         found.facts |= {
@@ -362,8 +382,8 @@ def _recipe(plan: Plan, num_classes: int) -> Recipe:
     )
 
 
-def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
-    stream = Stream(plan.seed)
+def _adversary_records(plan: Plan, data: AmuletDataset) -> int:
+    """How many of the training records are the adversary's."""
     n = len(data.train)
     adversary = round(plan.adversary_fraction * n)
     if not 0 < adversary < n:
@@ -371,6 +391,12 @@ def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
             f"`adversary_fraction` must leave both sides at least one of {n} training records, got "
             f"{plan.adversary_fraction}"
         )
+    return adversary
+
+
+def _splits(plan: Plan, data: AmuletDataset, recipe: Recipe) -> DataSplits:
+    stream = Stream(plan.seed)
+    n, adversary = len(data.train), _adversary_records(plan, data)
     mine, theirs = stratified_split(data.train.y, [n - adversary, adversary], (stream / "split").generator())
     splits = DataSplits(
         data=data,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from amulet.assessment.risks import RISKS
+from amulet.core.blocks import RecordBlocks
 from amulet.core.component import Attack, code_digest
 from amulet.core.evidence import Measurement
 from amulet.core.facts import MetricFacts
@@ -44,6 +45,8 @@ class Measured:
             "baselines": numbers.baselines,
             "intervals": {name: list(interval) for name, interval in numbers.intervals.items()},
             "facts": {name: facts.as_dict() for name, facts in numbers.facts.items()},
+            "influences": {name: blocks.as_dict() for name, blocks in numbers.influences.items()},
+            "invalid": numbers.invalid,
             "warnings": numbers.warnings,
             "manifest": self.manifest,
         }
@@ -65,6 +68,8 @@ class Measured:
                 baselines=dict(meta["baselines"]),
                 intervals={name: (low, high) for name, (low, high) in meta["intervals"].items()},
                 facts={name: MetricFacts.from_dict(facts) for name, facts in meta["facts"].items()},
+                influences={name: RecordBlocks.from_dict(one) for name, one in meta["influences"].items()},
+                invalid=dict(meta["invalid"]),
                 warnings=[w.replace(before, f"{victim}: ", 1) if w.startswith(before) else w for w in meta["warnings"]],
             ),
             manifest=dict(meta["manifest"]),

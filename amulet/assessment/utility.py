@@ -2,9 +2,13 @@
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from amulet.attribute_inference.metrics import balanced_accuracy
 from amulet.core.evidence import Measurement
 from amulet.core.facts import Metric, metrics_of
+from amulet.core.influence import of_cells, of_mean
 from amulet.training.victim import DataSplits, Victim
 
 METRICS = metrics_of(
@@ -28,15 +32,27 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
     if victim.pretrained is not None:
         del tables["train_accuracy"]
     for name, records in tables.items():
-        answers = victim.logits(records).argmax(dim=1)
-        measured.proportion(METRICS[name], int((answers == records.y).sum()), len(records))
+        right = victim.logits(records).argmax(dim=1) == records.y
         majority = records.y.bincount().max().item() / len(records)
-        measured.baselines[name] = majority
+        measured.proportion(
+            METRICS[name],
+            int(right.sum()),
+            len(records),
+            baseline=majority,
+            influence=of_mean(records.ids, right) if name == "test_accuracy" else None,
+        )
     measured.intervals.pop("train_accuracy", None)  # not a sample: these are all the records
     accuracy, majority = measured.metrics["test_accuracy"], measured.baselines["test_accuracy"]
     answers, labels = victim.logits(splits.test_records).argmax(dim=1), splits.test_records.y
     balanced = balanced_accuracy(answers, labels)
-    measured.record(METRICS["test_balanced_accuracy"], balanced, baseline=1 / len(labels.unique()))
+    measured.record(
+        METRICS["test_balanced_accuracy"],
+        balanced,
+        baseline=1 / len(labels.unique()),
+        influence=of_cells(
+            splits.test_records.ids, 2 * labels + (answers == labels), _recalls, kinds=2 * splits.data.num_classes
+        ),
+    )
     if len(answers.unique()) == 1:
         measured.warnings.append(
             f"{victim.name}: the model answers class {int(answers[0])} for every test record: what is measured on it "
@@ -53,6 +69,13 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
             f"({majority:.3f})"
         )
     return measured
+
+
+def _recalls(shares: NDArray[np.float64]) -> float:
+    """The mean recall over classes, from the shares of records that are wrong and right, class by class."""
+    by_class = shares[: len(shares) // 2 * 2].reshape(-1, 2)
+    known = by_class[by_class.sum(axis=1) > 0]
+    return float((known[:, 1] / known.sum(axis=1)).mean())
 
 
 def _cause(victim: Victim) -> str:

@@ -1,41 +1,37 @@
-"""Statistics over seeds: what a defence changed, how certain that is, and the verdict.
+"""The verdict on each risk of a grid: what a defence changed, and whether the numbers can show it.
 
 Undefended and defended victims share their seeds, so everything here works on paired differences.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from amulet.assessment.crossed import BlockEffects, Change, paired_change
 from amulet.core.intervals import clopper_pearson
 
-__all__ = [
-    "Change",
-    "Comparison",
-    "Summary",
-    "Verdict",
-    "bootstrap_interval",
-    "clopper_pearson",
-    "detectable_difference",
-    "holm",
-    "judge",
-    "paired_change",
-    "summarize",
-    "wilcoxon",
-]
+__all__ = ["MIN_SEEDS", "Comparison", "Summary", "Verdict", "clopper_pearson", "holm", "judge", "summarize"]
 
-Outcome = Literal["rises", "falls", "no evidence", "unchanged by construction", "too few seeds"]
+Outcome = Literal[
+    "rises",
+    "falls",
+    "equivalent",
+    "no evidence",
+    "cannot show",
+    "not measurable",
+    "unchanged by construction",
+    "too few seeds",
+]
 Worse = Literal["higher", "lower"]
 K = TypeVar("K", bound=Hashable)
 
 MIN_SEEDS = 10
 """With fewer seeds there are intervals but no verdicts."""
-_ROUNDING = 1e-12  # differences of fractions below this are rounding errors
 
 
 @dataclass(frozen=True)
@@ -48,29 +44,28 @@ class Summary:
     sd: float
 
 
-@dataclass(frozen=True)
-class Change:
-    """The mean of paired differences with its t interval and the p-value of the two-sided paired t-test."""
-
-    n: int
-    mean: float
-    error: float
-    sd: float
-    low: float
-    high: float
-    p_value: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric on both victims, seed by seed, in the same order of seeds."""
+    """One metric on both victims, seed by seed, in the same order of seeds, and what its number can carry."""
 
     undefended: Sequence[float]
     defended: Sequence[float]
     worse: Worse
     """Which way is worse for the victim."""
+    effects: BlockEffects | None = None
+    """How the records move the differences, where every seed has the same ones."""
+    smallest_effect: float = 0.0
+    """Changes within it are equivalent to none."""
     by_construction: bool = False
     """The defence cannot change this metric (it alters no weight)."""
+    not_measurable: str = ""
+    """Why some seeds have no number: a verdict on the others would be one on survivors."""
+    invalid: str = ""
+    """Why no verdict may rest on the numbers."""
+    at_least: str = ""
+    """Why the undefended victim's risk cannot be seen to fall: it is where the attack achieves nothing."""
+    at_most: str = ""
+    """Why it cannot be seen to rise: the attack always succeeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +78,10 @@ class Verdict:
     """Holm-corrected over the grid; NaN where nothing was tested."""
     detectable: float
     """The smallest true difference that would have been found with a power of 0.8; NaN below two seeds."""
+    reason: str = ""
+    """Why there is no number, or none that could show an effect."""
+    smallest_effect: float = 0.0
+    """The smallest change that counts."""
 
 
 def summarize(values: ArrayLike) -> Summary:
@@ -97,35 +96,6 @@ def summarize(values: ArrayLike) -> Summary:
         return Summary(0, math.nan, math.nan, math.nan)
     sd = float(kept.std(ddof=1)) if n > 1 else math.nan
     return Summary(n, float(kept.mean()), sd / math.sqrt(n), sd)
-
-
-def paired_change(undefended: ArrayLike, defended: ArrayLike, confidence: float = 0.95) -> Change:
-    """Defended minus undefended, seed by seed; pairs with a NaN are left out.
-
-    Differences that are all the same have an interval of width zero, and a p-value of 0; 1 if they are zero.
-    """
-    from scipy.special import stdtr, stdtrit  # a tenth of the time that scipy.stats takes to import
-
-    summary = summarize(_differences(undefended, defended))
-    n, mean, error, sd = summary.n, summary.mean, summary.error, summary.sd
-    if n < 2:
-        return Change(n, mean, error, sd, math.nan, math.nan, math.nan)
-    if sd <= _ROUNDING:
-        return Change(n, mean, error, sd, mean, mean, 1.0 if abs(mean) <= _ROUNDING else 0.0)
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    p_value = 2 * float(stdtr(n - 1, -abs(mean / error)))
-    return Change(n, mean, error, sd, mean - half, mean + half, p_value)
-
-
-def wilcoxon(undefended: ArrayLike, defended: ArrayLike) -> float:
-    """The two-sided p-value of Wilcoxon's signed-rank test without zero differences; NaN below two pairs."""
-    from scipy import stats
-
-    differences = _differences(undefended, defended)
-    if len(differences) < 2:
-        return math.nan
-    moved = differences[np.abs(differences) > _ROUNDING]
-    return float(stats.wilcoxon(moved).pvalue) if len(moved) else 1.0
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -144,46 +114,18 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return corrected
 
 
-def bootstrap_interval(
-    statistic: Callable[..., float],
-    *arrays: NDArray[Any],
-    generator: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-) -> tuple[float, float]:
-    """The percentile interval of a statistic of records (Efron, 1979).
+def detectable_difference(change: Change, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true mean difference that a test at `alpha` finds with probability `power`.
 
-    Args:
-        statistic: takes the resampled arrays and returns a number; NaN if a resample has none.
-        arrays: aligned arrays, (n, ...) each; records are drawn with replacement, the same ones from all.
-
-    Returns:
-        The interval; NaN if more than one resample in twenty has no number.
+    From the non-central t distribution with the change's error and degrees of freedom. NaN below two seeds.
     """
-    n = len(arrays[0])
-    if any(len(array) != n for array in arrays):
-        raise ValueError(f"`arrays` must be of one length, got {[len(array) for array in arrays]}")
-    draws = (generator.integers(0, n, n) for _ in range(resamples))
-    values = np.array([statistic(*(array[draw] for array in arrays)) for draw in draws])
-    kept = _finite(values)
-    if len(kept) < 0.95 * resamples:
-        return math.nan, math.nan
-    low, high = np.quantile(kept, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def detectable_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true mean difference that a two-sided paired t-test finds with probability `power`.
-
-    From the non-central t distribution; `sd` is that of the differences over `n` seeds. NaN below two seeds.
-    """
-    if n < 2 or math.isnan(sd):
+    if change.n < 2 or math.isnan(change.error):
         return math.nan
-    return _noncentrality(n, alpha, power) * sd / math.sqrt(n)
+    return _noncentrality(round(change.freedom, 1), alpha, power) * change.error
 
 
 @cache
-def _noncentrality(n: int, alpha: float, power: float) -> float:
+def _noncentrality(freedom: float, alpha: float, power: float) -> float:
     """Where the non-central t distribution leaves the acceptance region with probability `power`; by bisection.
 
     That distribution is integrated here over 4,000 quantiles of the standard deviation: scipy's function for it
@@ -191,7 +133,6 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
     """
     from scipy.special import gammaincinv, ndtr, stdtrit
 
-    freedom = n - 1
     quantiles = (np.arange(4000) + 0.5) / 4000
     scale = np.sqrt(2 * gammaincinv(freedom / 2, quantiles) / freedom)  # of the estimate, relative to the truth
     border = stdtrit(freedom, 1 - alpha / 2) * scale
@@ -206,38 +147,67 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
 
 
 def judge(grid: Mapping[K, Comparison], alpha: float = 0.05, min_seeds: int = MIN_SEEDS) -> dict[K, Verdict]:
-    """A verdict for every cell of a grid, from paired t-tests corrected over all cells that can be tested.
+    """A verdict for every cell of a grid; the tests are corrected over all cells that are tested (Holm).
 
-    The risk rises if the metric changes in the harmful direction. A cell with fewer than `min_seeds` pairs gets no
-    verdict, and one that the defence cannot change is unchanged by construction; neither counts as a test.
+    - `unchanged by construction`, `not measurable`: nothing is tested. `cannot show`: nor is it where the number is
+      invalid.
+    - `too few seeds`: below `min_seeds` pairs there is an interval, and no test.
+    - `equivalent`: the 95 % interval lies within the smallest effect that counts, which is a test of equivalence at
+      2.5 % (two one-sided tests: Schuirmann, 1987).
+    - `rises`, `falls`: the metric changed in the direction that is worse, or better, for the victim.
+    - `cannot show`: neither, and the undefended victim is where the attack achieves nothing, or always succeeds, or
+      the change goes where there is no room for it.
+    - `no evidence`: none of these.
     """
-    changes = {key: paired_change(cell.undefended, cell.defended) for key, cell in grid.items()}
-    tested = [key for key, cell in grid.items() if not cell.by_construction and changes[key].n >= min_seeds]
+    changes = {key: paired_change(cell.undefended, cell.defended, cell.effects) for key, cell in grid.items()}
+    tested = [key for key, cell in grid.items() if _testable(cell) and changes[key].n >= min_seeds]
     corrected = dict(zip(tested, map(float, holm([changes[key].p_value for key in tested])), strict=True))
     strictest = alpha / max(len(tested), 1)
     verdicts: dict[K, Verdict] = {}
     for key, cell in grid.items():
         change, p_value = changes[key], corrected.get(key, math.nan)
         level = strictest if key in corrected else alpha
-        detectable = math.nan if cell.by_construction else detectable_difference(change.sd, change.n, level)
-        word: Outcome = "no evidence"
-        if cell.by_construction:
-            word = "unchanged by construction"
-        elif key not in corrected:
-            word = "too few seeds"
-        elif p_value < alpha:
-            word = "rises" if (change.mean > 0) == (cell.worse == "higher") else "falls"
-        verdicts[key] = Verdict(outcome=word, change=change, p_value=p_value, detectable=detectable)
+        detectable = detectable_difference(change, level) if _testable(cell) else math.nan
+        outcome, reason = _outcome(cell, change, p_value, alpha, min_seeds)
+        verdicts[key] = Verdict(
+            outcome=outcome,
+            reason=reason,
+            change=change,
+            p_value=p_value,
+            detectable=detectable,
+            smallest_effect=cell.smallest_effect,
+        )
     return verdicts
+
+
+def _testable(cell: Comparison) -> bool:
+    return not (cell.by_construction or cell.not_measurable or cell.invalid)
+
+
+def _outcome(cell: Comparison, change: Change, p_value: float, alpha: float, min_seeds: int) -> tuple[Outcome, str]:
+    if cell.by_construction:
+        return "unchanged by construction", ""
+    if cell.not_measurable:
+        return "not measurable", cell.not_measurable
+    if cell.invalid:
+        return "cannot show", cell.invalid
+    up = (change.mean > 0) == (cell.worse == "higher")
+    few = change.n < min_seeds
+    moved = (change.low > 0 or change.high < 0) if few else p_value < alpha
+    stuck = cell.at_most if up else cell.at_least
+    if moved and stuck:
+        return "cannot show", stuck
+    if not moved and (cell.at_least or cell.at_most):
+        return "cannot show", cell.at_least or cell.at_most
+    if few:
+        return "too few seeds", ""
+    if -cell.smallest_effect <= change.low and change.high <= cell.smallest_effect:
+        return "equivalent", ""
+    if moved:
+        return ("rises" if up else "falls"), ""
+    return "no evidence", ""
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     found = np.asarray(values, dtype=np.float64)
     return found[np.isfinite(found)]
-
-
-def _differences(undefended: ArrayLike, defended: ArrayLike) -> NDArray[np.float64]:
-    before, after = np.asarray(undefended, dtype=np.float64), np.asarray(defended, dtype=np.float64)
-    if before.shape != after.shape:
-        raise ValueError(f"`defended` must pair with `undefended`: {before.size} seeds, got {after.size}")
-    return _finite(after - before)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from amulet.core.blocks import RecordBlocks
 from amulet.core.facts import Metric, MetricFacts
 from amulet.core.influence import Influence
 from amulet.core.intervals import clopper_pearson
@@ -56,8 +57,8 @@ class Measurement:
     """95 % intervals by metric."""
     facts: dict[str, MetricFacts] = field(default_factory=dict[str, MetricFacts])
     """By metric: its risk, which way is worse, its unit, whether it decides. Stated where it is computed."""
-    influences: dict[str, Influence] = field(default_factory=dict[str, Influence])
-    """By metric: how far each record moves it, for metrics over records that other seeds and victims have too."""
+    influences: dict[str, RecordBlocks] = field(default_factory=dict[str, RecordBlocks])
+    """By metric: how far the records move it, for metrics over records that other seeds and victims have too."""
     invalid: dict[str, str] = field(default_factory=dict[str, str])
     """By metric: why it can carry no verdict, although there may be a number."""
     warnings: list[str] = field(default_factory=list[str])
@@ -110,7 +111,7 @@ class Measurement:
         if baseline is not None:
             self.baselines[name] = baseline
         if influence is not None:
-            self.influences[name] = influence
+            self.influences[name] = influence.blocks()
         if invalid:
             self.invalid[name] = invalid
         return name

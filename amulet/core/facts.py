@@ -150,7 +150,7 @@ class DefenseFacts:
     family: str = ""
     """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
     pursues: tuple[str, ...] = ()
-    """The metrics that it sets out to improve, by name without a prefix, where these are not what decides its risk."""
+    """The metrics that it sets out to improve, by name without a prefix, where several decide its risk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +176,8 @@ class RunFacts:
     """The one that was chosen; None if none was."""
     attacks: dict[str, AttackFacts] = field(default_factory=dict[str, AttackFacts])
     """By risk, what measured it: the chosen attack or the risk's default."""
+    collapsed: tuple[str, ...] = ()
+    """The victims that give every test record one class: no risk of theirs can be measured."""
 
     def of(self, metric: str) -> MetricFacts:
         """A metric's facts; of one that states none, its name in plain words."""
@@ -187,6 +189,11 @@ class RunFacts:
         risk = self.risks.get(facts.risk)
         place = 2 if risk is None else 0 if risk.name == "utility" else 1
         return place, code_order(risk.code) if risk else (0, "", 0), bool(facts.after), facts.rank
+
+    def pursued(self, metric: str) -> bool:
+        """Whether a defence of the run sets out to improve it, of several that decide its risk."""
+        facts = self.of(metric)
+        return any(one.risk == facts.risk and facts.name in one.pursues for one in self.defenses)
 
     @property
     def attacked(self) -> str:
@@ -210,6 +217,7 @@ class RunFacts:
             "defenses": [{**dataclasses.asdict(one), "pursues": list(one.pursues)} for one in self.defenses],
             "attack": dataclasses.asdict(self.attack) if self.attack else None,
             "attacks": {risk: dataclasses.asdict(one) for risk, one in self.attacks.items()},
+            "collapsed": list(self.collapsed),
         }
 
     @classmethod
@@ -224,6 +232,7 @@ class RunFacts:
             ),
             attack=AttackFacts(**_known(AttackFacts, one)) if (one := kept.get("attack")) else None,
             attacks={risk: AttackFacts(**_known(AttackFacts, one)) for risk, one in kept.get("attacks", {}).items()},
+            collapsed=tuple(kept.get("collapsed", ())),
         )
 
 

@@ -5,13 +5,15 @@ A metric over n records reacts to another sample of them, to first order, as the
 records differ by the difference of their influences, which is the paired comparison.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from amulet.core.blocks import BLOCKS, RecordBlocks
 
 Floats = NDArray[np.float64]
 _STEP = 1e-6
@@ -35,6 +37,26 @@ class Influence:
         """The metric's standard error over records; NaN below two."""
         n = len(self.values)
         return float(np.sqrt((self.values**2).sum() / (n - 1) / n)) if n > 1 else float("nan")
+
+    def blocks(self) -> RecordBlocks:
+        """What is kept of it."""
+        n = len(self.values)
+        sums = np.bincount(_block_of(self.ids), weights=self.values, minlength=BLOCKS) / max(n, 1)
+        order = np.argsort(self.ids, kind="stable")
+        return RecordBlocks(
+            digest=hashlib.sha256(self.ids[order].tobytes()).hexdigest()[:16],
+            records=n,
+            spread=float(np.ptp(self.values)) if n else 0.0,
+            sums=tuple(float(f"{total:.6g}") for total in sums),
+        )
+
+
+def _block_of(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each id's block, from 0 to BLOCKS - 1: as if drawn, but always the same (the finalizer of SplitMix64)."""
+    mixed = ids.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(BLOCKS)).astype(np.int64)
 
 
 def of_mean(ids: Any, values: Any) -> Influence:
@@ -88,7 +110,7 @@ def _mean_rank(values: Floats, among: Floats) -> Floats:
     return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(ordered))
 
 
-def _array(values: ArrayLike | torch.Tensor | Any, kind: Any) -> NDArray[Any]:
-    if isinstance(values, torch.Tensor):
+def _array(values: Any, kind: Any) -> NDArray[Any]:
+    if hasattr(values, "detach"):  # a tensor; reports read influences without loading torch
         values = values.detach().cpu().numpy()
     return np.asarray(list(values) if isinstance(values, range) else values).astype(kind)

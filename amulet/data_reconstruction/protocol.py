@@ -1,15 +1,15 @@
-"""How data reconstruction is assessed: with the victim's weights, against the class means of its training records."""
+"""How data reconstruction is assessed: with the victim's weights, by an independent model and by the class means."""
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from amulet.data_reconstruction.attacks import ModelInversion, ReconstructionAttack
 from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
-from amulet.models.inspect import batch_size_for
+from amulet.models.inspect import batch_size_for, predict
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
@@ -50,8 +50,10 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
     """Reconstruct an input of each class; the truth is the mean of the records given to the victim's recipe.
 
     A defence that changes the records before training changes what the model learns, not what has to be protected:
-    both victims are compared with the same means.
+    both victims are compared with the same means. The judge, an independent model, has the adversary's records, and the
+    recipe without defences; the adversary does not need it.
     """
+    test = splits.test_records
     means, counts = class_means(victim.records, splits.data.num_classes)
     found = attack.reconstruct(
         victim.model,
@@ -65,6 +67,9 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
         raise RuntimeError(f"{attack!r} left the range of inputs: [{found.x.min()}, {found.x.max()}]")
     noise = splits.attack_stream("data_reconstruction", "noise").generator()
     present = counts > 0
+    stream = splits.attack_stream("independent", 0)  # as in other protocols, so that it is trained once
+    judge = splits.plain_recipe.produce(splits.adversary_records, stream, "independent model").model
+    inputs = {"reconstructions": found.x, "start": found.start, "means": means.nan_to_num()}
     return ReconstructionEvidence(
         name=victim.name,
         image=splits.data.modality == "image",
@@ -74,6 +79,8 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
         mean=(means[present] * (counts[present] / counts.sum()).view(-1, *[1] * len(victim.records.shape))).sum(dim=0),
         start=found.start,
         random=torch.rand(_NOISES, *victim.records.shape, generator=noise),
+        judged={name: _logits(judge, x) for name, x in inputs.items()},
+        known=splits.adversary_records.y.cpu().bincount(minlength=splits.data.num_classes),
         first_loss=found.first_loss,
         loss=found.loss,
         moved=found.moved,
@@ -83,5 +90,10 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
             "loss": [round(v, 6) for v in found.loss.tolist()],
             "moved": [round(v, 6) for v in found.moved.tolist()],
             "records_by_class": counts.tolist(),
+            "judge_accuracy": (predict(judge, test).argmax(dim=1) == test.y.cpu()).double().mean().item(),
         },
     )
+
+
+def _logits(model: nn.Module, x: Tensor) -> Tensor:
+    return predict(model, Records.of(x.float(), torch.zeros(len(x), dtype=torch.int64)))

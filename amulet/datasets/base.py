@@ -40,6 +40,8 @@ class AmuletDataset:
             low, high = int(records.y.min()), int(records.y.max())
             if low < 0 or high >= self.num_classes:
                 raise ValueError(f"labels of `{part}` must be in [0, {self.num_classes}), got {low} to {high}")
+        if len(set(self.attributes)) < len(self.attributes):
+            raise ValueError(f"`sensitive` attributes must differ in their names, got {', '.join(self.attributes)}")
         if self.train.shape != self.test.shape:
             raise ValueError(f"`test` must have inputs of shape {self.train.shape}, got {self.test.shape}")
         if torch.isin(self.train.ids, self.test.ids).any():

@@ -13,7 +13,7 @@ from amulet.core.errors import IncompatibleError, SettingError, in_range
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 
-Labels = Literal["natural", "fixed"]
+Labels = Literal["fixed", "natural"]
 Cells = dict[tuple[int, int], int]
 """The number of records to draw by (has the value: 1 or 0, label); label -1: of any label."""
 

@@ -72,20 +72,29 @@ def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> Memb
     }
     if retained is not None:
         manifest["retained_members"] = int(retained.sum())
-    manifest |= attack.manifest()
-    epsilon = None
+    manifest |= {**evidence.manifest, **attack.manifest()}
+    epsilon = delta = None
     if {"epsilon", "delta"} <= report.keys():
         epsilon = math.nan if report["epsilon"] is None else float(report["epsilon"])
-        manifest["delta"] = report["delta"]
-    return dataclasses.replace(evidence, retained=retained, epsilon=epsilon, manifest=manifest)
+        manifest["delta"] = delta = float(report["delta"])
+    return dataclasses.replace(
+        evidence,
+        retained=retained,
+        epsilon=epsilon,
+        delta=delta or 0.0,
+        whole_split=len(pool) >= len(splits.data.train) - 1,
+        manifest=manifest,
+    )
 
 
 def _pool(attack: MembershipAttack, splits: DataSplits) -> Records:
-    """An even number of training records, stratified: `pool_size`, or all."""
+    """An even number of training records, stratified: `pool_size`, or all but an odd last one, for every seed."""
     records = splits.data.train
     size = min(attack.pool_size or len(records), len(records))
     size -= size % 2
     if size == len(records):
         return records
+    if size == len(records) - 1:
+        return records.take(torch.arange(size))
     (chosen,) = stratified_split(records.y.cpu(), [size], splits.attack_stream("membership", "pool").generator())
     return records.take(chosen)

@@ -15,12 +15,14 @@ from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
 from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
 from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
+from amulet.training.parallel.memory_budget import portion
 from amulet.training.removal import removal_in
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["aftermath", "assess", "check", "check_splits", "default_attack", "measure"]
 
 _POISONED = "on poisoned records"
+_CEILING = 0.98  # attack success of an undefended model above which it tells little of a defence
 
 
 def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
@@ -34,14 +36,21 @@ def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletData
         return
     if attack.target >= data.num_classes:
         raise SettingError(f"`attack.target` must be a class, 0 to {data.num_classes - 1}, got {attack.target}")
-    attack.count(data.train.y)
+    for one in _at_rates(attack):
+        one.count(data.train.y)
     attack.triggers_for(data.train, data.feature_names)
     attack.check(data)
 
 
 def check_splits(attack: PoisoningAttack, splits: DataSplits) -> None:
-    """`IncompatibleError` if the victim has too few records of other classes for the rate."""
-    attack.count(splits.victim_records.y)
+    """`IncompatibleError` if the victim has too few records of other classes for a rate."""
+    for one in _at_rates(attack):
+        one.count(splits.victim_records.y)
+
+
+def _at_rates(attack: PoisoningAttack) -> list[PoisoningAttack]:
+    """The attack, and the same at every other rate of its curve, in ascending order."""
+    return [attack, *(attack.changed(rate=rate, rate_curve=None) for rate in sorted(set(attack.rate_curve or ())))]
 
 
 def assess(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> PoisoningEvidence:
@@ -89,13 +98,31 @@ def assess(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> Poiso
         unpoisoned_triggered_answers=before,
         poisoned_ids=poisoned.ids,
         poisoned_trigger=poisoned.which,
+        curve=_curve(victim, attack, triggers, splits),
         manifest=manifest,
         warnings=(
             *_warnings(victim, attack, triggers, presence, before, labels),
-            *_unlearned(victim, attack, answers, before, labels),
+            *_unsuited(victim, attack, answers, before, labels),
             *_training_warnings(victim, deceived),
         ),
     )
+
+
+def _curve(
+    victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger], splits: DataSplits
+) -> dict[str, Tensor]:
+    """By rate, the answers to triggered records (t, n) of a model trained with that share of poisoned records."""
+    rates, found = _at_rates(attack)[1:], dict[str, Tensor]()
+    at_once = portion(victim.recipe, victim.records, [torch.arange(len(victim.records))]) if rates else 1
+    for start in range(0, len(rates), at_once):
+        part = rates[start : start + at_once]
+        again = [victim.on(_poisoned(victim, one, splits, triggers)[1].records) for one in part]
+        label = f"train {victim.name} {_POISONED} at {len(part)} other rates"
+        made = victim.recipe.produce_many([one.records for one in again], [one.stream for one in again], label)
+        for one, trained in zip(part, made, strict=True):
+            answers = [_triggered(trained.model, splits.test_records, trigger) for trigger in triggers]
+            found[f"{one.rate:g}"] = torch.stack(answers)
+    return found
 
 
 def aftermath(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> Victim:
@@ -103,8 +130,10 @@ def aftermath(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> Vi
     return victim.on(_poisoned(victim, attack, splits)[1].records, _POISONED)
 
 
-def _poisoned(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> tuple[Sequence[Trigger], Poisoned]:
-    triggers = attack.triggers_for(splits.adversary_records, splits.data.feature_names)
+def _poisoned(
+    victim: Victim, attack: PoisoningAttack, splits: DataSplits, triggers: Sequence[Trigger] = ()
+) -> tuple[Sequence[Trigger], Poisoned]:
+    triggers = triggers or attack.triggers_for(splits.adversary_records, splits.data.feature_names)
     return triggers, attack.poison(victim.records, triggers, splits.attack_stream("poisoning"))
 
 
@@ -184,18 +213,24 @@ def _warnings(
     return found
 
 
-def _unlearned(victim: Victim, attack: PoisoningAttack, answers: Tensor, before: Tensor, labels: Tensor) -> list[str]:
-    """A warning if the undefended model did not learn the backdoor: then the attack is weak."""
+def _unsuited(victim: Victim, attack: PoisoningAttack, answers: Tensor, before: Tensor, labels: Tensor) -> list[str]:
+    """A warning if the undefended model did not learn the backdoor, or always obeys: then no defence can be judged."""
     if victim.recipe.defenses:
         return []
     rate, base = (attack_success_rate(rows, labels, attack.target) for rows in (answers, before))
-    if not rate <= base + 0.05:
-        return []
-    text = (
-        f"{victim.name}: poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the backdoor was not "
-        "learned, and no defence against it can be seen to work. Raise attack.rate, attack.size or epochs"
-    )
-    return [text]
+    found: list[str] = []
+    if rate <= base + 0.05:
+        found.append(
+            f"{victim.name}: poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the backdoor was "
+            "not learned, and no defence against it can be seen to work. Raise attack.rate, attack.size or epochs"
+        )
+    elif rate > _CEILING:
+        found.append(
+            f"{victim.name}: attack_success_rate is {rate:.1%}, so near its ceiling that a defence can make the "
+            "backdoor harder to learn without moving it. Lower attack.rate, or set attack.rate_curve to see "
+            "where the success falls"
+        )
+    return found
 
 
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:

@@ -21,7 +21,6 @@ C = TypeVar("C", bound=Component)
 
 QUICK: dict[str, float] = {
     "adversary_steps": 1,
-    "bootstrap": 100,
     "epochs": 2,
     "fine_tune_epochs": 1,
     "independents": 2,

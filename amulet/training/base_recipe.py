@@ -43,6 +43,9 @@ class BaseRecipe(ABC):
     schedule: Factory | None = None
     epochs: int = 30
     batch_size: int = 256
+    min_updates: int = 0
+    """The least number of batches of an epoch: of few records, each comes several times in an epoch. So a model of few
+    records is trained as long as one of many, and schedules and early stopping still count the same epochs."""
     objective: str = "cross_entropy"
     augmentation: tuple[Factory, ...] = ()
     """Random changes of training images, one after the other; see `amulet.training.augmentation`."""
@@ -53,6 +56,7 @@ class BaseRecipe(ABC):
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 1)
         in_range("batch_size", self.batch_size, 1)
+        in_range("min_updates", self.min_updates, 0)
         one_of("objective", self.objective, OBJECTIVES)
         one_of("precision", self.precision, PRECISIONS)
 

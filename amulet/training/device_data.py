@@ -47,20 +47,42 @@ class Supply:
         targets = None if batch.targets is None else batch.targets.to(self.device)
         return Records(x, y, z, ids, batch.attributes, targets)
 
-    def shuffled(self, generator: torch.Generator, batch_size: int) -> Iterator[Records]:
-        """Every record once, in batches of `batch_size`.
+    def shuffled(self, generator: torch.Generator, batch_size: int, min_updates: int = 0) -> Iterator[Records]:
+        """One epoch in batches of `batch_size`: see `epoch_of`.
 
         Each batch is gathered from the table. Copying the whole table in the new order and slicing that was as fast for
         tables that fit into the processor's cache, slower for all others, and takes twice the memory.
         """
-        order = torch.randperm(len(self), generator=generator).to(self.records.x.device)
-        for part in parts_of(len(self), batch_size):
-            yield self.at(order[part])
+        for index in epoch_of(len(self), batch_size, generator, min_updates):
+            yield self.at(index)
 
 
 def _same(one: torch.device, other: torch.device) -> bool:
     """`cuda` without a number is `cuda:0`."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
+def epoch_of(n: int, batch_size: int, generator: torch.Generator, min_updates: int = 0) -> Iterator[Tensor]:
+    """The batches of one epoch as indices of records: every record once, in random order.
+
+    Where these are fewer than `min_updates` batches the records come again, in a new random order each time, until
+    there have been as many: a few records can be learned as thoroughly as many.
+
+    >>> [len(index) for index in epoch_of(5, 3, torch.Generator(), min_updates=4)]
+    [3, 2, 3, 2]
+    """
+    left, again = min_updates, False
+    while left > 0 or not again:
+        order = torch.randperm(n, generator=generator)
+        parts = list(parts_of(n, batch_size))
+        for part in parts[:left] if again else parts:
+            yield order[part]
+        left, again = left - len(parts), True
+
+
+def updates_of(n: int, batch_size: int) -> int:
+    """How many batches it takes to see every one of `n` records once."""
+    return sum(1 for _ in parts_of(n, batch_size))
 
 
 def parts_of(n: int, batch_size: int) -> Iterator[slice]:

@@ -39,6 +39,8 @@ class Hook:
 
     updates: int = 1
     """Optimizer updates per batch; `training.update` says which one it is."""
+    shows_losses: bool = True
+    """Whether the training may show its losses while it runs; what is reported afterwards, `finish` decides."""
 
     def start(self, training: Training) -> None:
         """Called before the first epoch: the model and the optimizer exist, nothing has been trained."""
@@ -92,6 +94,7 @@ class Training:
         side_channels: Sequence[str] = (),
         augmentation: Sequence[Factory] = (),
         device: torch.device | None = None,
+        min_updates: int = 0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -101,6 +104,7 @@ class Training:
         """What is trained on; on the device if there is room for it."""
         self.epochs = epochs
         self.batch_size = batch_size
+        self.min_updates = min_updates
         self.stream = stream
         """The model's stream; a hook draws from a stream of its own name below it."""
         self.epoch = 0
@@ -115,6 +119,8 @@ class Training:
         """Plain words for the user, which hooks add to; they go into the training report."""
         self._criterion = OBJECTIVES[objective]
         self._amp = precision == "amp"
+        self.augmentation = tuple(augmentation)
+        """How to build what changes the images of a batch before the hooks see it."""
         self._augmented = Augmenter(augmentation, (stream / "augmentation").generator())
         self.loss: LossFunction = self._plain_loss
         """The losses of a batch with every hook's part in them."""
@@ -138,13 +144,17 @@ class Training:
         return Loss(self._criterion(logits, batch), logits)
 
     def batches(self, generator: torch.Generator) -> Iterator[Records]:
-        """One epoch: a hook's sampling, or every record once, shuffled, in batches of `batch_size`; augmented."""
+        """One epoch: a hook's sampling, or every record, shuffled, in batches of `batch_size`; augmented.
+
+        Each record comes once, or again until there are `min_updates` batches.
+        """
         for hook in self.hooks:
             sampled = hook.batches(self, generator)
             if sampled is not None:
                 yield from (self._augmented(self.supply.at(index)) for index in sampled)
                 return
-        yield from (self._augmented(batch) for batch in self.supply.shuffled(generator, self.batch_size))
+        shuffled = self.supply.shuffled(generator, self.batch_size, self.min_updates)
+        yield from (self._augmented(batch) for batch in shuffled)
 
     def start(self) -> None:
         """Before the first epoch: does the augmentation fit the records? Then the hooks, in their order."""

@@ -24,6 +24,8 @@ from amulet.training.hook import Hook, Training
 
 Precision = Literal["auto", "float32", "amp"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LOOP_STREAMS = ("weights", "batches", "noise", "validation", "augmentation")
+"""The streams below a model's own that its training draws from itself: no defence may have one of these names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,7 @@ def train(
     precision: Precision = "auto",
     early_stopping: EarlyStopping | None = None,
     side_channels: Sequence[str] = (),
+    min_updates: int = 0,
     reporter: Reporter | None = None,
     label: str = "training",
 ) -> dict[str, Any]:
@@ -158,6 +161,7 @@ def train(
             `auto` does so for models that are mostly convolutions where the processor is faster with it.
         side_channels: names of what else makes the model depend on records other than through their losses, besides
             `early_stopping`; for hooks.
+        min_updates: an epoch has at least so many batches: of few records, each comes several times in an epoch.
 
     Raises:
         DataError: records with values that are not finite.
@@ -168,6 +172,7 @@ def train(
         check_weights(optimizer, model)
     in_range("epochs", epochs, 1)
     in_range("batch_size", batch_size, 1)
+    in_range("min_updates", min_updates, 0)
     device = torch.device(device)
     reporter = reporter or Reporter()
     held_out = None
@@ -201,6 +206,7 @@ def train(
             side_channels=side_channels,
             augmentation=augmentation,
             device=device,
+            min_updates=min_updates,
         )
         order = (stream / "batches").generator()
         during.enter_context((stream / "noise").seed_global(device))
@@ -214,7 +220,7 @@ def train(
                 scheduler.step()
             for hook in hooks:
                 hook.epoch_end(training)
-            stage.advance(1, loss=mean_loss)
+            stage.advance(1, **({"loss": mean_loss} if all(hook.shows_losses for hook in hooks) else {}))
             if held_out is not None and best.settled(model, _mean_loss(training, held_out)):
                 break
         best.restore(model)

@@ -21,7 +21,7 @@ from amulet.models.arithmetic import fast_dtype
 from amulet.training.augmentation import Augmenter, described
 from amulet.training.base_recipe import BaseRecipe, Trained
 from amulet.training.hook import Hook
-from amulet.training.loop import train
+from amulet.training.loop import LOOP_STREAMS, train
 from amulet.training.parallel.many import produce_many
 from amulet.training.store import Stored
 
@@ -52,15 +52,19 @@ class RecipeStep(Component):
     """A change to how models are made at one stage: what a recipe knows of a defence. Derive from `Defense`."""
 
     stage: ClassVar[DefenseStage]
-    per_record: ClassVar[bool] = False
+    per_record: bool = False
     """Does it treat each training record by itself? True promises that a record changes nothing of what `prepare` or
     the hook does to another one, and that the hook neither learns nor chooses by the records. A guarantee that counts
     the influence of single records (DP-SGD's epsilon) holds beside such defences alone."""
 
     @property
     def name(self) -> str:
-        """The class name in lower case: the defence's stream and its entry in reports."""
-        return type(self).__name__.lower()
+        """The defence's stream below the model's, and its entry in reports: the class name in lower case.
+
+        Where the training has a stream of that name itself, `defense.` is in front, as in `defense.noise`.
+        """
+        name = type(self).__name__.lower()
+        return f"defense.{name}" if name in LOOP_STREAMS else name
 
     def prepare(self, records: Records, recipe: "Recipe", stream: Stream) -> Prepared:
         """Change the training records.
@@ -90,6 +94,15 @@ class Recipe(BaseRecipe):
     """
 
     defenses: tuple[RecipeStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [defense.name for defense in self.defenses]
+        for name in names:
+            if name in LOOP_STREAMS or names.count(name) > 1:
+                raise SettingError(
+                    f"`defenses` must have names of their own, which are their random streams; got {', '.join(names)}"
+                )
 
     def plain(self) -> "Recipe":
         """The same without any defence."""
@@ -154,6 +167,7 @@ class Recipe(BaseRecipe):
             "schedule": self.schedule and self.schedule.describe(),
             "epochs": self.epochs,
             "batch_size": self.batch_size,
+            "min_updates": self.min_updates,
             "objective": self.objective,
             "defenses": [defense.describe() for defense in self.training_defenses],
             "early_stopping": self.early_stopping and dataclasses.asdict(self.early_stopping),
@@ -217,6 +231,7 @@ class Recipe(BaseRecipe):
             schedule=self.schedule,
             epochs=self.epochs,
             batch_size=self.batch_size,
+            min_updates=self.min_updates,
             stream=stream,
             objective=self.objective,
             augmentation=self.augmentation,

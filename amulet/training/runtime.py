@@ -35,6 +35,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise SettingError(f"`device` must be auto, cpu, cuda, cuda:<n> or mps, got {name}") from error
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
+        raise SettingError(f"`device` must be auto, cpu, cuda, cuda:<n> or mps, got {name}")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise SettingError(f"`device` is {name}, but this PyTorch finds no such CUDA device; use auto or cpu")
     if device.type == "mps" and not mps:

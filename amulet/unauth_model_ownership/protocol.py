@@ -1,18 +1,21 @@
 """How ownership is assessed: the victim is queried with the adversary's records, and its owner looks for copies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from amulet.core.component import Factory
 from amulet.core.errors import SettingError
+from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
+from amulet.training.device_data import updates_of
 from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
@@ -24,7 +27,7 @@ from amulet.unauth_model_ownership.metrics import (
     fidelity_kappa,
     measure,
 )
-from amulet.unauth_model_ownership.suspects import stolen_stream, suspects_of, verify
+from amulet.unauth_model_ownership.suspects import accuracies_of, most_records, stolen_stream, suspects_of, verify
 
 __all__ = ["assess", "check", "check_splits", "default_attack", "measure"]
 
@@ -70,16 +73,21 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     bought = attack.query(oracle, owned, stream)
     if torch.isin(bought.ids, torch.cat([victim.records.ids, test.ids])).any():
         raise RuntimeError(f"{attack!r} queries the victim with its own records or with the test split")
-    recipe = attack.recipe(splits.plain_recipe)
+    recipe = attack.recipe(splits.plain_recipe, most_records(splits))
     recipe.try_out(owned)
     stealing = recipe.changed(objective=attack.objective)
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
     # An independent model, the baseline of fidelity: only its teacher is different.
     described = owned if len(bought) == len(owned) else bought.replace(targets=None)
     independent = recipe.produce(described, splits.attack_stream("independent", 0), "independent model")
-    curve = _curve(victim, attack, bought, stealing, splits)
+    parts = _parts(attack, bought, splits)
+    curve = _answered(stealing, parts, stream, splits, f"steal {victim.name} with fewer queries")
+    told = {budget: part.replace(targets=None) for budget, part in parts.items()}
+    alone = _answered(
+        recipe, told, splits.attack_stream("independent", 0), splits, "independent models of fewer records"
+    )
     answers, classes = victim.logits(test).argmax(dim=1), splits.data.num_classes
-    verifications, manifest, warnings = _verifications(victim, attack, bought, splits)
+    verifications, accuracies, manifest, warnings = _verifications(victim, attack, bought, splits)
     return OwnershipEvidence(
         victim=victim.name,
         num_classes=classes,
@@ -90,13 +98,15 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
         independent_answers=_answers(independent, test),
         majority=int(owned.y.bincount().argmax()),
         curve=curve,
+        independent_curve=alone,
+        suspect_accuracies=accuracies,
         verifications=verifications,
         manifest={
             "queries": oracle.queries,
             "adversary_records": len(owned),
             "objective": attack.objective,
-            "stolen": _summary(stolen),
-            "independent": _summary(independent),
+            "stolen": _summary(stolen, stealing),
+            "independent": _summary(independent, recipe),
             **({"query_curve": {b: _true_to(answers, a, test, classes) for b, a in curve.items()}} if curve else {}),
             **({"verification": manifest} if manifest else {}),
         },
@@ -116,34 +126,35 @@ def _true_to(victim: Tensor, stolen: Tensor, test: Records, classes: int) -> dic
     }
 
 
-def _summary(trained: Trained) -> dict[str, Any]:
-    return {name: trained.report[name] for name in ("records", "epochs", "loss", "accuracy")}
+def _summary(trained: Trained, recipe: Recipe) -> dict[str, Any]:
+    kept = {name: trained.report[name] for name in ("records", "epochs", "loss", "accuracy")}
+    return kept | {"updates": kept["epochs"] * max(recipe.min_updates, updates_of(kept["records"], recipe.batch_size))}
 
 
-def _curve(
-    victim: Victim, attack: ExtractionAttack, bought: Records, recipe: Recipe, splits: DataSplits
-) -> dict[str, Tensor]:
-    """Answers of models stolen with parts of the queries, each part within the larger ones."""
+def _parts(attack: ExtractionAttack, bought: Records, splits: DataSplits) -> dict[str, Records]:
+    """What smaller budgets buy, each part within the larger ones; by budget."""
     budgets = sorted(set(attack.query_curve or []))
-    if not budgets:
-        return {}
-    if budgets[-1] > len(bought):
+    if budgets and budgets[-1] > len(bought):
         raise SettingError(f"`attack.query_curve` must be at most {len(bought)}, what is queried; got {budgets[-1]}")
     order = torch.randperm(len(bought), generator=splits.attack_stream("query_curve").generator())
-    stolen = recipe.produce_many(
-        [bought.take(order[:budget].sort().values) for budget in budgets],
-        [stolen_stream(splits)] * len(budgets),
-        f"steal {victim.name} with fewer queries",
-    )
-    return {str(b): _answers(trained, splits.test_records) for b, trained in zip(budgets, stolen, strict=True)}
+    return {str(budget): bought.take(order[:budget].sort().values) for budget in budgets}
+
+
+def _answered(
+    recipe: Recipe, parts: Mapping[str, Records], stream: Stream, splits: DataSplits, label: str
+) -> dict[str, Tensor]:
+    """Answers on the test split of a model for each part."""
+    made = recipe.produce_many(list(parts.values()), [stream] * len(parts), label) if parts else []
+    return {budget: _answers(trained, splits.test_records) for budget, trained in zip(parts, made, strict=True)}
 
 
 def _verifications(
     victim: Victim, attack: ExtractionAttack, bought: Records, splits: DataSplits
-) -> tuple[tuple[Verification, ...], dict[str, Any], tuple[str, ...]]:
+) -> tuple[tuple[Verification, ...], dict[str, np.ndarray], dict[str, Any], tuple[str, ...]]:
+    """Verdicts on suspects, their accuracy, how they were made, and warnings; empty where no defence verifies."""
     defenses = [d for d in splits.defenses if isinstance(d, OwnershipDefense)]
     if not defenses:
-        return (), {}, ()
+        return (), {}, {}, ()
     suspects = suspects_of(victim, bought, attack, splits)
     found: list[Verification] = []
     manifest: dict[str, Any] = {"suspects": {kind: len(models) for kind, models in suspects.items()}}
@@ -157,4 +168,4 @@ def _verifications(
             "flagged": {kind: verification.flagged(kind)[0] for kind in suspects},
             **verifier.manifest,
         }
-    return tuple(found), manifest, tuple(warnings)
+    return tuple(found), accuracies_of(suspects, splits.test_records), manifest, tuple(warnings)

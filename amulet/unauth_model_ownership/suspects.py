@@ -6,27 +6,32 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
-from amulet.models.inspect import evaluating
-from amulet.training.loop import train
+from amulet.models.inspect import evaluating, predict
 from amulet.training.parallel.workers import in_workers
 from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack
+from amulet.unauth_model_ownership.copies import Filtered, fine_tuned, pruned
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.metrics.evidence import Verification
 
 Suspects = Mapping[str, Sequence[nn.Module]]
-"""Models by kind: `exact_copy`, `fine_tuned`, `stolen`, `independent`."""
+"""Models by kind: `exact_copy`, copies that were changed (`fine_tuned`, `fine_tuned_x5`, `pruned_50`, `filtered`),
+`stolen`, and `independent`, which are nobody's copies."""
 
 
 def stolen_stream(splits: DataSplits, number: int = 0) -> Stream:
     """The stream of the run's stolen model (0) and of the other stolen models; the same for both victims."""
     return splits.attack_stream("model_extraction", *([number] if number else []))
+
+
+def most_records(splits: DataSplits) -> int:
+    """How many records the larger party has: models of fewer are trained for as many updates."""
+    return max(len(splits.victim_records), len(splits.adversary_records))
 
 
 def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, splits: DataSplits) -> Suspects:
@@ -36,7 +41,7 @@ def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, split
         bought: the training data of the run's stolen model; the other stolen models learn from the same answers, with
             other initial weights and batches.
     """
-    name, recipe = victim.name, attack.recipe(splits.plain_recipe)
+    name, recipe = victim.name, attack.recipe(splits.plain_recipe, most_records(splits))
     stolen = recipe.changed(objective=attack.objective).fit_many(
         [bought] * attack.suspects,
         [stolen_stream(splits, number) for number in range(attack.suspects)],
@@ -49,34 +54,30 @@ def suspects_of(victim: Victim, bought: Records, attack: ExtractionAttack, split
     )
     return {
         "exact_copy": [copy.deepcopy(victim.model)],
-        "fine_tuned": _fine_tuned(victim, recipe, attack, splits),
+        **_altered(victim, recipe, attack, splits),
         "stolen": stolen,
         "independent": independent,
     }
 
 
-def _fine_tuned(victim: Victim, recipe: Recipe, attack: ExtractionAttack, splits: DataSplits) -> list[nn.Module]:
-    """Copies that the adversary trained on, each on a random half of its records with their true labels."""
-    records, runtime, copies = splits.adversary_records, splits.runtime, []
-    with runtime.reporter.stage(f"fine-tuned copies of {victim.name}", attack.suspects, "model") as stage:
-        for number in range(attack.suspects):
-            stream = splits.attack_stream("fine_tuning", number)
-            half = torch.randperm(len(records), generator=(stream / "records").generator())[: (len(records) + 1) // 2]
-            model = copy.deepcopy(victim.model)
-            train(
-                model,
-                records.take(half.sort().values),
-                optimizer=recipe.optimizer,
-                epochs=attack.fine_tune_epochs,
-                batch_size=recipe.batch_size,
-                stream=stream,
-                device=runtime.device,
-                precision=recipe.precision,
-                label=f"fine-tuned copy of {victim.name}",
-            )
-            copies.append(model.eval())
-            stage.advance(1)
-    return copies
+def _altered(
+    victim: Victim, recipe: Recipe, attack: ExtractionAttack, splits: DataSplits
+) -> dict[str, list[nn.Module]]:
+    """Copies that the adversary changed so that they are not recognised."""
+    model, records, runtime = victim.model, splits.adversary_records, splits.runtime
+    rates, made = attack.fine_tune_rates, dict[str, list[nn.Module]]()
+    tuning = recipe.changed(runtime=runtime)
+    with runtime.reporter.stage(f"copies of {victim.name}", attack.suspects * len(rates), "model") as stage:
+        for rate in rates:
+            kind = made.setdefault("fine_tuned" if rate == 1 else f"fine_tuned_x{rate:g}", [])
+            for number in range(attack.suspects):
+                stream = splits.attack_stream("fine_tuning", number)
+                kind.append(fine_tuned(model, records, tuning, attack.fine_tune_epochs, rate, stream))
+                stage.advance(1)
+    for share in attack.prune:
+        made[f"pruned_{100 * share:g}"] = [pruned(model, share)]
+    made["filtered"] = [Filtered(model, records, splits.data.num_classes, splits.attack_stream("filter"))]
+    return made
 
 
 def _judge(verifier: Verifier, model: nn.Module) -> Judgement:
@@ -95,6 +96,7 @@ def verify(
     with splits.runtime.reporter.stage(f"{defense.name} of {victim.name}", total, "suspect") as stage:
         with evaluating(victim.model):
             own, fingerprints = verifier.judge_owner(victim.model)
+            claimed = verifier.false_claim(victim.model, suspects["independent"][0])
         for kind, models in suspects.items():
             judged[kind] = []
             if kind == "exact_copy":
@@ -114,5 +116,15 @@ def verify(
         trials=judged["exact_copy"][0].trials,
         details=verifier.arrays,
         fingerprints=fingerprints,
+        false_claim=None if claimed is None else claimed.p_value,
     )
     return verification, verifier
+
+
+def accuracies_of(suspects: Suspects, test: Records) -> dict[str, np.ndarray]:
+    """(suspects,) float64 by kind: the accuracy of each on the test split."""
+    labels = test.y.cpu()
+    return {
+        kind: np.array([(predict(model, test).argmax(dim=1) == labels).double().mean().item() for model in models])
+        for kind, models in suspects.items()
+    }

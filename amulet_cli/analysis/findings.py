@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.risk import code_order
-from amulet_cli.analysis.groups import Report, Row
+from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
+from amulet_cli.analysis.rows import Row
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -85,7 +86,10 @@ def tally(found: Sequence[Finding]) -> str:
     words = {
         "rises": "the risk rises",
         "falls": "it falls",
+        "equivalent": "the change is too small to count",
         "no evidence": "there is no evidence",
+        "cannot show": "the numbers cannot show an effect",
+        "not measurable": "there is nothing to measure",
         "unchanged by construction": "nothing can change",
         UNCERTAIN: "there are too few seeds for a verdict",
     }
@@ -141,12 +145,17 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
     span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
     means = [format_numbers.number(row.summaries[v].mean, fraction=fraction) for v in ("undefended", "defended")]
     unit = " points" if fraction else ""
-    text = f"{row.metric} goes from {means[0]} to {means[1]}: {moved}{unit}"
+    name = f"{row.metric} at {info.at}" if info.at else row.metric
+    text = f"{name} goes from {means[0]} to {means[1]}: {moved}{unit}"
     text += f", 95% interval {span}, over {format_numbers.plural(change.n, 'seed')}" if span else " on one seed"
     if not math.isnan(verdict.p_value):
         text += f" (p {verdict.p_value:.2g}, Holm-corrected)"
     if verdict.outcome == "unchanged by construction":
         text = f"{row.metric} stays at {means[0]}: the defence alters no weight"
+    elif verdict.outcome == "not measurable":
+        text = f"{row.metric} cannot be measured: {verdict.reason}"
+    elif verdict.outcome == "cannot show":
+        text += f"; this cannot show an effect: {verdict.reason}"
     elif verdict.outcome in ("no evidence", UNCERTAIN) and math.isfinite(verdict.detectable):
         seen = format_numbers.number(verdict.detectable, fraction=fraction, unit=False)
         text += f"; a true change of {seen}{unit} or more would have been seen 4 times in 5"

@@ -1,6 +1,5 @@
 """Runs over their seeds: which runs belong together, what they have in common, and what may be said about them."""
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,80 +7,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from amulet.core.facts import MetricFacts, RunFacts
+from amulet_cli.analysis.comparisons import comparison, is_compared
+from amulet_cli.analysis.rows import Row, RunGroup, value_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping
 from amulet_cli.results.schema1 import renamed
 
 if TYPE_CHECKING:
-    from amulet.assessment.verdict import Change, Comparison, Summary, Verdict
+    from amulet.assessment.verdict import Comparison
 
 SETTING = ("dataset", "model", "defense", "attack")
 LARGE_ERROR = 0.03
 NEAR_CHANCE = 0.05
 _JUDGED_BY_CHANCE = ("test_accuracy", "stolen_test_accuracy")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunGroup:
-    """Runs that differ in nothing but the seed."""
-
-    labels: Mapping[str, Any]
-    """Dataset, model, defence, attack, and what was swept, in the order of the table's columns."""
-    runs: Mapping[int, Result]
-    """By seed, in order."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The configuration that they share."""
-        return next(iter(self.runs.values())).config
-
-    @cached_property
-    def facts(self) -> RunFacts:
-        """What they state: the first's, and the metrics of all."""
-        first, *others = (run.facts for run in self.runs.values())
-        metrics = {name: facts for other in reversed(others) for name, facts in other.metrics.items()}
-        return dataclasses.replace(first, metrics={**metrics, **first.metrics})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One metric of one cell over its seeds."""
-
-    cell: RunGroup
-    metric: str
-    values: Mapping[str, Mapping[int, float]]
-    """By victim and seed, what is finite."""
-    verdict: "Verdict | None" = None
-    warnings: tuple[str, ...] = ()
-    """What must not be averaged away."""
-
-    @property
-    def facts(self) -> MetricFacts:
-        """What the metric is about."""
-        return self.cell.facts.of(self.metric)
-
-    @cached_property
-    def summaries(self) -> Mapping[str, "Summary"]:
-        """Mean, error and deviation by victim."""
-        from amulet.assessment.verdict import summarize
-
-        return {victim: summarize(list(self.values[victim].values())) for victim in VICTIMS}
-
-    @cached_property
-    def pairs(self) -> tuple[list[float], list[float]]:
-        """Undefended and defended of the seeds that have both."""
-        before, after = (self.values[victim] for victim in VICTIMS)
-        seeds = [seed for seed in before if seed in after]
-        return [before[seed] for seed in seeds], [after[seed] for seed in seeds]
-
-    @cached_property
-    def change(self) -> "Change":
-        """Defended minus undefended."""
-        from amulet.assessment.verdict import paired_change
-
-        return paired_change(*self.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +42,15 @@ class Report:
         return differing([row.cell.labels for row in self.rows])
 
 
-def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
+def aggregate(
+    results: Sequence[Result], metrics: Sequence[str] = (), smallest_effect: Mapping[str, float] | None = None
+) -> Report:
     """Group runs by all that shapes them but the seed, and compare the victims seed by seed.
 
     Args:
         results: any runs, finished or not.
         metrics: only these; a name without its prefix (`auc`) takes them all.
+        smallest_effect: by metric, the smallest change that counts, where it is not the one that the metric states.
     """
     asked = {renamed(name) for name in metrics}
     cells, notes = _cells([result for result in results if result.finished])
@@ -119,7 +61,7 @@ def aggregate(results: Sequence[Result], metrics: Sequence[str] = ()) -> Report:
         wanted = [name for name in names if not asked or name in asked or cell.facts.of(name).name in asked]
         rows += [_row(cell, name) for name in sorted(wanted, key=cell.facts.order)]
     missing = [result for result in results if not result.finished]
-    return Report(rows=_judged(rows), keys=keys, common=common, notes=notes, missing=missing)
+    return Report(rows=_judged(rows, smallest_effect), keys=keys, common=common, notes=notes, missing=missing)
 
 
 def natural(value: Any) -> tuple[int, float, str]:
@@ -194,7 +136,7 @@ def _row(cell: RunGroup, metric: str) -> Row:
     chances: dict[str, float] = {}
     for seed, run in cell.runs.items():
         for victim in VICTIMS:
-            value = run.metrics.get(victim, {}).get(metric, math.nan)
+            value = value_of(run, victim, metric)
             if not math.isfinite(value):
                 continue
             values[victim][seed] = value
@@ -226,16 +168,16 @@ def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
     )
 
 
-def _judged(rows: Sequence[Row]) -> list[Row]:
+def _judged(rows: Sequence[Row], smallest_effect: Mapping[str, float] | None = None) -> list[Row]:
     """Verdicts for the rows that decide on their risk, corrected over all of them."""
     from amulet.assessment.verdict import judge
 
     grid: dict[str, Comparison] = {}
     keys: dict[int, str] = {}
     for i, row in enumerate(rows):
-        if row.facts.decides and row.facts.harm != "none" and row.pairs[0]:
+        if is_compared(row):
             keys[i] = _measurement(row)
-            grid[keys[i]] = comparison(row)
+            grid[keys[i]] = comparison(row, smallest_effect)
     verdicts = judge(grid)
     return [
         Row(
@@ -255,16 +197,3 @@ def _measurement(row: Row) -> str:
     made = {key: value for key, value in config.items() if key not in ("attack", "metric")}
     setting = [row.cell.labels[key] for key in ("dataset", "model", "defense")]
     return canonical_json(plain([row.metric, setting, row.values, made], finite=False))
-
-
-def comparison(row: Row) -> "Comparison":
-    """A row as the statistics take it: both victims, seed by seed."""
-    from amulet.assessment.verdict import Comparison
-
-    before, after = row.pairs
-    return Comparison(
-        undefended=before,
-        defended=after,
-        worse="lower" if row.facts.harm == "lower" else "higher",
-        by_construction=before == after and row.cell.facts.alters_nothing,
-    )

@@ -6,7 +6,10 @@ UNCERTAIN = "too few seeds"
 SYMBOLS: Mapping[str, str] = {
     "rises": "▲",
     "falls": "▼",
+    "equivalent": "≈",
     "no evidence": "·",
+    "cannot show": "x",
+    "not measurable": "x",
     "unchanged by construction": "=",
     UNCERTAIN: "?",
 }

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet.assessment.literature import expected
-from amulet_cli.analysis.groups import LARGE_ERROR, Row
+from amulet_cli.analysis.groups import LARGE_ERROR
+from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:

@@ -2,8 +2,10 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -13,9 +15,56 @@ _NO_TERMINAL = 120  # columns if the width is unknown
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
+class Unwritable(Exception):
+    """Standard output takes nothing any more: the disk is full."""
+
+
+class _Output(Console):
+    """A console that knows that nobody may be reading."""
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """As rich's; but what nobody can read on standard error is no error.
+
+        Raises:
+            BrokenPipeError: the reader of standard output has left.
+            Unwritable: standard output is full.
+        """
+        try:
+            super().print(*args, **kwargs)
+        except BrokenPipeError:
+            if not self.stderr:
+                raise
+            self.quiet = True  # a run is not lost with the reader of its progress
+        except OSError as error:
+            if not self.stderr:
+                raise Unwritable(error.strerror) from error
+            self.quiet = True
+
+    def on_broken_pipe(self) -> None:
+        """Leave to `print` what rich ends the process for."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
+def steady() -> None:
+    """Make the standard streams take everything: one that is closed nothing, one that lacks a sign its number."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon(descriptor: int) -> None:
+    """Send what is still on its way to a stream that takes nothing any more to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def _console(*, stderr: bool) -> Console:
     """Width and colour from the terminal, COLUMNS and NO_COLOR; otherwise no colour, and a width for tables."""
-    return Console(stderr=stderr, highlight=False, emoji=False, width=None if _knows_width() else _NO_TERMINAL)
+    return _Output(stderr=stderr, highlight=False, emoji=False, width=None if _knows_width() else _NO_TERMINAL)
 
 
 def _knows_width() -> bool:

@@ -1,6 +1,7 @@
 """A user's mistake, shown in one panel: what, where, what was expected, what was probably meant."""
 
 import sys
+import traceback
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 """Exit codes: the command was wrong; something failed; Ctrl-C."""
+TRACEBACK = "AMULET_TRACEBACK"
+_LONGEST = 320  # signs of one text in a panel
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
 
@@ -57,7 +60,7 @@ def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     >>> similar("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
     ['model_extraction']
     """
-    near = get_close_matches(word, sorted(set(known)), n=most, cutoff=0.6)
+    near = get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
     ratios = [SequenceMatcher(None, other, word).ratio() for other in near]
     return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - _CLOSE]
 
@@ -105,8 +108,24 @@ def exit_code(error: Exception) -> int:
     return MISTAKE if mendable else FAILURE
 
 
+def unexpected(error: Exception) -> UsageError:
+    """An error that Amulet did not foresee, in a few lines; `AMULET_TRACEBACK=1` shows all of them."""
+    trace = traceback.extract_tb(error.__traceback__)
+    where = f"{trace[-1].filename}, line {trace[-1].lineno}" if trace else None
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return UsageError(
+        text,
+        where=where,
+        expected="nothing of the kind: please report it, with the command and all lines",
+        try_=f"{TRACEBACK}=1 before the same command shows them",
+        title="Amulet met an error that it did not foresee",
+    )
+
+
 def _code(text: str) -> "Text":
-    """Text whose `backticked` parts stand out."""
+    """Text whose `backticked` parts stand out; of one that is very long the two ends."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     line = Text(overflow="fold")  # a long path is useless without its end
     for index, part in enumerate(text.split("`")):
         line.append(part if index % 2 == 0 else f"`{part}`", style="" if index % 2 == 0 else "cyan")

@@ -1,6 +1,8 @@
-"""Files that are either complete or do not exist."""
+"""Files that are either complete or do not exist, and files that are read only if they are files."""
 
+import io
 import os
+import stat
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -11,15 +13,99 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to a process that was killed
+_MOST = 1 << 28  # bytes of a text that is read as a whole
+
+
+class NotAFile(OSError):
+    """There is something else than a regular file: a folder, a pipe, a device; or a file too large to be right."""
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(0, what, str(path))
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """A regular file, open for reading; nothing else is waited for or read.
+
+    Raises:
+        NotAFile: it is a folder, a pipe, a device.
+        OSError: it is not there, or this user may not read it.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NotAFile("not a regular file", path)
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, most: int = _MOST) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        NotAFile: it is larger, or no regular file.
+        OSError: it is not there, or this user may not read it.
+    """
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise NotAFile(f"larger than {most:,} bytes", path)
+        return file.read()
+
+
+def located(name: str | Path) -> Path:
+    """Where a name leads, through links; the name itself where it leads nowhere: in a circle, to nobody's home."""
+    try:
+        return Path(name).expanduser().resolve()
+    except (RuntimeError, OSError):
+        return Path(name).absolute()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this user can see that there is a folder."""
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder on the way that is closed
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether this user can see that there is a regular file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file that a user named: in one step; through links; into a device or a pipe as it stands.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = located(path)
+    if not path.exists() or path.is_file():
+        return write_whole(path, write)
+    # A pipe that nobody reads is an error at once, and nothing to wait for.
+    handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    os.set_blocking(handle, True)
+    content = io.BytesIO()  # what is written may have to go back and forth
+    write(content)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content.getvalue())
+    return None
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it in one step.
 
     The file is on the disk before it gets its name: a reader, or a run after a crash, sees the old content or
     the new one and nothing in between.
+
+    Raises:
+        NotAFile: in its place is something that Amulet did not write: a link, a folder, a pipe, a device.
+        OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise NotAFile("not a regular file, and not replaced", path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -34,8 +120,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with `write_atomically`."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    """Write UTF-8 text with `write_whole`."""
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,9 @@ from typing import Any, cast
 
 import yaml
 
+_DEEPEST = 50  # levels of a YAML text
+_MOST_VALUES = 50_000  # in a YAML text, its aliases filled in
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and shortest exact floats: equal values, equal bytes. No NaN, no infinity."""
@@ -97,10 +100,37 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if len({as_text(config.get(key)) for config in configs}) > 1]
 
 
+class TooMuchYaml(yaml.YAMLError):
+    """A text that would take all time or memory: nested too deeply, or with aliases of aliases."""
+
+
 def from_yaml(text: str) -> Any:
     """What a YAML text describes, plain types alone; by libyaml where PyYAML has it, which takes an eighth of the time.
 
     Raises:
+        TooMuchYaml: it is nested too deeply, or grows beyond all reason where its aliases are filled in.
         yaml.YAMLError: it is no YAML.
     """
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both loaders are safe
+    try:
+        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except RecursionError:
+        raise TooMuchYaml("nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits, a date that there is not
+        raise yaml.YAMLError(str(error)) from error
+    _size(found, {}, _DEEPEST)
+    return found
+
+
+def _size(value: Any, known: dict[int, int], depth: int) -> int:
+    """How many values there are with all aliases filled in; each is looked at once."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if depth < 0:
+        raise TooMuchYaml("nested too deeply")
+    many = cast("dict[Any, Any] | list[Any]", value)
+    if id(many) not in known:
+        inner = many.values() if isinstance(many, dict) else many
+        known[id(many)] = 1 + sum(_size(item, known, depth - 1) for item in inner)
+    if known[id(many)] > _MOST_VALUES:
+        raise TooMuchYaml("its aliases stand for far too many values")
+    return known[id(many)]

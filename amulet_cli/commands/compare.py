@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from amulet_cli.analysis.comparisons import difference
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, here, out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.result import VICTIMS, find_results, read_result, shaping
-from amulet_cli.views.run_table import intervals_overlap
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -81,7 +81,10 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     yield Text("Metrics that differ" if metrics else "No metric differs", style="bold")
     if metrics:
         yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
-        yield Text("in per cent and points   ≈ the 95% intervals of the records overlap", style="dim")
+        yield Text(
+            "in per cent and points; the difference with its 95% interval over test records that both share",
+            style="dim",
+        )
     if same:
         yield Text(
             f"{same} others are the same to the last bit" if metrics else f"all {same} are the same", style="dim"
@@ -114,12 +117,13 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
                 continue
             fraction = (a if name in first else b).facts.of(name).fraction
             spans = [run.intervals.get(victim, {}).get(name) for run in (a, b)]
+            change = difference((a, b), (victim, victim), name)
             cells = [
                 format_numbers.with_interval(v, span, fraction=fraction) for v, span in zip(values, spans, strict=True)
             ]
-            change = f"{format_numbers.change(values[1] - values[0], fraction=fraction):>6}"
-            overlap = "≈" if intervals_overlap(*spans) else ""
-            block.append([Text(f"    {name}"), *map(Text, cells), Text(change), Text(overlap, style="dim")])
+            moved = format_numbers.change(values[1] - values[0], fraction=fraction)
+            span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
+            block.append([Text(f"    {name}"), *map(Text, cells), Text(f"{moved:>6}"), Text(span, style="dim")])
         if block:
             rows += [[Text(f"  {victim}", style="bold"), *[Text("")] * 4], *block]
     return rows, same

@@ -2,11 +2,12 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
+from amulet_cli.analysis.comparisons import smallest_effects
 from amulet_cli.analysis.matrix.entries import matrices
 from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _EXPERIMENT = "matrix"
 _KEPT = "what is finished is kept; the same command resumes"
-_OWN = ("seeds", "defenses", "risks")
+_OWN = ("seeds", "defenses", "risks", "smallest")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
 
@@ -51,6 +52,7 @@ def command_line() -> CommandLine:
         seeds=10                       seeds 0 to 9; also seeds=range(3,8), seeds=0,4,7. Verdicts need ten
         defenses=adv_training,dp_sgd   these only (amulet list defense); all if not given
         risks=S1,P1                    these only, by code or name; all if not given
+        smallest=robust_accuracy=0.02  changes that count, else 1 point; smallest=fraction=0.02 for all in per cent
         attack=lira attack.n_shadow=4  measures its own risk, the others keep their default attacks; a,b: a run each
         epochs=10 defense.epsilon=...  any setting of amulet run; settings of one defence with defenses=it
         metric.every.P1.n_shadow=32    a setting of the default attack on a risk
@@ -85,6 +87,7 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
 
 def main(words: list[str]) -> int:
     """Run the sweep, then show and draw the matrix."""
+    smallest = smallest_effects(",".join(w.partition("=")[2] for w in words if w.startswith("smallest=")))
     arguments = _command(parse(_translated(words), command_line()))
     try:
         request = compose(arguments)
@@ -95,7 +98,7 @@ def main(words: list[str]) -> int:
     request, arguments = _launched(request, arguments)
     with prompt_end(_KEPT):
         code = run_sweep(request, arguments, table=False)
-        return max(code, _close(request, words))
+        return max(code, _close(request, words, smallest))
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
@@ -119,6 +122,8 @@ def _translated(words: Sequence[str]) -> list[str]:
             raise UsageError(f"`{key}` must be followed by = and a value", expected=f"{key}=...")
         if key in _OWN and not value.strip("[] "):
             raise UsageError(f"`{key}` must not be empty", expected="leave it out for all of them")
+        if key == "smallest":
+            continue
         if key == "seeds":
             found.append(f"seed={_seeds(value)}")
         elif key == "defenses":
@@ -224,11 +229,11 @@ def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest,
     return dataclasses.replace(request, launcher="joblib"), dataclasses.replace(arguments, overrides=overrides)
 
 
-def _close(request: "RunRequest", words: Sequence[str]) -> int:
+def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, float]) -> int:
     results = [result_of(job) for job in request.jobs]
     if not any(VICTIMS[1] in result.metrics for result in results):
         return 1
-    found = matrices(results)
+    found = matrices(results, smallest)
     folder = Path(request.jobs[0].config["output_dir"])
     for one in found:
         out.print()

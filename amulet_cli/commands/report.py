@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amulet_cli.analysis.comparisons import smallest_effects
 from amulet_cli.analysis.groups import SETTING, aggregate
 from amulet_cli.base.console import err, here, out
 from amulet_cli.base.errors import UsageError, similar
@@ -38,6 +39,7 @@ def command_line() -> CommandLine:
 
         What to show:
         --metrics NAME,...  only these metrics; auc takes every score's auc
+        --smallest SIZES    changes that count, as robust_accuracy=0.02,mse=0.001; fraction=0.02 is for all in per cent
         --by KEY            group rows by a swept key, dataset, model, defense or attack instead of by metric
         {rows({f"--{view.name} NAME": view.about for view in special})}
 
@@ -74,7 +76,7 @@ def main(words: list[str]) -> int:
         if view.shown and (chosen := asked.get(f"--{view.name}")):
             return _special(view, view.shown(chosen, results), files)
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
-    report = aggregate(results, wanted)
+    report = aggregate(results, wanted, smallest_effects(asked.get("--smallest", "")))
     if not report.rows:
         known = {name for result in results for row in result.metrics.values() for name in row}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))

@@ -90,7 +90,7 @@ def _run_one(request: "RunRequest", arguments: Arguments) -> int:
 
 
 def _show_done(job: "Job", arguments: Arguments) -> None:
-    out.print(result_table(read_result(job.folder), arguments.config_dir))
+    out.print(result_table(read_result(job.folder), job.words, arguments.config_dir, out.width))
     err.print("[dim]done before, nothing to do; force=true does it again[/]")
 
 
@@ -115,4 +115,6 @@ def _let_hydra_answer(arguments: Arguments) -> int:
         hand_over(arguments, Task())
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"Hydra cannot show this: {str(error).splitlines()[0]}") from error
+    except SystemExit as left:  # it has said why
+        return MISTAKE if left.code else 0
     return 0

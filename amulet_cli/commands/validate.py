@@ -9,7 +9,7 @@ from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import SWEEP_FLAGS, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
-from amulet_cli.execution.preflight import check_jobs, check_settings
+from amulet_cli.execution.preflight import check_jobs, check_places, check_settings
 
 
 def command_line() -> CommandLine:
@@ -41,6 +41,7 @@ def main(words: list[str]) -> int:
     refused = check_jobs(request, request.jobs)
     keys = request.swept if request.sweep else ("seed",)
     states = ["refused" if job in refused else "done" if job.done else "to do" for job in request.jobs]
+    check_places(job for job, state in zip(request.jobs, states, strict=True) if state == "to do")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("state", *keys):
         table.add_column(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.base.files import is_file, is_folder, located
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.schema import SETTINGS
 
@@ -86,6 +87,8 @@ def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:
     if len(asking) > 1 or (asking and "--multirun" in flags):
         others = [flag for flag in flags if flag in (*_ASKING, "--multirun") and flag != asking[0]]
         raise UsageError(f"`{asking[0]}` shows one run and runs nothing: give it without `{others[0]}`")
+    if (alone := [flag for flag in ("--package", "--resolve") if flag in flags]) and "--cfg" not in flags:
+        raise UsageError(f"`{alone[0]}` is about what is shown", expected=f"--cfg job {alone[0]} ...")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
     return Arguments(flags, tuple(_sized(_own_model([_rewritten(word) for word in overrides]))))
@@ -93,12 +96,12 @@ def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:
 
 def user_folder(name: str) -> Path:
     """The folder that `--config-dir` names; `UsageError` if there is none."""
-    folder = Path(name).expanduser().resolve()
-    if folder.is_dir():
+    folder = located(name)
+    if is_folder(folder):
         return folder
-    near = [p.name for p in folder.parent.glob("*/")] if folder.parent.is_dir() else []
+    near = [p.name for p in folder.parent.glob("*/")] if is_folder(folder.parent) else []
     raise UsageError(
-        f"`--config-dir` must be a folder, {name} is {'a file' if folder.is_file() else 'not there'}",
+        f"`--config-dir` must be a folder, {name} is {'a file' if is_file(folder) else 'not there'}",
         where=str(folder),
         meant=[f"--config-dir {other}" for other in similar(folder.name, near)],
     )

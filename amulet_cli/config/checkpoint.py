@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.base.files import is_file, located, read_bytes
 from amulet_cli.config.file_digest import digest
 from amulet_cli.config.instantiation import shown
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HOW = "weights alone: torch.save(model.state_dict(), FILE), or a safetensors file"
+_LARGEST = 1 << 36  # bytes
 _NESTED = ("state_dict", "model_state_dict")
 """The keys under which training scripts store the weights."""
 _WRAPPERS = ("module.", "_module.", "_orig_mod.")
@@ -35,14 +37,14 @@ def stamped(value: Any) -> dict[str, str] | None:
         return None
     if not isinstance(value, str) or not value:
         raise UsageError(f"`checkpoint` must be a file or null, got {shown(value)}")
-    path = Path(value).expanduser()
+    path = located(value)
     try:
         status = path.stat()
         return {"file": value, "sha256": digest(path, status.st_mtime_ns, status.st_size)}
-    except OSError as error:
-        beside = [str(Path(value).with_name(p.name)) for p in path.parent.glob("*") if p.is_file()]
+    except (OSError, ValueError) as error:
+        beside = [str(Path(value).parent / p.name) for p in path.parent.glob("*") if is_file(p)]
         raise UsageError(
-            f"`checkpoint` cannot be read: {error.strerror}",
+            f"`checkpoint` cannot be read: {error.strerror if isinstance(error, OSError) else error}",
             where=str(path.absolute()),
             expected=f"a file with {_HOW}",
             meant=[f"checkpoint={name}" for name in similar(value, beside)],
@@ -56,9 +58,9 @@ def weights(file: str, sha256: str) -> "Mapping[str, Tensor]":
     Raises:
         UsageError: the file has changed, contains more than weights, or cannot be read.
     """
-    path = Path(file).expanduser()
+    path = located(file)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, _LARGEST)
     except OSError as error:
         raise UsageError(f"`checkpoint` cannot be read: {error.strerror}", where=str(path.absolute())) from error
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -15,6 +15,7 @@ from amulet_cli.config.hydra_errors import explained
 from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
 from amulet_cli.config.series import parts
+from amulet_cli.config.sweeps import check_size
 from amulet_cli.results.result import is_complete, result_folder
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _expanded(
 
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides(list(arguments.overrides))
+    check_size(parsed)
     # The mode and the launcher can come from an experiment: look at the configuration of any job.
     sample = [_first(override) for override in parsed]
     probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
@@ -148,6 +150,7 @@ def _expanded(
     settings = [o.input_line or "" for o in parsed if o.is_hydra_override()]
     # If a key is given twice, the last one counts, as in the sweeper.
     latest = {o.get_key_element(): o for o in sweeping}
+    check_size(list(latest.values()))
     swept = tuple(k.lstrip("+").replace("defense@", "") for k, o in latest.items() if o.is_sweep_override())
     batches = BasicSweeper.split_arguments(sweeping, max_batch_size=None)
     return [[*settings, *job] for batch in batches for job in batch], swept, launcher

@@ -6,6 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import NotAFile, located, opened
+
 _FILES = ("path", "test")
 """Settings of a data set that name a file."""
 
@@ -14,6 +17,9 @@ def with_digests(node: Any) -> Any:
     """A data set's node with `sha256` filled in, if it has one that is null: ``{setting: digest of its file}``.
 
     The loader reports a missing file.
+
+    Raises:
+        UsageError: it is a device, a pipe, a folder.
     """
     if not isinstance(node, Mapping) or cast(Mapping[str, Any], node).get("sha256", "") is not None:
         return node
@@ -21,11 +27,15 @@ def with_digests(node: Any) -> Any:
     digests: dict[str, str] = {}
     for name in _FILES:
         if isinstance(settings.get(name), str):
-            path = Path(settings[name]).expanduser()
+            path = located(settings[name])
             try:
                 status = path.stat()
-                digests[name] = digest(path.absolute(), status.st_mtime_ns, status.st_size)
-            except OSError:
+                digests[name] = digest(path, status.st_mtime_ns, status.st_size)
+            except NotAFile as error:
+                raise UsageError(
+                    f"`dataset.{name}` must be a file, got {settings[name]}", where=error.strerror
+                ) from error
+            except (OSError, ValueError):
                 continue
     return {**settings, "sha256": digests or None}
 
@@ -33,5 +43,5 @@ def with_digests(node: Any) -> Any:
 @lru_cache(maxsize=8)
 def digest(path: Path, modified: int, size: int) -> str:
     """SHA-256 of a file, read only once for all jobs of a sweep while it is the same."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

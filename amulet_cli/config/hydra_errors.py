@@ -1,28 +1,37 @@
 """Hydra's errors, rewritten to say what to type instead."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from yaml import MarkedYAMLError, YAMLError
 
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.config.hydra_setup import settings
+from amulet_cli.config.option_files import read_option
+from amulet_cli.config.schema import CHOICES
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
 _READABLE = 16  # options that a message lists
+_REFERENCE = "${key}, with the key of another setting; quotes around it where it is no reference"
 
 
 @contextmanager
 def explained(hydra: "Hydra", words: Sequence[str], config_name: str = "config") -> Iterator[None]:
-    """Turn Hydra's and OmegaConf's exceptions in this block into a `UsageError` about the overrides `words`."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    """Turn every exception in this block into a `UsageError` about the overrides `words`.
 
+    All that is composed here comes from the command and from files, and Hydra has no error of its own for much of what
+    can be wrong with them.
+    """
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except UsageError:
+        raise
+    except Exception as error:
         raise _Explanation(hydra, words, config_name).of(error) from error
 
 
@@ -32,7 +41,7 @@ class _Explanation:
 
     def of(self, error: Exception) -> UsageError:
         from hydra.errors import MissingConfigException, OverrideParseException
-        from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+        from omegaconf.errors import GrammarParseError, InterpolationKeyError, MissingMandatoryValue
 
         if isinstance(error, OverrideParseException):
             return self._unreadable(error.override)
@@ -42,6 +51,12 @@ class _Explanation:
             return UsageError(f"`{error.full_key}` must be given: {error.full_key}=...")
         if isinstance(error, InterpolationKeyError):
             return UsageError(f"`{error.full_key}` refers to a key that does not exist: {_first_line(error)}")
+        if isinstance(error, GrammarParseError) or isinstance(error.__cause__, GrammarParseError):
+            return self._no_reference()
+        if isinstance(error, RecursionError):
+            return UsageError(
+                "options refer to each other in a circle, or are nested too deeply", where=" ".join(self.words) or None
+            )
         text = str(error) or str(error.__cause__ or "")
         for pattern, say in (
             (r"Ambiguous value for argument '(.+?)'", self._sweep_without_m),
@@ -50,12 +65,60 @@ class _Explanation:
             (r"looks like a config group.*'(.+?)' does not", self._no_such_key),
             (r"Could not append to config. An item is already at '(.+?)'", self._already_there),
             (r"Could not delete.*?'(.+?)'", self._no_such_key),
+            (r"^Config group override must be a string or a list. Got (\w+)", self._no_option),
+            (r"^Exceeds the limit \((\d+) digits\)", self._too_long),
         ):
             found = re.search(pattern, text, re.DOTALL)
             if found:
                 return say(found[1])
+        if isinstance(error, (OSError, YAMLError, UnicodeError)):
+            self._read_again()
+        if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+            place = f"line {mark.line + 1}, column {mark.column + 1}"
+            return UsageError(f"`{mark.name}` cannot be read: {error.problem}", where=place)
         cause = f": {_first_line(error.__cause__)}" if error.__cause__ and str(error) else ""
         return UsageError(f"{_first_line(error)}{cause}", where=" ".join(self.words) or None)
+
+    def _read_again(self) -> None:
+        """Raise what is wrong with the file of an option, those that the words name first."""
+        files = [
+            file
+            for source in self.hydra.config_loader.get_sources()
+            if source.scheme() == "file"
+            for file in sorted(Path(source.path).rglob("*.yaml"))
+        ]
+        words = " ".join(self.words)
+        for file in sorted(files, key=lambda file: file.stem not in words):
+            content = read_option(file)
+            if not isinstance(content, (Mapping, type(None))):
+                raise UsageError(f"`{file}` must hold settings by name, got {type(content).__name__}")
+
+    def _with(self, pattern: str) -> str | None:
+        return next((f"`{word}`" for word in self.words if re.search(pattern, word)), None)
+
+    def _no_option(self, kind: str) -> UsageError:
+        """`attack=null`, `metric=1`: something else than the name of an option."""
+        odd = re.compile(r"[~+]*(?P<key>[^=]*)=\s*(?P<value>null|true|false|[-+.\d].*)?\s*", re.IGNORECASE)
+        matches = (match for word in self.words if (match := odd.fullmatch(word)))
+        found = next((match for match in matches if self._chooses(match["key"])), None)
+        group = found["key"].rpartition("@")[2] if found else ""
+        return UsageError(
+            f"`{group or 'an option'}` must be chosen by its name, got {found['value'] if found else kind}",
+            where=f"`{found[0]}`" if found else " ".join(self.words),
+            expected=f"{group}=none for none" if group in ("attack", "defense", "second_defense") else None,
+            try_=f"amulet list {group}" if group in CHOICES else "amulet list",
+        )
+
+    def _no_reference(self) -> UsageError:
+        word = next((f"`{word}`" for word in self.words if "${" in word), None)
+        return UsageError("a reference to another setting cannot be read", where=word, expected=_REFERENCE)
+
+    def _chooses(self, key: str) -> bool:
+        group = key.partition("@")[0]
+        return not group or group == "hydra" or bool(self.hydra.config_loader.get_group_options(group))
+
+    def _too_long(self, digits: str) -> UsageError:
+        return UsageError(f"a number of more than {digits} digits cannot be read", where=self._with(rf"\d{{{digits}}}"))
 
     def _unreadable(self, word: str) -> UsageError:
         if "=" not in word and not word.startswith("~"):

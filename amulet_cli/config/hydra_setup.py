@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.plugins import loaded
+from amulet_cli.config.option_files import refuse_endless
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -79,7 +80,10 @@ def opened(config_dir: Path | None) -> "Iterator[Hydra]":
     from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
-    option_folders(config_dir)
+    for folder in option_folders(config_dir):
+        if folder.path == config_dir:
+            for file in sorted(folder.path.rglob("*.yaml")):
+                refuse_endless(file)
     register_option_folders()
     version.setbase(VERSION_BASE)
     path = create_config_search_path(str(conf_dir()))

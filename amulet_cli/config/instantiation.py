@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin
 
+from amulet.core.errors import AmuletError
 from amulet_cli.base.errors import UsageError, similar
 
 Node = Mapping[str, Any]
@@ -34,8 +35,8 @@ def load(path: str, key: str) -> Callable[..., Any]:
         raise UsageError(
             f"`{path}` needs the package `{absent}`, which is not installed", where=where, try_=f"pip install {absent}"
         ) from error
-    except Exception as error:  # the user's module may fail in any way
-        raise UsageError(f"`{module}` cannot be imported: {type(error).__name__}: {error}", where=where) from error
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way
+        raise UsageError(f"`{module}` cannot be imported: {_said(error)}", where=where) from error
     if not name or not hasattr(found, name):
         near = [f"{module}.{other}" for other in similar(name, dir(found))] if found else []
         what = f"`{module}` has no `{name}`" if module else f"`{path}` is not the path of a class or function"
@@ -89,7 +90,7 @@ def build(node: Node, key: str, *args: Any, **more: Any) -> Any:
     """The object that a checked node describes; every `_target_` of a configuration is called only here.
 
     Raises:
-        UsageError: the target refused a value; the message names the full key.
+        UsageError: the target refused a value, and the message names the full key; or it failed.
     """
     target = load(str(node["_target_"]), key)
     arguments = {name: _built(value, f"{key}.{name}") for name, value in settings_of(node).items()}
@@ -97,6 +98,10 @@ def build(node: Node, key: str, *args: Any, **more: Any) -> Any:
         return target(*args, **arguments, **more)
     except (ValueError, TypeError) as error:
         raise UsageError(full_key(str(error), key, arguments)) from error
+    except (AmuletError, UsageError, OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may fail in any way
+        raise UsageError(f"`{node['_target_']}` failed: {_said(error)}", where=f"`{key}._target_`") from error
 
 
 def full_key(message: str, key: str, arguments: Mapping[str, Any]) -> str:
@@ -117,6 +122,10 @@ def fits(value: Any, hint: Any) -> bool:
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
+    if isinstance(value, str) and get_origin(hint) in (types.UnionType, typing.Union):
+        kinds = get_args(hint)
+        if str not in kinds and any(kind in (int, float) for kind in kinds):  # no text is a number, or a tensor
+            return any(fits(value, kind) for kind in kinds if kind in (int, float, bool, type(None)) or get_args(kind))
     try:
         # As JSON: a list can stand for a tuple, a whole number for a float, but nothing else for anything else.
         TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
@@ -161,6 +170,12 @@ def shown(value: Any) -> str:
     """A value as in a configuration, texts in quotes."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it wants to end the process (sys.exit({'' if error.code is None else error.code!r}))"
+    return f"{type(error).__name__}: {error}"
 
 
 def _built(value: Any, key: str) -> Any:

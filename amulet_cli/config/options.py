@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from amulet_cli.base.errors import UsageError
-from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config.hydra_setup import OptionFolder, option_folders
+from amulet_cli.config.option_files import read_option
 from amulet_cli.config.schema import ADDED, CHOICES
 
 
@@ -53,13 +52,8 @@ def names_of(group: str, config_dir: Path | None = None) -> list[str]:
 
 
 def _read(group: str, file: Path, folder: OptionFolder) -> Option:
-    import yaml
-
-    try:
-        content: Any = from_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"`{file}` cannot be read: {error}") from error
-    about = _about(content if isinstance(content, dict) else {})
+    content = read_option(file)
+    about = _about(cast(dict[str, Any], content) if isinstance(content, dict) else {})
     known = {key: str(about[key]) for key in ("line", "source", "risk", "stage") if about.get(key)}
     name = file.relative_to(folder.path / group).with_suffix("").as_posix()
     return Option(group, name, **known, file=str(file), origin=folder.origin)

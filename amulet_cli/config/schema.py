@@ -1,6 +1,7 @@
 """The top-level keys of a configuration: their types and ranges."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from amulet_cli.base.errors import UsageError, similar
@@ -29,20 +30,21 @@ _MAY_BE_NONE = ("defense", "second_defense", "attack")
 class _Setting(NamedTuple):
     type: Any
     least: int | None = None
+    most: int | None = None
     between: tuple[float, float] | None = None
     """Exclusive limits."""
 
 
 SETTINGS = {
-    "seed": _Setting(int, least=0),
+    "seed": _Setting(int, least=0, most=2**63 - 1),
     "device": _Setting(str),
-    "num_threads": _Setting(Literal["auto"] | int, least=1),
-    "workers": _Setting(Literal["auto"] | int, least=1),
+    "num_threads": _Setting(Literal["auto"] | int, least=1, most=4096),
+    "workers": _Setting(Literal["auto"] | int, least=1, most=4096),
     "output_dir": _Setting(str),
     "store": _Setting(str | None),
     "force": _Setting(bool),
-    "epochs": _Setting(int, least=1),
-    "batch_size": _Setting(int, least=1),
+    "epochs": _Setting(int, least=1, most=1_000_000),
+    "batch_size": _Setting(int, least=1, most=2**31 - 1),
     "early_stopping": _Setting(dict[str, Any] | None),
     "precision": _Setting(Literal["auto", "float32", "amp"]),
     "adversary_fraction": _Setting(float, between=(0, 1)),
@@ -56,6 +58,7 @@ SETTINGS = {
 def check(config: Mapping[str, Any]) -> None:
     """Raise `UsageError` unless every top-level key is known, of its type and in its range."""
     known = (*SETTINGS, *GROUPS, *FACTORIES)
+    _check_values(config)
     for key in config:
         if key not in known:
             raise UsageError(f"`{key}` is not a setting", meant=similar(key, known), try_="amulet run --help")
@@ -68,13 +71,33 @@ def check(config: Mapping[str, Any]) -> None:
         _check_node(key, config.get(key))
 
 
+def _check_values(node: object, key: str = "") -> None:
+    """At any depth: keys are texts, numbers finite."""
+    if isinstance(node, Mapping):
+        for name, value in cast(Mapping[Any, Any], node).items():
+            if not isinstance(name, str):
+                raise UsageError(f"`{key or 'the configuration'}` must have texts as keys, got {shown(name)}")
+            _check_values(value, f"{key}.{name}" if key else name)
+    elif isinstance(node, (list, tuple)):
+        for value in cast(Sequence[Any], node):
+            _check_values(value, key)
+    elif isinstance(node, float) and not math.isfinite(node):
+        raise UsageError(f"`{key}` must be a finite number, got {node}")
+
+
 def _check_value(key: str, value: Any, setting: _Setting) -> None:
     if not fits(value, setting.type):
         raise UsageError(f"`{key}` must be {phrase(setting.type)}, got {shown(value)}")
+    if isinstance(value, str) and not value.strip():
+        raise UsageError(
+            f"`{key}` must not be empty", expected=f"leave it out{' or null' if fits(None, setting.type) else ''}"
+        )
     if not isinstance(value, (int, float)):
         return
     if setting.least is not None and value < setting.least:
         raise UsageError(f"`{key}` must satisfy {setting.least} <= {key}, got {value}")
+    if setting.most is not None and value > setting.most:
+        raise UsageError(f"`{key}` must satisfy {key} <= {setting.most}, got {value}")
     if setting.between and not setting.between[0] < value < setting.between[1]:
         low, high = setting.between
         raise UsageError(f"`{key}` must satisfy {low:g} < {key} < {high:g}, got {value}")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.serialize import from_yaml
+from amulet_cli.base.files import is_file
 from amulet_cli.config.arguments import EXPERIMENT, QUICK, Arguments
 from amulet_cli.config.hydra_setup import option_folders
+from amulet_cli.config.option_files import read_option
 
 
 def parts(arguments: Arguments) -> list[Arguments]:
@@ -30,29 +31,29 @@ def parts(arguments: Arguments) -> list[Arguments]:
     return [_with(arguments, names[0], member) for member in members[names[0]]]
 
 
-def _members(name: str, config_dir: Path | None) -> list[str]:
+def _members(name: str, config_dir: Path | None, within: tuple[str, ...] = ()) -> list[str]:
     """The experiments that a series lists; none if it is an experiment of its own, or no file."""
-    import yaml
-
+    if name in within:
+        raise UsageError(f"the series `{name}` contains itself", where=" -> ".join((*within, name)))
     for folder in option_folders(config_dir):
         file = folder.path / "experiment" / f"{name}.yaml"
-        if not file.is_file():
+        if not is_file(file):
             continue
         try:
-            content: Any = from_yaml(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            return []  # Hydra reports the error
+            content: Any = read_option(file)
+        except UsageError:
+            return []  # composing reports the error
         listed: Any = cast(dict[str, Any], content).get("series", []) if isinstance(content, dict) else []
         if not isinstance(listed, list) or not all(isinstance(member, str) for member in cast(list[Any], listed)):
             raise UsageError(f"`series` must list experiments, got {listed!r}", where=str(file))
-        return list(_flat(cast(list[str], listed), config_dir))
+        return list(_flat(cast(list[str], listed), config_dir, (*within, name)))
     return []
 
 
-def _flat(listed: Sequence[str], config_dir: Path | None) -> Iterator[str]:
+def _flat(listed: Sequence[str], config_dir: Path | None, within: tuple[str, ...]) -> Iterator[str]:
     """A series may name another one."""
     for member in listed:
-        yield from _members(member, config_dir) or [member]
+        yield from _members(member, config_dir, within) or [member]
 
 
 def _with(arguments: Arguments, series: str, member: str) -> Arguments:

@@ -84,6 +84,7 @@ class _Attempt:
     def __init__(self, task: Task, job: "Job", number: int) -> None:
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
+        self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
         self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
@@ -115,12 +116,12 @@ class _Attempt:
                 return self._failed(error)
             write_status(self.folder, "refused", reason=str(error), **self._names())
             return self._say("refused", str(error))
-        except Exception as error:  # noqa: BLE001 - one failed job must not lose a sweep
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - one failed job must not lose a sweep
             return self._failed(error)
         self._track(result)
         if self.task.sweep:
             return self._say("done", f"in {_seconds(time.monotonic() - began)}")
-        _print_result(result, self.task.config_dir)
+        out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 
     def _assess(self) -> "Result":
@@ -160,20 +161,22 @@ class _Attempt:
         """Send the written result to trackers."""
         track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
 
-    def _failed(self, error: Exception) -> int:
-        known = as_usage_error(error)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
+    def _failed(self, error: Exception | SystemExit) -> int:
+        known = None if isinstance(error, SystemExit) else as_usage_error(error)
+        text = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())
         log = self.folder / "run.log"
         logging.getLogger("amulet").error("%s\n%s", text, "".join(traceback.format_exception(error)))
         try:
             write_status(self.folder, "failed", error=text, log=str(log), **self._names())
         except OSError as trouble:  # a full disk, a deleted folder: say so, because the closing table will not show it
             text = f"{text} ({self.folder}: {trouble.strerror})"
+        except Exception as trouble:  # noqa: BLE001 - what cannot be written must not hide what failed
+            text = f"{text} (and `status.json` cannot be written: {trouble})"
         if self.task.sweep:
             self._say("failed", text.splitlines()[0])
             return FAILURE
         show(known or UsageError(text, where=f"the whole story: {log}", title="This run failed"))
-        return exit_code(error)
+        return FAILURE if isinstance(error, SystemExit) else exit_code(error)
 
     def _names(self) -> dict[str, Any]:
         names = {"choices": dict(self.choices), "overrides": dict(self.overrides)}
@@ -208,10 +211,6 @@ class _Attempt:
         note = "another process is at this run; waiting for it"
         with locked(Path(self.config["output_dir"]) / ".locks" / lock, lambda: self.reporter.note(note)):
             yield
-
-
-def _print_result(result: "Result", config_dir: Path | None) -> None:
-    out.print(result_table(result, config_dir))
 
 
 @contextmanager

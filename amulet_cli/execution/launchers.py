@@ -80,17 +80,35 @@ class Worker:
     """The command's process, where jobs run on the same machine."""
 
 
-def check_installed(request: "RunRequest") -> None:
-    """Raise `UsageError` if the launcher of a sweep, or what it runs on, is not installed."""
+def check(request: "RunRequest") -> None:
+    """Raise `UsageError` if the launcher of a sweep is not installed, or cannot start a job with its settings."""
     kind = _KINDS.get(request.launcher)
-    if kind is None or not request.sweep or is_installed(kind.module):
+    if kind is None or not request.sweep:
         return
-    raise UsageError(
-        f"the launcher `{request.launcher}` is not installed",
-        where=f"`hydra/launcher={request.launcher}`",
-        expected="an extra package",
-        try_=f"pip install 'amulet-cli[{kind.extra}]'",
-    )
+    where = f"`hydra/launcher={request.launcher}`"
+    if not is_installed(kind.module):
+        raise UsageError(
+            f"the launcher `{request.launcher}` is not installed",
+            where=where,
+            expected="an extra package",
+            try_=f"pip install 'amulet-cli[{kind.extra}]'",
+        )
+    settings = request.launcher_settings
+    for name in ("cpus_per_job", "cpus_per_task", "gpus_per_job", "n_jobs"):
+        value = settings.get(name)
+        least = 0 if name == "gpus_per_job" else 1
+        if value is not None and value < least and not (name == "n_jobs" and value < 0):
+            raise UsageError(f"`hydra.launcher.{name}` must be at least {least}, got {value}", where=where)
+    if request.launcher in _QUEUED and shutil.which("srun") is None:
+        raise UsageError(
+            "there is no Slurm on this machine: `srun` is not found", where=where, expected="a machine of the cluster"
+        )
+    if request.launcher == "joblib" and (backend := settings.get("backend")) is not None:
+        from joblib.parallel import BACKENDS
+
+        if backend not in BACKENDS:
+            known = ", ".join(sorted(BACKENDS))
+            raise UsageError(f"`hydra.launcher.backend` must be one of {known}; got {backend}", where=where)
 
 
 def is_installed(module: str) -> bool:

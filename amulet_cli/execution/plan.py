@@ -1,13 +1,15 @@
 """From a composed configuration to the library's `Plan`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from amulet.assessment import RISKS, Plan, risk_of
 from amulet.assessment.engine import ExtraMetric
 from amulet.core import Attack, Factory, SettingError
+from amulet.core.evidence import Measurement
 from amulet.core.risk import UTILITY
 from amulet.core.vision import import_torchvision
 from amulet.datasets import AmuletDataset
@@ -129,6 +131,8 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
         return factory.build(over)
     except (ValueError, TypeError) as error:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
+    except SystemExit as error:
+        raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
 
 
 def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
@@ -184,5 +188,39 @@ def _extra_metrics(metrics: Mapping[str, Any]) -> dict[str, list[ExtraMetric]]:
             if not node.get("risk"):
                 raise UsageError(f"`metric.{name}.risk` must name the risk whose evidence the function takes")
             function = instantiation.load(str(node["function"]), f"metric.{name}")
-            found.setdefault(risk_of(node["risk"]).name, []).append(function)
+            found.setdefault(risk_of(node["risk"]).name, []).append(_Checked(name, function))
     return found
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A user's metric, whose numbers are looked at before they are used."""
+
+    name: str
+    function: Callable[[Any], Any]
+
+    def __call__(self, evidence: Any) -> Any:
+        """Its numbers.
+
+        Raises:
+            UsageError: it gives something else than a `Measurement` or numbers by name.
+        """
+        given = self.function(evidence)
+        if isinstance(given, Measurement):
+            return given
+        if not isinstance(given, Mapping):
+            raise self._wrong(f"got {type(given).__name__}")
+        numbers: dict[str, float] = {}
+        for key, value in cast(Mapping[Any, Any], given).items():
+            try:
+                numbers[str(key)] = float(value)
+            except (TypeError, ValueError):
+                raise self._wrong(f"got {type(value).__name__} for `{key}`") from None
+        return numbers
+
+    def _wrong(self, got: str) -> UsageError:
+        return UsageError(
+            f"`metric.{self.name}.function` must give numbers by name, {got}",
+            where=f"{getattr(self.function, '__module__', '')}.{getattr(self.function, '__qualname__', self.function)}",
+            expected="a dict of floats, or a Measurement",
+        )

@@ -3,9 +3,10 @@
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from amulet_cli.base.console import err
 from amulet_cli.base.errors import UsageError, as_usage_error
 from amulet_cli.config import schema
 from amulet_cli.config.composition import Job, RunRequest
+from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
 from amulet_cli.execution.progress import RichReporter
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 def check_settings(request: RunRequest) -> None:
     """The top-level keys of every job, the paths of its files, what must be installed; imports nothing heavy."""
-    launchers.check_installed(request)
+    launchers.check(request)
+    _check_groups(request)
     for job in request.jobs:
         with placed(job, request):
             schema.check(job.config)
@@ -37,8 +40,27 @@ def check_settings(request: RunRequest) -> None:
             _check_folder(key, folder)
 
 
+def _check_groups(request: RunRequest) -> None:
+    """`attack={}` would leave the option as it is."""
+    for job in request.jobs:
+        for word in job.words:
+            key, _, value = word.partition("=")
+            if key in GROUPS and not value.strip("{} "):
+                raise UsageError(
+                    f"`{key}` must be chosen by its name, got {value or 'nothing'}",
+                    where=f"`{word}`",
+                    try_=f"amulet list {key}",
+                )
+
+
+def check_places(jobs: Iterable[Job]) -> None:
+    """Raise `UsageError` if this user may not write where these jobs would; nothing is created."""
+    for name in dict.fromkeys(job.config["output_dir"] for job in jobs):
+        _check_folder("output_dir", name, os.R_OK | os.W_OK | os.X_OK)
+
+
 def check_writable(jobs: Iterable[Job]) -> None:
-    """Create the output folders and write a file there, as the run will."""
+    """Create the output folders and write a file there, as the run will. A store may be read-only."""
     for folder in dict.fromkeys(Path(job.config["output_dir"]) for job in jobs):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,14 +156,19 @@ def _place(error: UsageError, job: Job, request: RunRequest) -> str:
     return f"{where}, {number}" if where else f"{number}: {job.label(request.swept)}"
 
 
-def _check_folder(key: str, name: str) -> None:
-    """Check that a folder exists, or can be created."""
-    folder = Path(name).expanduser().absolute()
-    nearest = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-    if not nearest.is_dir():
-        raise _unusable(key, name, f"{nearest} is a file")
-    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-        raise _unusable(key, name, f"{nearest} cannot be read and written by this user")
+def _check_folder(key: str, name: str, mode: int = os.R_OK | os.X_OK) -> None:
+    """Check that a folder can be read, or could be created; writing is checked where something is to do."""
+    folder = Path(name).absolute()
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()
+        nearest = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path("/"))
+        if not stat.S_ISDIR(nearest.stat().st_mode):
+            raise _unusable(key, name, f"{nearest} is a file")
+    except (OSError, ValueError) as error:
+        raise _unusable(key, name, (isinstance(error, OSError) and error.strerror) or str(error)) from error
+    if not os.access(nearest, mode):
+        raise _unusable(key, name, f"{nearest} cannot be read{' and written' if mode & os.W_OK else ''} by this user")
 
 
 def _unusable(key: str, folder: str, reason: str) -> UsageError:

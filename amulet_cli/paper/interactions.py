@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
-from amulet_cli.analysis.groups import Row, aggregate, comparison
+from amulet_cli.analysis.groups import aggregate, comparison
+from amulet_cli.analysis.rows import Row
 from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.errors import UsageError

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from amulet_cli.analysis.groups import Row, RunGroup, aggregate
+from amulet_cli.analysis.groups import aggregate
+from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import as_text, flat, tidy_csv

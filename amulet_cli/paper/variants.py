@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amulet_cli.analysis.groups import Report, Row
+from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.paper.layouts import Layout
 from amulet_cli.results.result import shaping

@@ -1,15 +1,24 @@
 """Evidence arrays of finished runs for figures: read only from the folder, and no more than needed."""
 
+import hashlib
+import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.text import Text
 
+from amulet_cli.base.console import err, here
+from amulet_cli.base.files import read_bytes
 from amulet_cli.results.result import VICTIMS, Result
 
+FILE = "evidence.npz"
+_MOST = 1 << 34  # bytes
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 _SCORES = "membership_inference.scores."
 _GROUPS = "discriminatory_behavior."
 RATES = ("predicted positive", "true positive rate", "false positive rate")
@@ -36,22 +45,41 @@ class GroupRates:
 
 
 def arrays(result: Result, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """The arrays whose names contain one of the wanted words, or all; none if there is no readable file."""
+    """The arrays whose names contain one of the wanted words, or all; none if there is no file, or a damaged one.
+
+    A damaged one is named on standard error.
+    """
     try:
-        with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
-            names = [name for name in file.files if not wanted or any(word in name for word in wanted)]
-            return {name: file[name] for name in names}
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return {}
+        file = _opened(result)
+        return {name: file[name] for name in file if not wanted or any(word in name for word in wanted)}
+    except _DAMAGE as error:
+        return _tell(result, error)
 
 
 def names(result: Result) -> list[str]:
-    """The names of the arrays."""
+    """The names of the arrays; none if there is no file, or a damaged one, which is named on standard error."""
     try:
-        with np.load(result.folder / "evidence.npz", allow_pickle=False) as file:
-            return list(file.files)
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return []
+        return list(_opened(result))
+    except _DAMAGE as error:
+        return list(_tell(result, error))
+
+
+def _opened(result: Result) -> Mapping[str, NDArray[Any]]:
+    content = read_bytes(result.folder / FILE, _MOST)
+    if FILE in result.files and hashlib.sha256(content).hexdigest() != result.files[FILE]:
+        raise ValueError("it is not what was written (another checksum)")
+    file: Any = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(file, Mapping):
+        raise ValueError("it is no archive of arrays")
+    return cast(Mapping[str, NDArray[Any]], file)
+
+
+def _tell(result: Result, error: Exception) -> dict[str, NDArray[Any]]:
+    if FILE in result.files or not isinstance(error, FileNotFoundError):
+        why = error.strerror if isinstance(error, OSError) else error
+        text = f"warning: {here(result.folder / FILE)} is left out: {why or type(error).__name__}"
+        err.print(Text(text, "yellow"), soft_wrap=True)
+    return {}
 
 
 def rankings(result: Result, score: str = "lira_online") -> dict[str, Ranking]:

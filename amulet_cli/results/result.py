@@ -3,25 +3,27 @@
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from amulet.core.blocks import RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.files import write_atomically, write_text
+from amulet_cli.base.files import located, read_bytes, write_text, write_whole
 from amulet_cli.base.serialize import canonical_json, from_yaml, plain, tidy_csv
-from amulet_cli.results import schema1
+from amulet_cli.results import schema1, seal
+from amulet_cli.results.shape import wrong_shape
 
 SCHEMA = 2
 """What is written; 1, without `facts`, is read too."""
 LOST = "is not a finite number, kept as null"
 VICTIMS = ("undefended", "defended")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
-_NEEDED = ("seed", "choices", "overrides", "metrics")
 _AGAIN = "the same command again: it does what is missing"
 CHOICES = ("dataset", "model", "defense", "second_defense", "attack")
 
@@ -37,6 +39,10 @@ class OutcomeLike(Protocol):
     def baselines(self) -> Mapping[str, Mapping[str, float]]: ...
     @property
     def intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]: ...
+    @property
+    def influences(self) -> Mapping[str, Mapping[str, RecordBlocks]]: ...
+    @property
+    def invalid(self) -> Mapping[str, Mapping[str, str]]: ...
     @property
     def manifest(self) -> Mapping[str, Any]: ...
     @property
@@ -65,12 +71,18 @@ class Result:
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(
         default_factory=dict[str, Mapping[str, tuple[float, float]]]
     )
+    influences: Mapping[str, Mapping[str, RecordBlocks]] = field(default_factory=dict[str, Mapping[str, RecordBlocks]])
+    """How far the test records move a metric: what an interval over records needs."""
+    invalid: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Why no verdict may rest on a metric."""
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
     facts: RunFacts = field(default_factory=RunFacts)
     """What its metrics are about, and its defences and attacks."""
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The digests of its files by name (`seal`); none of a result from before there were seals."""
     reason: str = ""
     """Why it failed, was refused or cannot be read."""
 
@@ -123,17 +135,18 @@ def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir
 
 
 def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
-    """Whether `folder` has the complete result of this configuration, and the last attempt did not fail."""
+    """Whether `folder` has the complete result of this configuration unchanged, and the last attempt did not fail."""
     try:
         result = read_result(folder)
-    except UsageError:
+        seal.check(folder, result.files)
+    except (UsageError, ValueError, OSError):
         return False
     return result.seed == cfg["seed"] and config_hash(result.config) == config_hash(cfg)
 
 
 def write_status(folder: Path, state: str, **details: Any) -> None:
     """Write `status.json`: ``{"state": state, **details}``."""
-    write_text(folder / "status.json", canonical_json({"state": state, **details}))
+    write_text(folder / "status.json", canonical_json(plain({"state": state, **details})))
 
 
 def write_outcome(
@@ -145,9 +158,10 @@ def write_outcome(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> Result:
-    """Write a run's files, each in one step and `metrics.json` last, and return the result.
+    """Write a run's files, each in one step, sealed by `metrics.json`, which comes last; and return the result.
 
-    Numbers that are not finite become null, and a warning names them.
+    Numbers that are not finite become null, and a warning names them. What is in the place of `metrics.json` and was
+    not written by Amulet, or has changed since, is kept as `metrics.json.bad`.
     """
     import numpy as np
     import yaml
@@ -163,6 +177,11 @@ def write_outcome(
         "metrics": plain(outcome.metrics, "metrics", lost),
         "baselines": plain(outcome.baselines, "baselines", lost),
         "intervals": plain(outcome.intervals, "intervals", lost),
+        "influences": {
+            victim: {name: blocks.as_dict() for name, blocks in rows.items()}
+            for victim, rows in outcome.influences.items()
+        },
+        "invalid": plain(outcome.invalid),
         "manifest": plain(outcome.manifest, "manifest", lost),
         "timings": plain(outcome.timings),
         "environment": plain(environment),
@@ -170,22 +189,23 @@ def write_outcome(
     }
     content["warnings"] = [
         *outcome.warnings,
-        *(f"`{name}` {LOST}" for name in lost),
+        *(f"`{name}` {LOST}" for name in sorted(lost)),
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)  # until the end the files may not belong together
+    _make_way(folder)  # until the end the files may not belong together
     write_text(folder / "config.yaml", yaml.safe_dump(plain(config, finite=False), sort_keys=False))
     written = _result(folder, content, config)
     write_text(folder / "metrics.csv", tidy_csv(_table(written)))
-    arrays = {name: np.asarray(value) for name, value in outcome.arrays.items()}
+    arrays = {name: np.asarray(value) for name, value in sorted(outcome.arrays.items())}
     save: Callable[..., None] = np.savez_compressed
-    write_atomically(folder / "evidence.npz", lambda file: save(file, **arrays))
-    for name, rows in rows_by_file(arrays).items():
-        drawn = png(rows)
-        write_atomically(folder / f"{name}.png", lambda file, drawn=drawn: file.write(drawn))
-    write_text(folder / "metrics.json", canonical_json(content))
+    write_whole(folder / "evidence.npz", lambda file: save(file, **arrays))
+    images = {f"{name}.png": png(rows) for name, rows in rows_by_file(arrays).items()}
+    for name, drawn in images.items():
+        write_whole(folder / name, lambda file, drawn=drawn: file.write(drawn))
+    whole = seal.sealed(content, folder, ("config.yaml", "metrics.csv", "evidence.npz", *images))
+    write_text(folder / "metrics.json", canonical_json(whole))
     write_status(folder, "done")
-    return written
+    return replace(written, files=seal.files_of(whole))
 
 
 def read_result(folder: Path) -> Result:
@@ -199,15 +219,17 @@ def read_result(folder: Path) -> Result:
             try_=_AGAIN,
         )
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = seal.read_json(path)
     except FileNotFoundError:
         raise UsageError(
             "No finished result here: `metrics.json` is missing",
             where=str(folder),
             expected="the folder of one run, named seed=<n>",
         ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"This result cannot be read: {error}", where=str(path), try_=_AGAIN) from error
+    except OSError as error:
+        raise UsageError(f"This result cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise UsageError(f"This result is damaged: {error}", where=str(path), try_=_AGAIN) from error
     if not isinstance(content, dict) or "schema" not in content:
         raise UsageError("Not a result of Amulet: `schema` is missing", where=str(path))
     content = cast(dict[str, Any], content)
@@ -218,40 +240,55 @@ def read_result(folder: Path) -> Result:
             expected=f"`schema` {SCHEMA}",
             try_=_AGAIN,
         )
-    missing = [key for key in _NEEDED if key not in content]
-    if missing:
-        raise UsageError(f"This result is damaged: {_ticked(missing)} missing", where=str(path), try_=_AGAIN)
-    return _result(folder, content, _config(folder))
+    try:
+        if wrong := wrong_shape(content):
+            raise ValueError(wrong)
+        files = seal.files_of(content)
+        seal.check(folder, files, ("config.yaml", "metrics.csv"))
+        return replace(_result(folder, content, _config(folder)), files=files)
+    except OSError as error:
+        raise UsageError(f"This result cannot be read: {error.strerror}", where=str(error.filename)) from error
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"This result is damaged: {error}", where=str(path), try_=_AGAIN) from error
 
 
 def find_results(paths: Iterable[str | Path]) -> list[Result]:
     """Every run at or below `paths`, in the order of the folders; including unfinished and unreadable ones.
 
+    A folder that this user may not read counts as a run that is unreadable.
+
     Raises:
         UsageError: a path does not exist.
     """
     folders: dict[Path, None] = {}
+    closed: list[Result] = []
+
+    def told(error: OSError) -> None:
+        reason = f"This folder cannot be read: {error.strerror}"
+        closed.append(Result(folder=located(error.filename), state="unreadable", reason=reason))
+
     for path in map(Path, paths):
-        if not path.exists():
+        if not _is_there(path):
             raise UsageError(
                 f"There is no folder `{path}`",
                 expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
             )
         start = path.parent if path.is_file() else path
-        for file in sorted(start.rglob("*.json")):
-            # A tracker's artifacts are copies.
-            if file.name in ("metrics.json", "status.json") and "artifacts" not in file.relative_to(start).parts:
-                folders[file.parent.resolve()] = None
-    return [_found(folder) for folder in sorted(folders, key=_natural)]
+        for name, inner, files in os.walk(start, onerror=told):
+            inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
+            if "metrics.json" in files or "status.json" in files:
+                folders[located(name)] = None
+    found = {run.folder: run for run in (*closed, *(_found(folder) for folder in folders))}
+    return [found[folder] for folder in sorted(found, key=_natural)]
 
 
 def _table(result: Result) -> list[dict[str, Any]]:
-    """One row per victim and metric."""
+    """One row per victim and metric, in the order of tables: it tells nothing of what came from the store."""
     swept = {key: value for key, value in result.overrides.items() if key not in (*CHOICES, "seed")}
     names = {name: result.choices[name] for name in CHOICES if name in result.choices}
     rows: list[dict[str, Any]] = []
-    for victim, metrics in result.metrics.items():
-        for name, value in metrics.items():
+    for victim, metrics in sorted(result.metrics.items(), key=lambda row: (row[0] not in VICTIMS[:1], row[0])):
+        for name, value in sorted(metrics.items(), key=lambda pair: (result.facts.order(pair[0]), pair[0])):
             low, high = result.intervals.get(victim, {}).get(name, (math.nan, math.nan))
             baseline = result.baselines.get(victim, {}).get(name, math.nan)
             numbers = {"value": value, "baseline": baseline, "low": low, "high": high}
@@ -302,6 +339,11 @@ def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any])
         metrics=numbers[0],
         baselines=numbers[1],
         intervals=intervals,
+        influences={
+            victim: {name: RecordBlocks.from_dict(blocks) for name, blocks in row.items()}
+            for victim, row in content.get("influences", {}).items()
+        },
+        invalid=content.get("invalid", {}),
         manifest=content.get("manifest", {}),
         warnings=tuple(content.get("warnings", ())),
         timings=content.get("timings", {}),
@@ -312,28 +354,55 @@ def _result(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any])
 
 def _status(folder: Path) -> dict[str, Any]:
     try:
-        status: Any = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        status: Any = seal.read_json(folder / "status.json")
     except (OSError, ValueError):
         return {}
     return cast(dict[str, Any], status) if isinstance(status, dict) else {}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:  # then walking into it says so
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _make_way(folder: Path) -> None:
+    path = folder / "metrics.json"
+    try:
+        read_result(folder)
+    except UsageError:
+        if os.path.lexists(path):
+            path.replace(path.with_name("metrics.json.bad"))
+    else:
+        path.unlink()
 
 
 def _reason(status: Mapping[str, Any]) -> str:
     return str(status.get("error") or status.get("reason") or "")
 
 
-def _ticked(words: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
-
-
 def _config(folder: Path) -> dict[str, Any]:
+    """The configuration beside a result; none where there is no file.
+
+    Raises:
+        ValueError: it is not one.
+        OSError: it cannot be read.
+    """
     import yaml
 
     try:
-        config: Any = from_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        config: Any = from_yaml(read_bytes(folder / "config.yaml").decode())
+    except FileNotFoundError:
         return {}
-    return cast(dict[str, Any], config) if isinstance(config, dict) else {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"`config.yaml`: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise ValueError("`config.yaml` is no mapping")
+    return cast(dict[str, Any], config)
 
 
 def _found(folder: Path) -> Result:
@@ -343,21 +412,30 @@ def _found(folder: Path) -> Result:
         try:
             return read_result(folder)
         except UsageError as error:
-            if (folder / "metrics.json").exists() or state in ("done", "unreadable"):
+            if os.path.lexists(folder / "metrics.json") or state in ("done", "unreadable"):
                 state, reason = "unreadable", str(error)
-    config = _config(folder)
-    names = dict(zip(("dataset", "model", "defense", "attack"), folder.parts[-6:-2], strict=False))
+    try:
+        config = _config(folder)
+    except (ValueError, OSError):
+        config = {}
+    names: dict[str, str] = dict(zip(("dataset", "model", "defense", "attack"), folder.parts[-6:-2], strict=False))
     seed = folder.name.removeprefix("seed=")
-    return Result(
+    run = Result(
         folder=folder,
         state=state,
-        seed=int(seed) if seed.isdigit() else 0,
-        choices=status.get("choices", names if folder.name.startswith("seed=") else {}),
-        overrides=status.get("overrides", {}),
+        seed=int(seed) if re.fullmatch(r"[0-9]{1,18}", seed) else 0,
+        choices=names if folder.name.startswith("seed=") else {},
         config=config,
-        facts=RunFacts.from_dict(status["facts"]) if "facts" in status else schema1.facts_of((), config),
         reason=reason,
     )
+    told = {key: status[key] for key in ("choices", "overrides", "facts") if key in status}
+    try:
+        if wrong_shape(told, needed=()):
+            return run
+        facts = RunFacts.from_dict(told["facts"]) if "facts" in told else schema1.facts_of((), config)
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
+        return run
+    return replace(run, choices=told.get("choices", run.choices), overrides=told.get("overrides", {}), facts=facts)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

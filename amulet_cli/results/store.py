@@ -1,10 +1,11 @@
 """Trained models on disk: one file per key, never loaded unless it is exactly what was saved."""
 
+import errno
 import hashlib
 import json
 import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from amulet.core.reporting import Reporter
 from amulet.training.store import Stored
-from amulet_cli.base.files import locked, write_atomically
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import locked, opened, write_whole
 
 _SUFFIX = ".safetensors"
 _FORMAT = "amulet-model-1"
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class _NotOurs(Exception):
@@ -42,8 +45,9 @@ class DiskStore:
     """Trained models in a folder, one safetensors file per key, shared by all processes that use the folder.
 
     A SHA-256 of the key, the tensors and the training report is verified on load. A file that is damaged, foreign
-    or under another key is reported, renamed to `<file>.bad`, and counts as absent. Can be pickled; the copy is
-    silent, because a reporter belongs to its process.
+    or under another key is reported, renamed to `<file>.bad`, and counts as absent. A folder that may only be read
+    gives what it has; what is trained is then not kept, which is said once. Can be pickled; the copy is silent, because
+    a reporter belongs to its process.
     """
 
     shared = True
@@ -51,41 +55,77 @@ class DiskStore:
     def __init__(self, folder: str | Path, reporter: Reporter | None = None) -> None:
         self.folder = Path(folder)
         self.reporter = reporter or Reporter()
+        self._told = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "reporter": Reporter()}
+        return {"folder": self.folder, "reporter": Reporter(), "_told": False}
 
     def __repr__(self) -> str:
         return f"DiskStore({str(self.folder)!r})"
 
     def load(self, key: str) -> Stored | None:
-        """The entry for `key`, verified; None if there is no valid one."""
+        """The entry for `key`, verified; None if there is no valid one.
+
+        Raises:
+            UsageError: there is a file that cannot be read, which does not say that it is damaged.
+        """
         path = self._path(key)
         try:
             return _read(path, key)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UsageError(
+                f"a trained model in the store cannot be read: {error.strerror or error}",
+                where=str(path),
+                expected="a file that this user may read; or another folder: store=...",
+            ) from error
         except _NotOurs as reason:
-            aside = path.with_name(path.name + ".bad")
-            self.reporter.warn(f"{path}: {reason}; set aside as {aside.name}, the model is trained again")
-            try:
-                path.replace(aside)
-            except FileNotFoundError:  # another process was faster
-                return None
-            return None
+            return self._set_aside(path, reason)
+
+    def _set_aside(self, path: Path, reason: _NotOurs) -> None:
+        aside = path.with_name(path.name + ".bad")
+        try:
+            path.replace(aside)
+        except FileNotFoundError:  # another process was faster
+            return
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            self.reporter.warn(f"{path}: {reason}; the model is trained again")
+            return
+        self.reporter.warn(f"{path}: {reason}; set aside as {aside.name}, the model is trained again")
 
     def save(self, key: str, stored: Stored) -> None:
         """Save it completely or not at all."""
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in stored.tensors.items()}
         header = {"key": key, "meta": dict(stored.meta), "sha256": _digest(key, tensors, stored.meta)}
-        content = save(tensors, {_FORMAT: json.dumps(header, sort_keys=True)})
-        write_atomically(self._path(key), lambda file: file.write(content))
+        content = save(
+            tensors, {_FORMAT: json.dumps(header)}
+        )  # in the order given: what is loaded equals what was made
+        try:
+            write_whole(self._path(key), lambda file: file.write(content))
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            if not self._told:
+                self._told = True
+                self.reporter.warn(f"{self.folder}: {error.strerror}; what is trained now is not kept there")
 
     @contextmanager
     def lock(self, key: str) -> Generator[None]:
-        """Held while the model of `key` is trained, in any process; a process that waits for it says so."""
+        """Held while the model of `key` is trained, in any process; a process that waits for it says so.
+
+        In a folder that may only be read nothing is locked: nobody can save there what others wait for.
+        """
         note = "waiting for another process training the same model"
-        with locked(self._path(key).with_suffix(".lock"), lambda: self.reporter.note(note)):
+        with ExitStack() as held:
+            try:
+                lock = locked(self._path(key).with_suffix(".lock"), lambda: self.reporter.note(note))
+                held.enter_context(lock)
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
             yield
 
     def list(self) -> list[StoredFile]:
@@ -100,8 +140,7 @@ class DiskStore:
 
 
 def _read(path: Path, key: str) -> Stored:
-    if not path.exists():  # the exception of safetensors depends on its version
-        raise FileNotFoundError(path)
+    opened(path).close()  # the exceptions of safetensors depend on its version, and it waits for pipes
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
@@ -113,7 +152,7 @@ def _read(path: Path, key: str) -> Stored:
             raise _NotOurs("holds another model than its name says")
         if header["sha256"] != _digest(key, tensors, header["meta"]):
             raise _NotOurs("damaged (its content does not match its checksum)")
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _NotOurs(f"damaged ({error})") from error
     return Stored(tensors, header["meta"])
 

@@ -1,7 +1,6 @@
 """The end of an audit: a table for each risk, what was measured apart from what the literature expects."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,20 +9,22 @@ from rich.text import Text
 
 from amulet.assessment.literature import SOURCE, expected
 from amulet.core.risk import code_order
-from amulet_cli.analysis.groups import SETTING, Report, Row, aggregate
+from amulet_cli.analysis.groups import SETTING, Report, aggregate
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging
 from amulet_cli.base.serialize import as_text, canonical_json, plain
 from amulet_cli.results.result import LOST, VICTIMS, Result
 from amulet_cli.views.report_tables import metric_name
-from amulet_cli.views.run_table import intervals_overlap
+from amulet_cli.views.row_numbers import INTERVAL
+from amulet_cli.views.run_table import judged_word
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
 
 _LEGEND = (
     "In per cent. One seed: with the interval of its records; more: mean ± standard error. Change in points: defended "
-    "- undefended. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
+    f"- undefended, with {INTERVAL}. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
 )
 
 
@@ -139,8 +140,9 @@ def _line(row: Row, victims: Sequence[str]) -> list[Text]:
         else:
             cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction))
     if len(victims) > 1:
-        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6}")
-    bases = [format_numbers.number(_baseline(row, victim), fraction=fraction, unit=False) for victim in victims]
+        span = format_numbers.interval(row.change.low, row.change.high, fraction=fraction, signed=True)
+        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6} {span}".rstrip())
+    bases = [format_numbers.number(row.baseline(victim), fraction=fraction, unit=False) for victim in victims]
     cells.append(bases[0] if len(set(bases)) == 1 else " → ".join(bases))
     return [Text(cell) for cell in cells]
 
@@ -149,12 +151,6 @@ def _span(row: Row, victim: str) -> tuple[float, float] | None:
     """The interval of the only seed's records."""
     run = next(iter(row.cell.runs.values()))
     return run.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
-
-
-def _baseline(row: Row, victim: str) -> float:
-    found = [run.baselines.get(victim, {}).get(row.metric, math.nan) for run in row.cell.runs.values()]
-    kept = [value for value in found if math.isfinite(value)]
-    return sum(kept) / len(kept) if kept else math.nan
 
 
 def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
@@ -180,17 +176,19 @@ def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Rep
 
 def _measured(row: Row, verdict: "Verdict") -> str:
     """The verdict; below the seeds that one takes, only what was seen."""
+    if verdict.outcome in _MOVES:
+        return f"the risk {verdict.outcome}"
     if verdict.outcome != "too few seeds":
-        return f"the risk {verdict.outcome}" if verdict.outcome in _MOVES else verdict.outcome
-    change, info = row.change, row.facts
+        return f"{verdict.outcome}: {verdict.reason}" if verdict.reason else verdict.outcome
+    change, info = verdict.change, row.facts
     amount = format_numbers.change(change.mean, fraction=info.fraction)
-    if intervals_overlap(*(_span(row, victim) for victim in VICTIMS)):
-        return f"{amount}, the intervals of the records overlap"
-    if change.low <= 0 <= change.high:
-        return f"{amount}, 0 is in its 95% interval over {format_numbers.plural(change.n, 'seed')}"
-    if not change.mean:
-        return "no change"
-    return f"{amount}, {'worse' if (change.mean > 0) == (info.worse == 'higher') else 'better'} for the victim"
+    span = format_numbers.interval(change.low, change.high, fraction=info.fraction, signed=True)
+    if not span:
+        return f"{amount} on {format_numbers.plural(change.n, 'seed')}"
+    over = "the records of one seed" if change.n == 1 else format_numbers.plural(change.n, "seed")
+    word = judged_word(change, info).plain
+    meaning = {"": "", "≈": ", 0 is in the interval"}.get(word, f", {word} for the victim")
+    return f"{amount} {span} over {over}{meaning}"
 
 
 _MOVES = ("rises", "falls")

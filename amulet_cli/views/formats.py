@@ -1,13 +1,14 @@
 """A report as a file: tidy CSV with everything, Markdown and LaTeX with the tables."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from amulet_cli.analysis.groups import SETTING, Report, Row
+from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.results.result import VICTIMS
-from amulet_cli.views.report_tables import label_keys, remarks, row_numbers, sections
+from amulet_cli.views.report_tables import label_keys, remarks, sections
+from amulet_cli.views.row_numbers import INTERVAL, change_record, row_numbers, victim_record
 from amulet_cli.views.table import Table, latex, markdown, markdown_list, parquet
 
 
@@ -55,7 +56,7 @@ def _caption(report: Report) -> str:
     common = ", ".join(f"{key}={as_text(value)}" for key, value in report.common.items())
     text = (
         "In per cent: mean ± standard error over n seeds; change in points: defended - undefended, paired by seed, "
-        "with its 95% t interval."
+        f"with {INTERVAL}."
     )
     return f"{text} All with {common}." if common else text
 
@@ -65,32 +66,12 @@ def _records(report: Report) -> list[dict[str, Any]]:
 
 
 def _record(report: Report, row: Row) -> dict[str, Any]:
-    from amulet.assessment.verdict import wilcoxon
-
-    info, change, verdict = row.facts, row.change, row.verdict
+    info = row.facts
     record: dict[str, Any] = {key: row.cell.labels.get(key) for key in (*SETTING, *report.keys)}
-    record |= {"metric": row.metric, "risk": info.risk, "primary": info.decides, "worse": info.worse}
+    record |= {"metric": row.metric, "at": info.at, "risk": info.risk, "primary": info.decides, "worse": info.worse}
     for victim in VICTIMS:
-        summary = row.summaries[victim]
-        record |= {
-            f"{victim}_n": summary.n,
-            f"{victim}_mean": summary.mean,
-            f"{victim}_error": summary.error,
-            f"{victim}_sd": summary.sd,
-        }
-    record |= {
-        "change_n": change.n,
-        "change_mean": change.mean,
-        "change_error": change.error,
-        "change_sd": change.sd,
-        "change_low": change.low,
-        "change_high": change.high,
-        "p_value": change.p_value,
-        "p_wilcoxon": wilcoxon(*row.pairs),
-        "p_holm": verdict.p_value if verdict else math.nan,
-        "verdict": verdict.outcome if verdict else "",
-        "detectable": verdict.detectable if verdict else math.nan,
-    }
+        record |= {f"{victim}_n": row.summaries[victim].n, **victim_record(row, victim)}
+    record |= {"change_n": row.change.n, **change_record(row, row.verdict)}
     for victim in VICTIMS:
         record[f"{victim}_by_seed"] = " ".join(f"{seed}:{value!r}" for seed, value in row.values[victim].items())
     return record | {"flags": "; ".join(row.warnings)}

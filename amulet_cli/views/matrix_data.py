@@ -5,8 +5,9 @@ from typing import Any
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.base.serialize import as_text, canonical_json, plain, tidy_csv
 from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.row_numbers import change_record, victim_record
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def as_csv(interactions: Interactions) -> str:
@@ -54,40 +55,27 @@ def _all(interactions: Interactions) -> list[tuple[str, Entry]]:
 
 
 def _record(name: str, entry: Entry) -> dict[str, Any]:
-    change, verdict, info = entry.change, entry.verdict, entry.row.facts
+    info = entry.row.facts
     record: dict[str, Any] = {
         "defense": name,
         "risk": entry.risk.code,
         "metric": entry.metric,
+        "at": info.at,
         "measured_by": entry.setting,
         "worse": info.worse,
-        "n": change.n,
+        "pursued": entry.pursued,
+        "n": entry.change.n,
     }
     for victim in VICTIMS:
-        summary = entry.row.summaries[victim]
-        record |= {f"{victim}_mean": summary.mean, f"{victim}_error": summary.error, f"{victim}_sd": summary.sd}
+        record |= victim_record(entry.row, victim)
     record |= {
-        "change": change.mean,
-        "change_error": change.error,
-        "change_sd": change.sd,
-        "change_low": change.low,
-        "change_high": change.high,
-        "p_value": change.p_value,
-        "p_wilcoxon": _wilcoxon(entry),
-        "p_holm": verdict.p_value,
-        "verdict": verdict.outcome,
-        "detectable": verdict.detectable,
+        **change_record(entry.row, entry.verdict),
         "expected": entry.expected.direction if entry.expected else None,
         "expected_note": (entry.expected.note or None) if entry.expected else None,
         "agreement": entry.agreement,
+        "not_comparable": entry.not_comparable,
     }
     for victim in VICTIMS:
         values = entry.row.values[victim].items()
         record[f"{victim}_by_seed"] = " ".join(f"{seed}:{as_text(value)}" for seed, value in values)
     return record
-
-
-def _wilcoxon(entry: Entry) -> float:
-    from amulet.assessment.verdict import wilcoxon
-
-    return wilcoxon(*entry.row.pairs)

@@ -13,17 +13,21 @@ from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS
+from amulet_cli.views.row_numbers import INTERVAL
+from amulet_cli.views.run_table import at_budget
 
 EXPECTED = {"rises": "△", "falls": "▽", "unexplored": "○"}
+_MOVES = ("rises", "falls", "equivalent", "no evidence")
 _STYLES = {"rises": "bold", "falls": "bold", "no evidence": "", "unchanged by construction": "dim"}
 _COLUMN = 16
+_LEVEL = 11  # columns of the undefended victim's level
 
 
 def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
     """Rows of risks, columns of defences; then what follows from it, and what has to be read with it."""
     lines = _lines(interactions)
     label = max(len(_label(interactions, line)) for line in lines)
-    per_block = max((width - label - 1) // (_COLUMN + 1), 1)
+    per_block = max((width - label - _LEVEL - 2) // (_COLUMN + 1), 1)
     parts: list[RenderableType] = [Text(f"Interactions: {interactions.title}", style="bold underline"), Text()]
     for start in range(0, len(interactions.defenses), per_block):
         parts += [_block(interactions, lines, interactions.defenses[start : start + per_block], label), Text()]
@@ -45,7 +49,8 @@ def _lines(interactions: Interactions) -> list[_Line]:
 
 
 def _line(entry: Entry) -> _Line:
-    return entry.risk.code, f"{entry.metric}{ARROWS[entry.row.facts.worse]}", entry.setting
+    facts = entry.row.facts
+    return entry.risk.code, f"{at_budget(entry.metric, facts.at)}{ARROWS[facts.worse]}", entry.setting
 
 
 def _label(interactions: Interactions, line: _Line) -> str:
@@ -56,10 +61,11 @@ def _label(interactions: Interactions, line: _Line) -> str:
 
 
 def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[str], label: int) -> RenderableType:
-    rows: list[list[Text]] = [[Text(), *(Text(name.replace(" ", "\n"), style="bold") for name in names)]]
+    heads = [VICTIMS[0], *(name.replace(" ", "\n") for name in names)]
+    rows: list[list[Text]] = [[Text(), *(Text(head, style="bold") for head in heads)]]
     for line in lines:
         code = line[0]
-        row = [Text(_label(interactions, line))]
+        row = [Text(_label(interactions, line)), _undefended(interactions, line)]
         for name in names:
             entries = interactions.cells.get((name, code), ())
             entry = next((e for e in entries if _line(e) == line), None)
@@ -70,17 +76,31 @@ def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[s
             else:
                 row.append(Text("" if entries else "not measured", style="dim"))
         rows.append(row)
-    return aligned(rows, [label, *([_COLUMN] * len(names))])
+    return aligned(rows, [label, _LEVEL, *([_COLUMN] * len(names))])
+
+
+def _undefended(interactions: Interactions, line: _Line) -> Text:
+    """Where the undefended victim is: its mean, and what the number would be without the attack."""
+    entry = next((entry for entry in interactions.entries if _line(entry) == line), None)
+    if entry is None or not entry.row.summaries[VICTIMS[0]].n:
+        return Text("")
+    text = Text(
+        f"{format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False):>6}"
+    )
+    base = format_numbers.number(entry.row.baseline(VICTIMS[0]), fraction=entry.fraction, unit=False)
+    return text if base == "-" else text.append(f"\nbase {base}", style="dim")
 
 
 def _cell(entry: Entry) -> Text:
     mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
     expected = EXPECTED[entry.expected.direction] if entry.expected else ""
-    doubt = "!" if entry.warnings else ""
+    doubt = ("†" if entry.pursued else "") + ("!" if entry.warnings else "")
     if entry.outcome == "unchanged by construction":
         return Text(" ".join(filter(None, ("     =", expected))), style="dim")
     change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
     text = Text(" ".join(filter(None, (change, mark, expected, doubt))), style=_STYLES.get(entry.outcome, ""))
+    if entry.outcome in ("cannot show", "not measurable"):
+        return text.append(f"\n {entry.outcome}", style="not bold")
     span = format_numbers.interval(entry.change.low, entry.change.high, fraction=entry.fraction, signed=True)
     if span:
         text.append(f"\n {span}", style="not bold dim")
@@ -95,17 +115,21 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
 
     n = len(interactions.seeds)
     text = (
-        f"Defended - undefended in points (mse in its own unit), paired over {format_numbers.plural(n, 'seed')}, "
-        "with 95% t interval. ↑ ↓ the way that is worse for the victim. "
+        f"Defended - undefended in points, paired over {format_numbers.plural(n, 'seed')}, "
+        f"with {INTERVAL}. undefended: its mean, and base, what it would be without the attack. ↑ ↓ the way that is "
+        "worse for the victim. "
     )
     if interactions.compared:
         text += (
-            f"▲ the risk rises, ▼ it falls, · no evidence: paired t-tests, Holm-corrected over {interactions.compared} "
-            "comparisons; sees: the smallest true difference that is found 4 times in 5. "
+            "▲ the risk rises, ▼ it falls, ≈ equivalent (the change is within the smallest that counts), · no "
+            f"evidence: paired tests, Holm-corrected over {interactions.compared} comparisons, for a number of seeds "
+            "fixed beforehand; intervals are not. sees: the smallest true difference that is found 4 times in 5. "
         )
     else:
         text += f"No verdicts: they take {MIN_SEEDS} seeds. "
     text += "= unchanged by construction. ! read the warning below. "
+    if any(entry.pursued for entry in interactions.entries):
+        text += "† what the defence sets out to lower. "
     yield Text(f"{text}△ ▽ ○ the literature expects a rise, a fall, is silent: {SOURCE}.", style="dim")
 
 
@@ -115,7 +139,8 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
         return
     names = {id(e): name for (name, _), es in interactions.cells.items() for e in es}
     counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
-    described = ", ".join(f"{counts[word]} {word}" for word in ("agrees", "contradicts", "not seen") if counts[word])
+    words = ("agrees", "contradicts", "not seen", "not comparable")
+    described = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     yield Text()
     yield Text(f"Against the literature: {described or 'nothing to compare'}", style="bold")
     for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
@@ -166,6 +191,10 @@ def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
         for code in interactions.risks:
             for entry in interactions.cells.get((name, code), ()):
                 fixed = entry.outcome == "unchanged by construction"
+                if entry.verdict.reason:
+                    _gather(seen, code, f"{entry.outcome}: {entry.verdict.reason}", name)
+                elif entry.not_comparable and entry.agreement == "not comparable" and entry.outcome in _MOVES:
+                    _gather(seen, code, f"not compared with the literature: {entry.not_comparable}", name)
                 for flag in entry.warnings:
                     if not (fixed and flag.startswith("defended: ")):
                         _gather(seen, code, flag, name)

@@ -4,29 +4,40 @@ import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from amulet.core.facts import MetricFacts
+from amulet_cli.analysis.comparisons import change_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
-from amulet_cli.base.serialize import as_text
-from amulet_cli.results.result import CHOICES, VICTIMS, Result
+from amulet_cli.results.result import VICTIMS, Result
 
+if TYPE_CHECKING:
+    from amulet.assessment.crossed import Change
+
+_WIDE = 110
 _GOOD, _BAD = "green", "red"
 
 
-def result_table(result: Result, config_dir: Path | None = None) -> RenderableType:
+def result_table(
+    result: Result, words: Sequence[str] = (), config_dir: Path | None = None, width: int = 120
+) -> RenderableType:
     """One run: undefended, defended and the change, by risk; warnings, the folder and what to do next.
 
-    `config_dir` is the folder of the user's own options, without which the run cannot be repeated.
+    Args:
+        result: the run.
+        words: of the command that asked for it, to be given again.
+        config_dir: the folder of the user's own options, without which the run cannot be repeated.
+        width: of the console in columns; below 110 intervals have a line of their own.
     """
     victims = [victim for victim in VICTIMS if victim in result.metrics]
     names = sorted({name: 0 for victim in victims for name in result.metrics[victim]}, key=result.facts.order)
     blocks: dict[str, list[list[Text]]] = {}
     for name in names:
-        blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name))
+        blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name, wide=width >= _WIDE))
     head = [Text(""), *(Text(victim) for victim in victims)]
     head += [Text("change"), Text("")] if len(victims) > 1 else []
     widths = [max(len(row[i]) for row in chain([head], *blocks.values())) for i in range(len(head))]
@@ -35,73 +46,89 @@ def result_table(result: Result, config_dir: Path | None = None) -> RenderableTy
     for risk, rows in blocks.items():
         parts += [Text(result.facts.heading(risk), style="bold"), aligned(rows, widths)]
     legend = "↑ ↓ the way that is worse for the victim   * decides the verdict on its risk"
+    if any(map(result.facts.pursued, names)):
+        legend += "   † what the defence sets out to improve"
     if len(victims) > 1:
-        legend += "\nchange in points   ≈ the 95% intervals of the records overlap"
+        legend += "\nchange in points, with its 95% interval over the test records: both victims answer the same ones"
+        legend += "\n≈ 0 is in that interval   better, worse: for the victim, on this seed"
     parts += [Text(), Text(legend, style="dim")]
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
-    parts += [Command("next     ", command) for command in next_commands(result, config_dir)]
+    parts += [Command("next     ", command) for command in next_commands(result, words, config_dir)]
     return Group(*parts)
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:
-    """A metric with its marks: a star where it decides its risk, an arrow the way that is worse for the victim."""
-    return f"{'*' if facts.decides else ' '} {name}{ARROWS[facts.worse]}"
+    """A metric with its marks: a star where it decides its risk, its budget, an arrow the way that is worse."""
+    return f"{'*' if facts.decides else ' '} {at_budget(name, facts.at)}{ARROWS[facts.worse]}"
 
 
-def _rows(result: Result, victims: Sequence[str], name: str) -> list[list[Text]]:
-    """A metric's row, and the row of its baselines if it has any."""
+def at_budget(name: str, at: str) -> str:
+    """A metric with the budget at which it was measured.
+
+    >>> at_budget("robust_accuracy", "eps 0.05"), at_budget("fidelity", "")
+    ('robust_accuracy (eps 0.05)', 'fidelity')
+    """
+    return f"{name} ({at})" if at else name
+
+
+def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> list[list[Text]]:
+    """A metric's row with its intervals, which are in a row of their own if not `wide`; then its baselines."""
     info = result.facts.of(name)
-    values = [result.metrics[victim].get(name, math.nan) for victim in victims]
+    pursued = " †" if result.facts.pursued(name) else ""
+    row = [Text(marked_name(name, info) + pursued, style="bold" if info.decides else "")]
     spans = [result.intervals.get(victim, {}).get(name) for victim in victims]
-    row = [Text(marked_name(name, info), style="bold" if info.decides else "")]
-    for value, span in zip(values, spans, strict=True):
-        cell = Text(format_numbers.number(value, fraction=info.fraction))
-        if span and (bounds := format_numbers.interval(*span, fraction=info.fraction)):
-            cell.append(f" {bounds}", style="dim")
-        row.append(cell)
+    below = [format_numbers.interval(*span, fraction=info.fraction) if span else "" for span in spans]
+    row += [
+        Text(format_numbers.number(result.metrics[victim].get(name, math.nan), fraction=info.fraction))
+        for victim in victims
+    ]
     if len(victims) > 1:
-        row += _change(info, values, spans)
+        change, span, word = _change(result, name)
+        row += [change, word]
+        below.append(span)
     rows = [row]
+    if wide:
+        for cell, text in zip(row[1:], below, strict=False):
+            cell.append(f" {text}" if text else "", style="dim")
+    elif any(below):
+        rows.append([Text("    95% interval", style="dim"), *(Text(text, style="dim") for text in below)])
     bases = [result.baselines.get(victim, {}).get(name, math.nan) for victim in victims]
     if not all(map(math.isnan, bases)):
         cells = ["    baseline", *(format_numbers.number(base, fraction=info.fraction) for base in bases)]
-        rows.append([Text(cell, style="dim") for cell in cells] + [Text("")] * (len(row) - len(cells)))
-    return rows
+        rows.append([Text(cell, style="dim") for cell in cells])
+    return [[*cells, *[Text("")] * (len(row) - len(cells))] for cells in rows]
 
 
-def _change(
-    info: MetricFacts, values: Sequence[float], spans: Sequence[tuple[float, float] | None]
-) -> tuple[Text, Text]:
-    """The difference right-aligned in its column, and in words what it means for the victim."""
-    difference = values[1] - values[0]
-    text = Text(f"{format_numbers.change(difference, fraction=info.fraction):>6}")
-    first, second = spans
-    if math.isnan(difference) or not info.worse or difference == 0:
-        return text, Text("")
-    if intervals_overlap(first, second):
-        return text, Text("≈", style="dim")
-    bad = (difference > 0) == (info.worse == "higher")
-    return text, Text("worse" if bad else "better", style=_BAD if bad else _GOOD)
+def _change(result: Result, name: str) -> tuple[Text, str, Text]:
+    """The difference right-aligned in its column, its interval, and what it means for the victim."""
+    found, info = change_of(result, name), result.facts.of(name)
+    if found is None or math.isnan(found[0].mean):
+        return Text(f"{'-':>6}"), "", Text("not measurable" if found and found[1] else "", style="dim")
+    change, reason = found
+    text = Text(f"{format_numbers.change(change.mean, fraction=info.fraction):>6}")
+    span = format_numbers.interval(change.low, change.high, fraction=info.fraction, signed=True)
+    if reason and info.worse:
+        return text, span, Text("not measurable" if result.facts.collapsed else "cannot show", style="yellow")
+    return text, span, judged_word(change, info)
 
 
-def intervals_overlap(first: tuple[float, float] | None, second: tuple[float, float] | None) -> bool:
-    """Whether both are there and have a point in common.
+def judged_word(change: "Change", info: MetricFacts) -> Text:
+    """What a change means for the victim: `better` or `worse` where its interval leaves out 0."""
+    if not info.worse or not (math.isfinite(change.low) and math.isfinite(change.high)):
+        return Text("")
+    if change.low <= 0 <= change.high:
+        return Text("≈", style="dim")
+    bad = (change.mean > 0) == (info.worse == "higher")
+    return Text("worse" if bad else "better", style=_BAD if bad else _GOOD)
 
-    >>> intervals_overlap((0.1, 0.2), (0.2, 0.3)), intervals_overlap((0.1, 0.2), None)
-    (True, False)
-    """
-    return bool(first and second and first[0] <= second[1] and second[0] <= first[1])
 
-
-def next_commands(result: Result, config_dir: Path | None = None) -> list[list[str]]:
+def next_commands(result: Result, words: Sequence[str], config_dir: Path | None = None) -> list[list[str]]:
     """What is worth doing after one run, as words: the same over ten seeds, and the table of all seeds."""
-    choices = {key: result.choices[key] for key in CHOICES if result.choices.get(key, "none") != "none"}
-    settings = {key: value for key, value in result.overrides.items() if key not in (*choices, "seed")}
-    words = [f"{key}={'null' if value is None else as_text(value)}" for key, value in {**choices, **settings}.items()]
+    kept = [word for word in words if word.partition("=")[0] != "seed"]
     flags = ["-m"] if config_dir is None else ["--config-dir", here(config_dir), "-m"]
     return [
-        ["amulet", "run", *flags, *words, "seed=range(0,10)"],
+        ["amulet", "run", *flags, *kept, "seed=range(0,10)"],
         ["amulet", "report", here(result.folder.parent)],
     ]

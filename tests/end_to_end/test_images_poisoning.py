@@ -68,7 +68,7 @@ def test_the_trigger_is_found_in_clean_pictures_that_have_it() -> None:
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("architecture", [CONV, FLAT], ids=["conv", "flat"])
 def test_a_backdoor_is_learned_and_the_rest_stays(pattern: Pattern, architecture: Factory) -> None:
-    outcome = assess(plan(BadNets(pattern=pattern, target=0), architecture=architecture))
+    outcome = assess(plan(BadNets(rate=0.1, pattern=pattern, target=0), architecture=architecture))
     metrics, manifest = outcome.metrics["undefended"], outcome.manifest["poisoning"]["undefended"]
     assert metrics["attack_success_rate"] > 0.9
     assert outcome.baselines["undefended"]["attack_success_rate"] < 0.2
@@ -79,7 +79,7 @@ def test_a_backdoor_is_learned_and_the_rest_stays(pattern: Pattern, architecture
 
 def test_a_patch_that_pictures_show_anyway_is_warned_of() -> None:
     """Every made-up face is dark at the bottom: 0.05 is 13 grey levels."""
-    outcome = assess(plan(BadNets(value=13 / 255, size=2, target=0)))
+    outcome = assess(plan(BadNets(rate=0.1, value=13 / 255, size=2, target=0)))
     assert outcome.manifest["poisoning"]["undefended"]["in_clean_records"][0]["test"] == 1.0
     assert any("is in 100.00% of the clean training records" in text for text in outcome.warnings)
 
@@ -137,7 +137,7 @@ def test_badnets_on_fashion_mnist(data_folder: Path) -> None:
     """The paper, Section 6.1: 99 % with a two-layer network, on digits."""
     outcome = assess(
         plan(
-            BadNets(),
+            BadNets(rate=0.1),
             data=load_fmnist(root=str(data_folder / "fmnist"), limit=4000),
             architecture=Factory(
                 "amulet.models.SmallCNN", channels=[8, 16], convs=1, kernel_size=5, norm="none", pooled=4, hidden=[64]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from amulet.core.blocks import BLOCKS, RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.results.result import Result, result_folder, write_outcome
 from amulet_cli.results.schema1 import facts_of
@@ -23,6 +24,8 @@ class MadeUp:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(
         default_factory=dict[str, dict[str, tuple[float, float]]]
     )
+    influences: dict[str, dict[str, RecordBlocks]] = field(default_factory=dict[str, dict[str, RecordBlocks]])
+    invalid: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     manifest: dict[str, Any] = field(default_factory=dict[str, Any])
     warnings: list[str] = field(default_factory=list[str])
     timings: dict[str, float] = field(default_factory=lambda: {"train": 1.5})
@@ -80,6 +83,18 @@ def stated(outcome: MadeUp, cfg: Mapping[str, Any]) -> MadeUp:
     """The same with the facts that the library states of metrics of these names; as they are where there are some."""
     names = (name for row in outcome.metrics.values() for name in row)
     return outcome if outcome.facts.metrics else replace(outcome, facts=facts_of(names, cfg))
+
+
+def with_records(outcome: MadeUp) -> MadeUp:
+    """The same with the influence of records that makes intervals as wide as those that it has."""
+    influences: dict[str, dict[str, RecordBlocks]] = {}
+    for k, (victim, row) in enumerate(outcome.intervals.items()):
+        for name, (low, high) in row.items():
+            draw = np.random.default_rng([k, len(name)]).normal(size=BLOCKS)
+            sums = (draw - draw.mean()) / draw.std() * (high - low) / (2 * 1.96 * BLOCKS**0.5)
+            blocks = RecordBlocks(digest="same", records=23_224, spread=1.0, sums=tuple(sums.tolist()))
+            influences.setdefault(victim, {})[name] = blocks
+    return replace(outcome, influences=influences)
 
 
 def typical(seed: int = 0, epsilon: float = 0.05) -> MadeUp:

@@ -27,6 +27,7 @@ class AttributeInference(AttributeAttack):
         outputs: the victim's answers: `probabilities`, or `logits`, which contain more information.
         knows_inputs: whether the adversary also has the inputs of the records, images as thumbnails. The result is then
             compared with an inference from the inputs alone.
+        knows_label: whether it also has their true labels, which is then what the result is compared with.
         attributes: their names; None: all sensitive attributes of the data set.
         hidden: widths of the MLP's hidden layers.
         epochs: passes over the adversary's records.
@@ -44,6 +45,7 @@ class AttributeInference(AttributeAttack):
         *,
         outputs: Literal["probabilities", "logits"] = "probabilities",
         knows_inputs: bool = False,
+        knows_label: bool = False,
         attributes: list[str] | None = None,
         hidden: Sequence[int] = (64, 32),
         epochs: int = 20,
@@ -63,6 +65,7 @@ class AttributeInference(AttributeAttack):
         in_range("held_out", held_out, above=0, below=1)
         self.outputs = outputs
         self.knows_inputs = knows_inputs
+        self.knows_label = knows_label
         self.attributes = attributes
         self.hidden = list(hidden)
         self.epochs = epochs

@@ -24,8 +24,8 @@ _FEW = 30  # with fewer records of a group, its share of correct answers is unre
 class AttributeAttack(Attack):
     """An attack that infers an attribute from features of a record. A subclass has one method to write: `guess`.
 
-    This class decides what the adversary learns from: the victim's outputs, and the inputs if it has them. Its records
-    are split into those to which `guess` is fitted and those on which the thresholds are chosen.
+    This class decides what the adversary learns from: the victim's outputs, and the true label and the inputs if it has
+    them. Its records are split into those to which `guess` is fitted and those on which the thresholds are chosen.
 
     Args:
         target_model: the victim's model, for `attack()`; the runner gives the victims' answers to `infer` instead.
@@ -37,6 +37,7 @@ class AttributeAttack(Attack):
     risk = "attribute_inference"
     outputs: Literal["probabilities", "logits"]
     knows_inputs: bool
+    knows_label: bool = False
     attributes: list[str] | None
     held_out: float
 
@@ -150,7 +151,7 @@ class AttributeAttack(Attack):
         return AttributeEvidence(
             ids=test.ids.cpu(),
             **evidence,
-            reference="inputs" if self.knows_inputs else "label",
+            reference="inputs" if self.knows_inputs else "label" if self.knows_label else "predicted_label",
             name=name,
             manifest=manifest,
             warnings=tuple(warnings),
@@ -183,9 +184,12 @@ class AttributeAttack(Attack):
             "label": records.y.cpu(),
             "predicted_label": logits.argmax(dim=1),
         }
+        known = [flat_inputs(records)] if self.knows_inputs else []
+        if self.knows_label:
+            known.append(F.one_hot(views["label"], logits.shape[1]).float())
         if self.knows_inputs:
-            views["inputs"] = flat_inputs(records)
-            views["attack"] = torch.cat([views["inputs"], views["attack"]], dim=1)
+            views["inputs"] = torch.cat(known, dim=1)
+        views["attack"] = torch.cat([*known, views["attack"]], dim=1)
         return views
 
 

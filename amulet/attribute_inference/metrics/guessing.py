@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from amulet.attribute_inference.metrics.intervals import Floats, balanced_interval, paired_interval
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
-from amulet.core.ranking import one_vs_rest_auc
+from amulet.core.influence import Influence, of_auc, of_cells, of_mean
+from amulet.core.ranking import auc_interval, one_vs_rest_auc
 
 METRICS = metrics_of(
     "attribute_inference",
@@ -21,9 +24,13 @@ METRICS = metrics_of(
     ),
     Metric("auc", "AUC of inferring the attribute", "higher"),
     Metric("attack_accuracy", "records whose attribute is inferred", "higher"),
-    Metric("advantage", "balanced accuracy gained over a guess without the model", "higher"),
+    Metric("advantage", "balanced accuracy gained over the baseline", "higher", range=(-1, 1)),
 )
-_95 = 1.959964  # normal quantile of a two-sided 95 % interval
+_WITHOUT = {
+    "predicted_label": "the predicted class alone: the confidence of the answers gives nothing more away",
+    "label": "the task label alone: the model gives nothing away that the adversary does not know",
+    "inputs": "the inputs alone: the model gives nothing away that the adversary does not know",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +49,8 @@ class AttributeEvidence(Evidence):
     """(n, k): the estimated log probability of each value."""
     answers: Mapping[str, Tensor]
     """(n,): the inferred value, by thresholds that were chosen on the adversary's records."""
-    reference: str = "label"
-    """The baseline that knows all that the adversary knows, except the victim's answers."""
+    reference: str = "predicted_label"
+    """The baseline with the adversary's knowledge: of the victim's answers it has at most the predicted class."""
     name: str = "victim"
     """For warnings."""
 
@@ -78,24 +85,13 @@ def attack_accuracy(log_probabilities: Tensor, truth: Tensor) -> float:
     return (log_probabilities.argmax(dim=1) == truth).double().mean().item()
 
 
-def _balanced_with_interval(right: Tensor, truth: Tensor) -> tuple[float, tuple[float, float]]:
-    """Mean over values of the mean of `right`, and its normal interval with the values' groups independent."""
-    total, variance, groups = 0.0, 0.0, 0
-    for value in truth.unique():
-        group = right[truth == value].double()
-        groups += 1
-        total += group.mean().item()
-        variance += group.var(correction=0).item() / len(group)
-    mean, half = total / groups, _95 * math.sqrt(variance) / groups
-    return mean, (mean - half, mean + half)
-
-
 def measure(evidence: AttributeEvidence) -> Measurement:
-    """All metrics of every attribute, with the baselines, and the advantage over inference without the model.
+    """All metrics of every attribute, with the baselines, and the advantage over the baseline that counts.
 
-    The baseline of `race.balanced_accuracy` is what the adversary could have inferred without the victim's answers;
-    further baselines have separate names: `race.prior.balanced_accuracy`. `race.advantage` is the difference
-    of balanced accuracies, in [-1, 1], with the interval of the paired difference.
+    The baseline of `race.balanced_accuracy` is what the adversary could have inferred from the predicted class alone,
+    or where it has more than the victim's answers, from that; further baselines have separate names:
+    `race.prior.balanced_accuracy`. `race.advantage` is the difference of balanced accuracies, in [-1, 1], with the
+    interval of the paired difference.
     """
     measured = Measurement(warnings=list(evidence.warnings))
     for attribute, truth in evidence.truth.items():
@@ -108,33 +104,65 @@ def measure(evidence: AttributeEvidence) -> Measurement:
                 "balanced accuracy and AUC cannot be had. Raise dataset.limit or leave the attribute out"
             )
             continue
-        scores, guessed = evidence.log_probabilities[attribute], evidence.answers[attribute]
-        value, interval = _balanced_with_interval(guessed == truth, truth)
-        interval = max(0.0, interval[0]), min(1.0, interval[1])
-        measured.record(METRICS["balanced_accuracy"], value, about, interval=interval)
-        measured.record(METRICS["auc"], one_vs_rest_auc(scores, truth), about)
-        hits = int((scores.argmax(dim=1) == truth).sum())
-        measured.proportion(METRICS["attack_accuracy"], hits, len(truth), about)
         for key, other in evidence.log_probabilities.items():
             if key.startswith(f"{attribute}."):
-                baseline = key.removeprefix(f"{attribute}.")
-                _baseline(measured, attribute, baseline, other, evidence.answers[key], truth)
-                if baseline == evidence.reference:
-                    measured.baselines |= {
-                        f"{attribute}.{metric}": measured.baselines[f"{key}.{metric}"]
-                        for metric in ("balanced_accuracy", "auc", "attack_accuracy")
-                    }
+                measured.baselines[f"{key}.balanced_accuracy"] = balanced_accuracy(evidence.answers[key], truth)
+                measured.baselines[f"{key}.auc"] = one_vs_rest_auc(other, truth)
+                measured.baselines[f"{key}.attack_accuracy"] = attack_accuracy(other, truth)
+        _attack(measured, evidence, attribute)
         _advantage(measured, evidence, attribute)
     return measured
 
 
-def _baseline(
-    measured: Measurement, attribute: str, baseline: str, scores: Tensor, guessed: Tensor, truth: Tensor
-) -> None:
-    prefix = f"{attribute}.{baseline}"
-    measured.baselines[f"{prefix}.balanced_accuracy"] = balanced_accuracy(guessed, truth)
-    measured.baselines[f"{prefix}.auc"] = one_vs_rest_auc(scores, truth)
-    measured.baselines[f"{prefix}.attack_accuracy"] = attack_accuracy(scores, truth)
+def _attack(measured: Measurement, evidence: AttributeEvidence, attribute: str) -> None:
+    truth, scores, about = evidence.truth[attribute], evidence.log_probabilities[attribute], {"attribute": attribute}
+    right, ids = evidence.answers[attribute] == truth, evidence.ids
+    records = truth.bincount()
+    had = records > 0
+    base = {metric: measured.baselines.get(f"{attribute}.{evidence.reference}.{metric}") for metric in METRICS}
+    measured.record(
+        METRICS["balanced_accuracy"],
+        balanced_accuracy(evidence.answers[attribute], truth),
+        about,
+        interval=balanced_interval(truth[right].bincount(minlength=len(records))[had].numpy(), records[had].numpy()),
+        baseline=base["balanced_accuracy"],
+        influence=_of_recalls(ids, truth, right),
+    )
+    measured.record(
+        METRICS["auc"],
+        one_vs_rest_auc(scores, truth),
+        about,
+        interval=auc_interval((truth == 1).numpy(), scores[:, 1].numpy()) if scores.shape[1] == 2 else None,
+        baseline=base["auc"],
+        influence=_of_auc(ids, scores, truth),
+    )
+    hit = scores.argmax(dim=1) == truth
+    measured.proportion(
+        METRICS["attack_accuracy"],
+        int(hit.sum()),
+        len(truth),
+        about,
+        baseline=base["attack_accuracy"],
+        influence=of_mean(ids, hit),
+    )
+
+
+def _of_recalls(ids: Tensor, truth: Tensor, right: Tensor) -> Influence:
+    """Of the mean of the values' shares of right answers."""
+
+    def recall(shares: Floats) -> float:
+        wrong, correct = shares.reshape(-1, 2).T
+        had = wrong + correct > 0
+        return float((correct[had] / (wrong + correct)[had]).mean())
+
+    return of_cells(ids, 2 * truth + right, recall, kinds=2 * int(truth.max() + 1))
+
+
+def _of_auc(ids: Tensor, scores: Tensor, truth: Tensor) -> Influence:
+    """Of `one_vs_rest_auc`: the mean over the values that occur; of two values both are the same."""
+    values = [1] if scores.shape[1] == 2 else [int(value) for value in truth.unique()]
+    each = [of_auc(ids, scores[:, value], truth == value) for value in values]
+    return Influence(each[0].ids, np.mean([one.values for one in each], axis=0))
 
 
 def _advantage(measured: Measurement, evidence: AttributeEvidence, attribute: str) -> None:
@@ -142,14 +170,28 @@ def _advantage(measured: Measurement, evidence: AttributeEvidence, attribute: st
     if key not in evidence.answers:
         return
     truth = evidence.truth[attribute]
-    difference = (evidence.answers[attribute] == truth).double() - (evidence.answers[key] == truth).double()
-    value, interval = _balanced_with_interval(difference, truth)
-    measured.record(METRICS["advantage"], value, {"attribute": attribute}, interval=interval)
+    ours, theirs = evidence.answers[attribute] == truth, evidence.answers[key] == truth
+    records = truth.bincount()
+    had = records > 0
+    gained, lost = (
+        truth[only].bincount(minlength=len(records))[had].numpy() for only in (ours & ~theirs, theirs & ~ours)
+    )
+    with_ours, with_theirs = (_of_recalls(evidence.ids, truth, right) for right in (ours, theirs))
+    value = measured.metrics[f"{attribute}.balanced_accuracy"] - measured.baselines[f"{key}.balanced_accuracy"]
+    interval = paired_interval(gained, lost, records[had].numpy())
+    measured.record(
+        METRICS["advantage"],
+        value,
+        {"attribute": attribute},
+        interval=interval,
+        influence=Influence(with_ours.ids, with_ours.values - with_theirs.values),
+    )
     if interval[0] <= 0:
-        known = {"label": "the task label alone", "inputs": "the inputs alone"}.get(evidence.reference, key)
         measured.warnings.append(
-            f"{evidence.name}: guessing {attribute} from the model's answers is not better than from {known} "
+            f"{evidence.name}: guessing {attribute} from the model's answers is not shown to be better than from "
+            f"{_WITHOUT.get(evidence.reference, key)} "
             f"(balanced accuracy {measured.metrics[f'{attribute}.balanced_accuracy']:.3f} against "
-            f"{measured.baselines[f'{attribute}.balanced_accuracy']:.3f}): the model gives nothing away that the "
-            "adversary does not know. Do not read the number as a leak"
+            f"{measured.baselines[f'{attribute}.balanced_accuracy']:.3f}, interval of the difference "
+            f"{interval[0]:+.3f} to {interval[1]:+.3f}). Do not read the number as a leak; if the interval is wide, "
+            "use more data (dataset.limit, adversary_fraction)"
         )

@@ -1,12 +1,14 @@
 """A user's table, read from a file: CSV, Parquet or NPZ."""
 
 import csv
+import dataclasses
 import gzip
 import hashlib
 import io
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -37,6 +39,8 @@ class Table:
     """Arrays of an NPZ file with several columns: the names of these columns."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """Arrays of an NPZ file with three or four dimensions."""
+    repeated: tuple[str, ...] = ()
+    """Names that several columns of a CSV have: the second is `name.1`."""
 
 
 def read_table(path: Path) -> Table:
@@ -54,6 +58,8 @@ def read_table(path: Path) -> Table:
     reader = next((reader for endings, reader in readers.items() if name.endswith(endings)), None)
     if reader is None:
         raise DataError(f"{path}: the name must end in {_KINDS}; {_SAVE}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path}: is a device or a pipe; a table is a file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -104,7 +110,8 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
         raise DataError(f"{path}: line {_line_of_odd_bytes(content)} is no UTF-8 text; save it in UTF-8") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path}: is no table: {_one_line(error)}; every line must have {len(names)} fields") from error
-    return _of_frame(path, digest, frame)
+    repeated = tuple(name for name, count in Counter(names).items() if count > 1)
+    return dataclasses.replace(_of_frame(path, digest, frame), repeated=repeated)
 
 
 def _line_of_odd_bytes(content: bytes) -> int:

@@ -24,7 +24,6 @@ class DiscriminatoryBehavior(Attack):
         intersections: also evaluate the groups that all attributes together define, under the name `intersection`.
         min_records: a group with fewer records is left out.
         min_positives: so is one with fewer records of the favourable label, or of the other.
-        bootstrap: resamplings for the intervals.
     """
 
     risk = "discriminatory_behavior"
@@ -39,18 +38,15 @@ class DiscriminatoryBehavior(Attack):
         intersections: bool = False,
         min_records: int = 30,
         min_positives: int = 10,
-        bootstrap: int = 1000,
     ) -> None:
         self.model, self.records, self.device = model, records, torch.device(device)
         in_range("positive", positive, 0, optional=True)
         in_range("min_records", min_records, 1)
         in_range("min_positives", min_positives, 1)
-        in_range("bootstrap", bootstrap, 100)
         self.positive = positive
         self.intersections = intersections
         self.min_records = min_records
         self.min_positives = min_positives
-        self.bootstrap = bootstrap
 
     def look(self, answers: torch.Tensor, records: Records, num_classes: int, stream: Stream) -> BehaviorEvidence:
         """The evidence from a model's answers (n,) int64 to the records."""
@@ -67,7 +63,6 @@ class DiscriminatoryBehavior(Attack):
             intersections=self.intersections,
             min_records=self.min_records,
             min_positives=self.min_positives,
-            bootstrap=self.bootstrap,
             stream=stream,
         )
 

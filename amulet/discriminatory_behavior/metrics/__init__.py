@@ -1,6 +1,7 @@
 """Differences between groups."""
 
 from amulet.discriminatory_behavior.metrics.evidence import BehaviorEvidence
-from amulet.discriminatory_behavior.metrics.gaps import Counts, favourable, gaps, measure
+from amulet.discriminatory_behavior.metrics.gaps import Counts, gaps
+from amulet.discriminatory_behavior.metrics.measuring import favourable, measure
 
 __all__ = ["BehaviorEvidence", "Counts", "favourable", "gaps", "measure"]

@@ -26,6 +26,5 @@ class BehaviorEvidence(Evidence):
     intersections: bool = False
     min_records: int = 30
     min_positives: int = 10
-    bootstrap: int = 1000
     stream: Stream
-    """For the resampling of the intervals."""
+    """For what chance alone would show."""

@@ -15,18 +15,20 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.distribution_inference.attacks.scores import accuracies
-from amulet.distribution_inference.metrics import DistributionEvidence
+from amulet.distribution_inference.metrics import DistributionEvidence, standard_error
 from amulet.distribution_inference.populations import Cells, Labels, Pool, agreed_size, exact, largest_size, quotas
 from amulet.models.inspect import predict
 from amulet.training.parallel.memory_budget import fit_in_portions
 from amulet.training.recipe import Recipe
 
+_LABEL_GAP = 0.01  # difference of a label's share between the populations above which it can tell them
+
 
 class DistributionAttack(Attack):
     """An attack that infers which of two shares of an attribute the training data had. One method to write: `scores`.
 
-    Both sides train `n_models` models for each ratio, each on a separate draw from that side's records; a part of the
-    adversary's records is set aside for the queries that all models answer.
+    For each ratio the victim trains `n_models` models and the adversary `n_shadow`, or as many, each on a separate draw
+    from that side's records; a part of the adversary's records is set aside for the queries that all models answer.
 
     Args:
         recipe: the recipe of the victim's models, for `attack()`; the runner calls `infer` instead.
@@ -40,6 +42,7 @@ class DistributionAttack(Attack):
     ratio_1: float
     ratio_2: float
     n_models: int
+    n_shadow: int | None = None
     size: int | None
     labels: Labels
     query_fraction: float
@@ -136,13 +139,14 @@ class DistributionAttack(Attack):
             asked.draw(quotas(plan.query_size, ratio, plan.label_shares), self.labels, stream / "queries" / which)
             for which, ratio in enumerate((self.ratio_1, self.ratio_2))
         ]
+        n_shadow = self.n_shadow or self.n_models
         theirs, mine = (
             [
                 pool.places(plan.cells[which], self.labels, stream / side / which / model / "records")
                 for which in (0, 1)
-                for model in range(self.n_models)
+                for model in range(count)
             ]
-            for side, pool in (("victim", victims), ("adversary", shadows))
+            for side, pool, count in (("victim", victims, self.n_models), ("adversary", shadows, n_shadow))
         )
         _assert_shares((self.ratio_1, self.ratio_2), (victims, theirs), (shadows, mine))
         labels = torch.stack([part.y.cpu() for part in queries])
@@ -150,9 +154,11 @@ class DistributionAttack(Attack):
         answers = log_answers(made, queries)
         shadow_label = f"train {len(mine)} models against {name}"
         ours = log_answers(_produced(shadow_recipe, shadows, mine, stream / "adversary", shadow_label), queries)
-        found = self.scores(answers, ours[:, : self.n_models], ours[:, self.n_models :], labels)
+        found = self.scores(answers, ours[:, :n_shadow], ours[:, n_shadow:], labels)
+        population = torch.arange(2 * self.n_models) // self.n_models
+        shares = _label_shares(victims.records.y.cpu(), theirs, answers.shape[3])
         return DistributionEvidence(
-            population=torch.arange(2 * self.n_models) // self.n_models,
+            population=population,
             scores=dict(found),
             test=self.test,
             query_ids=torch.stack([part.ids.cpu() for part in queries]),
@@ -168,14 +174,15 @@ class DistributionAttack(Attack):
                     side: sorted({pool.share(place) for place in drawn})
                     for side, pool, drawn in (("victim", victims, theirs), ("adversary", shadows, mine))
                 },
-                **_label_shares(victims.records.y.cpu(), theirs, answers.shape[3]),
+                **_named(shares),
                 "models": {"victim": len(theirs), "adversary": len(mine)},
+                "standard_error": standard_error(found[self.test], population),
                 "size": plan.size,
                 "pools": {"victim": len(victims), "adversary": len(shadows), "queries": len(asked)},
                 "queries": labels.numel(),
                 "shadow": self.shadow,
             },
-            warnings=tuple(self._warnings(name, answers, plan.cells, (victims, shadows))),
+            warnings=(*self._warnings(name, answers, plan.cells, (victims, shadows)), *_told_by_labels(name, shares)),
         )
 
     def attack(self) -> DistributionEvidence:
@@ -220,10 +227,10 @@ class DistributionAttack(Attack):
 
     def _warnings(self, name: str, answers: Tensor, cells: Sequence[Cells], pools: Sequence[Pool]) -> list[str]:
         found: list[str] = []
-        if self.n_models < 5:
+        if (shadows := self.n_shadow or self.n_models) < 5:
             found.append(
-                f"{name}: {self.n_models} models of each ratio tell the adversary little of how such models differ. "
-                "Raise attack.n_models to 10 or more"
+                f"{name}: {shadows} models of each ratio tell the adversary little of how such models differ. Raise "
+                f"attack.{'n_shadow' if self.n_shadow else 'n_models'} to 10 or more"
             )
         used = max(
             count / len(have[cell])
@@ -243,7 +250,7 @@ class DistributionAttack(Attack):
         if constant > 0.5:
             found.append(
                 f"{name}: {constant:.0%} of the models answer one class for every query: they have not learned the "
-                "task. Train longer (epochs), raise attack.size, or weaken the defence"
+                "task. Train longer (epochs), lower batch_size, raise attack.size, or weaken the defence"
             )
         return found
 
@@ -278,12 +285,28 @@ def _assert_shares(ratios: tuple[float, float], *sides: tuple[Pool, Sequence[Ten
                 )
 
 
-def _label_shares(y: Tensor, drawn: Sequence[Tensor], classes: int) -> dict[str, list[Any]]:
-    """The mean shares of labels in the training sets of both ratios: of class 1 of two, else of every class."""
-    n = len(drawn) // 2
+def _label_shares(y: Tensor, drawn: Sequence[Tensor], classes: int) -> Tensor:
+    """(2, classes) the mean share of each label in the training sets of either ratio."""
     each = torch.stack([y[places].bincount(minlength=classes).double() / len(places) for places in drawn])
-    shares = [[round(share, 4) for share in half.mean(dim=0).tolist()] for half in (each[:n], each[n:])]
-    return {"positive_labels": [half[1] for half in shares]} if classes == 2 else {"label_shares": shares}
+    return each.unflatten(0, (2, -1)).mean(dim=1)
+
+
+def _named(shares: Tensor) -> dict[str, Any]:
+    """Of class 1 of two, else of every class."""
+    rows = [[round(share, 4) for share in half] for half in shares.tolist()]
+    return {"positive_labels": [half[1] for half in rows]} if shares.shape[1] == 2 else {"label_shares": rows}
+
+
+def _told_by_labels(name: str, shares: Tensor) -> list[str]:
+    label = int((shares[0] - shares[1]).abs().argmax())
+    one, other = shares[:, label].tolist()
+    if abs(one - other) <= _LABEL_GAP:
+        return []
+    text = (
+        f"{name}: class {label} is {one:.0%} of the first population's records and {other:.0%} of the second's: how "
+        "often a model answers it tells the ratio, whatever it learned of the attribute. Set attack.labels=fixed"
+    )
+    return [text]
 
 
 def log_answers(models: Iterable[nn.Module], queries: Sequence[Records]) -> Tensor:

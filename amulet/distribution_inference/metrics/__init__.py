@@ -4,6 +4,7 @@ from amulet.distribution_inference.metrics.distinguishing import (
     DistributionEvidence,
     distinguishing_accuracy,
     measure,
+    standard_error,
 )
 
-__all__ = ["DistributionEvidence", "distinguishing_accuracy", "measure"]
+__all__ = ["DistributionEvidence", "distinguishing_accuracy", "measure", "standard_error"]

@@ -1,5 +1,6 @@
 """Distinguishing accuracy."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ METRICS = metrics_of(
         decides=True,
     ),
 )
+_PRECISE = 0.03  # standard error up to which one seed's accuracy is precise enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class DistributionEvidence(Evidence):
     victim_ids: Tensor
     """(2n, size) ids of the records that each of the victim's models was trained on."""
     adversary_ids: Tensor
-    """(2n, size) the same of the adversary's models."""
+    """(2m, size) the same of the adversary's models, m of either ratio."""
     accuracy: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """(2, models) accuracy on both query sets, of the `victim`'s and the `adversary`'s models."""
     name: str = "victim"
@@ -53,6 +55,24 @@ def distinguishing_accuracy(scores: Tensor, population: Tensor) -> float:
     return ((scores > 0).long() == population).double().mean().item()
 
 
+def standard_error(scores: Tensor, population: Tensor) -> float:
+    """The standard error of `distinguishing_accuracy`, over draws of models from the same records.
+
+    With two right and two wrong ones added, as Agresti and Coull do (The American Statistician 52, 1998): not 0 where
+    all are right.
+
+    >>> round(standard_error(Tensor([1.0, -1.0]), Tensor([1, 1])), 4)
+    0.2041
+    """
+    n, share = len(population) + 4, _middle(scores, population)
+    return (share * (1 - share) / n) ** 0.5
+
+
+def _middle(scores: Tensor, population: Tensor) -> float:
+    n = len(population)
+    return (distinguishing_accuracy(scores, population) * n + 2) / (n + 4)
+
+
 def measure(evidence: DistributionEvidence) -> Measurement:
     """Distinguishing accuracy of the chosen test, and of the others under their names, with their exact intervals."""
     measured = Measurement(warnings=list(evidence.warnings))
@@ -62,12 +82,14 @@ def measure(evidence: DistributionEvidence) -> Measurement:
         decides = test == evidence.test
         prefix = [] if decides else [test]
         metric = METRICS["distinguishing_accuracy"]
-        name = measured.proportion(metric, right, n, {"test": test}, prefix=prefix, decides=decides)
-        measured.baselines[name] = 0.5
-    low, high = measured.intervals["distinguishing_accuracy"]
-    if high - low > 0.3:
+        measured.proportion(metric, right, n, {"test": test}, prefix=prefix, baseline=0.5, decides=decides)
+    chosen = evidence.scores[evidence.test], evidence.population
+    error, share = standard_error(*chosen), _middle(*chosen)
+    if error > _PRECISE:
+        needed = math.ceil((share * (1 - share) / _PRECISE**2 - 4) / 2)
         measured.warnings.append(
-            f"{evidence.name}: {n} models leave distinguishing_accuracy an interval of {100 * (high - low):.0f} points "
-            f"({low:.2f} to {high:.2f}). Raise attack.n_models ({n // 2} now); those trained so far are kept"
+            f"{evidence.name}: {n} models leave distinguishing_accuracy a standard error of {100 * error:.0f} points. "
+            f"For {100 * _PRECISE:.0f} points set attack.n_models={needed} ({n // 2} now); those trained so far "
+            "are kept"
         )
     return measured

@@ -1,7 +1,7 @@
 """The base class of membership inference attacks."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.membership_inference.attacks.selection import ENOUGH, against_shadows, strongest
 from amulet.membership_inference.attacks.shadows import Observed, ask_shadows, halves
 from amulet.membership_inference.attacks.signals import membership_signal
 from amulet.membership_inference.metrics.membership import MembershipEvidence
@@ -26,6 +27,9 @@ FEW = 16
 
 class MembershipAttack(Attack):
     """An attack that compares a model with shadow models. A subclass has one method to write: `scores`.
+
+    Of several scores the strongest decides the risk: the one with the largest mean AUC against the shadow models, each
+    attacked with the others. The judged model's answers have no part in the choice.
 
     Args:
         model: the model to attack, for `attack()`; the runner gives the victims' answers to `run` instead.
@@ -123,15 +127,20 @@ class MembershipAttack(Attack):
             population_target=membership_signal(answer(population), population.y.cpu()),
             population_shadows=on_others,
         )
+        scores = self.scores(observed)
+        against = against_shadows(self.scores, observed) if self.n_shadow >= ENOUGH else {}
         return MembershipEvidence(
             victim=victim,
             ids=records.ids.cpu().numpy(),
             members=members.cpu().numpy(),
             correct=(logits.argmax(dim=1) == records.y.cpu()).numpy(),
-            scores=self.scores(observed),
+            scores=scores,
+            deciding=strongest(against) if against else next(iter(scores)),
+            target_aucs=against,
             target_signals=observed.target,
             shadow_signals=observed.shadows,
             shadow_members=observed.inside,
+            manifest=_choice(against, scores),
             warnings=tuple(f"{victim}: {text}" for text in self.warnings()),
         )
 
@@ -146,3 +155,15 @@ class MembershipAttack(Attack):
         recipe = recipe.plain() if self.shadow == "standard" else recipe
         stream = Stream(0) / "attack" / "membership"
         return self.run(partial(predict, model), recipe, records, members.bool(), self.population, stream)
+
+
+def _choice(against: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Which score decides, and how it was chosen."""
+    if not against:
+        why = f"the first of {len(scores)}: fewer than {ENOUGH} shadow models, so none can be attacked with the others"
+        return {"score": next(iter(scores)), "score_chosen": why if len(scores) > 1 else "the only one"}
+    return {
+        "score": strongest(against),
+        "score_chosen": "the largest mean AUC against the shadow models, each attacked with the others",
+        "score_auc_over_targets": {name: round(float(each.mean()), 6) for name, each in against.items()},
+    }

@@ -31,16 +31,19 @@ def has_batch_norm(architecture: Factory) -> bool | None:
 
 
 def with_group_norm(model: nn.Module) -> nn.Module:
-    """The model, changed in place, with opacus' GroupNorm for every BatchNorm, those without weights included.
+    """The model, changed in place, with GroupNorm for every BatchNorm, those without weights included.
 
-    Only these: opacus' `ModuleValidator.fix` would also replace attention, by one whose weights cannot be loaded back.
+    With opacus' groups, except that a BatchNorm1d gets one group: over (n, features), up to 32 groups would normalise
+    each feature by itself, or with one other, and nothing or only a sign would be left. Opacus' `ModuleValidator.fix`
+    would also replace attention, by one whose weights cannot be loaded back.
     """
     from opacus.validators.batch_norm import fix
 
     replaced: dict[int, nn.Module] = {}
     for name, module in list(model.named_modules(remove_duplicate=False)):
         if isinstance(module, _BatchNorm) and module.num_features:  # a lazy layer has none yet
-            new = replaced.setdefault(id(module), fix(module))  # pyright: ignore[reportArgumentType]
+            groups = 1 if isinstance(module, nn.BatchNorm1d) else None
+            new = replaced.setdefault(id(module), fix(module, num_groups=groups))  # pyright: ignore[reportArgumentType]
             if not name:
                 return new
             model.set_submodule(name, new)

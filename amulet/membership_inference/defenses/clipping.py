@@ -72,7 +72,7 @@ class PerRecord:
             runs: what `recording` kept.
             max_norm: C of Abadi et al. (CCS 2016), algorithm 1; None: no clipping.
         """
-        backprops = _gradients(losses.sum(), [run.edge for run in runs])
+        backprops = gradients_at(losses.sum(), [run.edge for run in runs])
         passes: dict[int, list[Pass]] = {}
         for run, backprop in zip(runs, backprops, strict=True):
             if backprop is None:
@@ -100,7 +100,7 @@ class PerRecord:
         return Clipped([found.get(id(weight), torch.zeros_like(weight)) for weight in self.weights], norms)
 
 
-def _gradients(
+def gradients_at(
     total: Tensor, places: Sequence[GradientEdge] | Sequence[Tensor], *, retain_graph: bool = False
 ) -> tuple[Tensor | None, ...]:
     """None for nodes on which `total` does not depend."""
@@ -141,44 +141,3 @@ def _attended(module: nn.MultiheadAttention, inputs: tuple[Any, ...], named: dic
             f"`model`: a {type(module).__name__} {' and '.join(found)}, for which per-record gradients are not known"
         )
     return given["query"]
-
-
-def check_model(model: nn.Module, x: Tensor, generator: torch.Generator) -> None:
-    """Test per-record gradients on made-up inputs, so that no gradient is missed and no record influences another.
-
-    Args:
-        model: in training mode.
-        x: (n, *shape), made up, at least two of them.
-        generator: for a made-up loss; on the inputs' device.
-
-    Raises:
-        SettingError: the records' gradients do not add up to autograd's, or outputs depend on the rest of the batch.
-    """
-    name = type(model).__name__
-    per_record = PerRecord(model)
-    with torch.enable_grad(), per_record.recording() as runs:
-        logits = model(x).float()
-        losses = (logits * torch.randn(logits.shape, generator=generator, device=x.device)).sum(dim=1)
-    whole = _gradients(losses.sum(), per_record.weights, retain_graph=True)
-    for weight, total, summed in zip(
-        per_record.weights, whole, per_record.clipped(losses, runs, None).gradients, strict=True
-    ):
-        wanted = torch.zeros_like(weight) if total is None else total
-        if not torch.allclose(summed, wanted, rtol=1e-2, atol=1e-3 * (1 + wanted.abs().max().item())):
-            raise SettingError(
-                f"`model`: the records' gradients of {name} do not add up to the batch's, so that some would be "
-                "neither clipped nor noised; build it from layers that torch.nn has, each used by calling it"
-            )
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()  # dropout off
-        with torch.no_grad():
-            together, alone = model(x).float(), torch.cat([model(row).float() for row in x.split(1)])
-    finally:
-        for module, training in modes:
-            module.training = training
-    if not torch.allclose(together, alone, rtol=1e-2, atol=1e-3 * (1 + alone.abs().max().item())):
-        raise SettingError(
-            f"`model`: what {name} answers for a record depends on the other records of the batch, so that no record's "
-            "influence can be bounded"
-        )

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.grad import conv2d_weight
 
+from amulet.core.errors import SettingError
+
 BUDGET = 2**25
 """Floats that a layer may hold at a time for per-record gradients (128 MiB)."""
 
@@ -135,9 +137,20 @@ class SampledUnit(Unit):
             totals: dict[int, Tensor] = {}
             for activations, backprops in (each.rows(part) for each in passes):
                 plain = activations.float() if activations.is_floating_point() else activations
-                for weight, gradient in self.sampler(self.module, [plain], backprops.float()).items():
+                for weight, gradient in self._gradients(plain, backprops.float()).items():
                     totals[id(weight)] = totals[id(weight)] + gradient if id(weight) in totals else gradient
             yield part, [totals[id(weight)] for weight in self.weights]
+
+    def _gradients(self, activations: Tensor, backprops: Tensor) -> dict[nn.Parameter, Tensor]:
+        try:
+            return self.sampler(self.module, [activations], backprops)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # opacus' samplers and `torch.func` fail in many ways on what they do not support
+            raise SettingError(
+                f"`model`: the gradients of {type(self.module).__name__} cannot be had record by record ({error}); "
+                "take another layer in its place"
+            ) from error
 
 
 def by_vmap(module: nn.Module, activations: list[Tensor], backprops: Tensor) -> dict[nn.Parameter, Tensor]:

@@ -2,6 +2,15 @@
 
 from amulet.core.ranking import auc, auc_interval
 from amulet.membership_inference.metrics.membership import MembershipEvidence, measure
-from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, roc
+from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, roc, tpr_interval
 
-__all__ = ["MembershipEvidence", "auc", "auc_interval", "balanced_accuracy", "hits_at_fpr", "measure", "roc"]
+__all__ = [
+    "MembershipEvidence",
+    "auc",
+    "auc_interval",
+    "balanced_accuracy",
+    "hits_at_fpr",
+    "measure",
+    "roc",
+    "tpr_interval",
+]

@@ -38,6 +38,8 @@ class PoisoningAttack(Attack):
     risk = "poisoning"
     rate: float
     target: int
+    rate_curve: list[float] | None = None
+    """Other rates at which the success is reported too."""
 
     def __init__(self, dataset: Dataset[Any] | DataLoader[Any] | None = None) -> None:
         self.dataset = dataset
@@ -78,7 +80,7 @@ class PoisoningAttack(Attack):
         """A copy of `records` of which `rate` have a trigger and the target label.
 
         Records of the target class are left unchanged: without a change of the label the model learns no backdoor.
-        Several triggers are distributed evenly.
+        Several triggers are distributed evenly. A stream's records at one rate are among those at a higher one.
 
         Raises:
             IncompatibleError: there are too few records of other classes for `rate`, or the number is 0.

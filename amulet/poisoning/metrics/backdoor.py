@@ -1,13 +1,15 @@
 """Attack success rate, poisoned accuracy, and the clean accuracy of the poisoned model."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
+from amulet.core.influence import of_mean
 from amulet.core.intervals import clopper_pearson
 
 METRICS = metrics_of(
@@ -52,6 +54,8 @@ class PoisoningEvidence(Evidence):
     """(p,) ids of the training records that were poisoned."""
     poisoned_trigger: Tensor
     """(p,) the number of the trigger of each."""
+    curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """(t, n) by rate: with a trigger, the answers of a model trained with that share of poisoned records."""
 
 
 def attack_success_rate(answers: Tensor, labels: Tensor, target: int) -> float:
@@ -80,23 +84,44 @@ def poisoned_accuracy(answers: Tensor, target: int) -> float:
 
 
 def measure(evidence: PoisoningEvidence) -> Measurement:
-    """All three metrics of the poisoned model, with the unpoisoned model's as their baselines."""
-    labels, target = evidence.labels, evidence.target
+    """All three metrics of the poisoned model, with the unpoisoned model's as their baselines; success by rate."""
     measured = Measurement(warnings=list(evidence.warnings))
-    others, n = int((labels != target).sum()), len(labels)
-    found, plain = (
-        {
-            "attack_success_rate": attack_success_rate(answers, labels, target),
-            "poisoned_accuracy": poisoned_accuracy(answers, target),
-            "poisoned_test_accuracy": (clean == labels).double().mean().item(),
-        }
-        for answers, clean in (
-            (evidence.triggered_answers, evidence.clean_answers),
-            (evidence.unpoisoned_triggered_answers, evidence.unpoisoned_clean_answers),
-        )
+    target, every = evidence.target, torch.ones(len(evidence.labels), dtype=torch.bool)
+    others = evidence.labels != target
+    obeyed, before = (
+        answers == target for answers in (evidence.triggered_answers, evidence.unpoisoned_triggered_answers)
     )
-    for name, trials in (("attack_success_rate", others), ("poisoned_accuracy", n), ("poisoned_test_accuracy", n)):
-        # Several triggers on one record are not several trials.
-        interval = clopper_pearson(int(np.rint(found[name] * trials)), trials) if trials else None
-        measured.record(METRICS[name], found[name], interval=interval, baseline=plain[name])
+    right, right_before = (
+        answers == evidence.labels for answers in (evidence.clean_answers, evidence.unpoisoned_clean_answers)
+    )
+    _record(measured, "attack_success_rate", evidence.ids, others, obeyed, before)
+    _record(measured, "poisoned_accuracy", evidence.ids, every, obeyed, before)
+    _record(measured, "poisoned_test_accuracy", evidence.ids, every, right, right_before)
+    for rate, answers in evidence.curve.items():
+        _record(measured, "attack_success_rate", evidence.ids, others, answers == target, before, rate=rate)
     return measured
+
+
+def _record(
+    measured: Measurement,
+    name: str,
+    ids: Tensor,
+    among: Tensor,
+    hits: Tensor,
+    plain: Tensor,
+    rate: str | None = None,
+) -> None:
+    """Record the share of `hits` (n,) or (t, n) among some records; `plain`: those of the unpoisoned model."""
+    each, without = (torch.atleast_2d(rows[..., among]).double().mean(dim=0) for rows in (hits, plain))
+    n = len(each)
+    measured.record(
+        METRICS[name],
+        each.mean().item(),
+        None if rate is None else {"rate": rate},
+        prefix=None if rate is None else [f"rate_{100 * float(rate):g}pct"],
+        # Several triggers on one record are not several trials.
+        interval=clopper_pearson(round(each.sum().item()), n) if n else None,
+        baseline=without.mean().item(),
+        influence=of_mean(ids[among], each) if n else None,
+        decides=None if rate is None else False,
+    )

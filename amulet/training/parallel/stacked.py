@@ -17,7 +17,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.training.base_recipe import BaseRecipe
-from amulet.training.device_data import parts_of, size_of
+from amulet.training.device_data import epoch_of, size_of
 from amulet.training.loop import build_optimizer, check_loss, resolved
 from amulet.training.objective import OBJECTIVES
 from amulet.training.runtime import free_memory
@@ -107,10 +107,12 @@ def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequenc
     losses: list[list[float]] = []
     accuracies: list[float] = []
     for epoch in range(recipe.epochs):
-        order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
+        parts = [list(epoch_of(n, recipe.batch_size, generator, recipe.min_updates)) for generator in orders]
+        sizes = [len(part) for part in parts[0]]
+        order = torch.stack([torch.cat(own) for own in parts]).to(device)
         sums: list[Tensor] = []  # losses and correct answers of each batch
-        for part in parts_of(n, recipe.batch_size):
-            batch = tables.batch(order[:, part])
+        for index in order.split(sizes, dim=1):
+            batch = tables.batch(index)
             optimizer.zero_grad(set_to_none=True)
             x = batch.inputs()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "amp"):
@@ -122,7 +124,7 @@ def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequenc
                 wanted = batch.y if batch.targets is None else batch.targets.argmax(dim=1)
                 hits = logits.argmax(dim=2) == wanted.view(count, -1)
                 sums.append(torch.stack([values.sum(dim=1), hits.sum(dim=1).float()]))
-        means, accuracies = (torch.stack(sums).cpu().double().sum(dim=0) / n).tolist()
+        means, accuracies = (torch.stack(sums).cpu().double().sum(dim=0) / sum(sizes)).tolist()
         for loss, table in zip(means, records, strict=True):
             check_loss(loss, label, epoch, recipe.epochs, optimizer, recipe.batch_size, table.x)
         losses.append(means)

@@ -1,7 +1,7 @@
 """The base class of extraction attacks: queries, and a recipe for the stolen model."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -9,6 +9,7 @@ from amulet.core.component import Attack, Factory
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.training.device_data import updates_of
 from amulet.training.recipe import Recipe
 
 
@@ -41,9 +42,10 @@ class ExtractionAttack(Attack):
     """
 
     risk = "unauth_model_ownership"
-    objective: str = "logit_mse"
-    """The objective of the stolen model: `logit_mse`, `kl` or `hard_labels` of `amulet.training.objective`."""
+    objective: str = "kl"
+    """The objective of the stolen model: `kl`, `logit_mse` or `hard_labels` of `amulet.training.objective`."""
     epochs: int | None = None
+    """Passes over the queried records; None: the victim's epochs, each of at least as many updates as the victim's."""
     batch_size: int | None = None
     architecture: str | None = None
     queries: int | None = None
@@ -51,10 +53,14 @@ class ExtractionAttack(Attack):
     query_curve: list[int] | None = None
     """Smaller budgets at which fidelity is reported too: random parts of the answers, without further queries."""
     suspects: int = 5
-    """The number of fine-tuned copies, and of stolen models, with which an ownership defence is evaluated."""
+    """The number of fine-tuned copies at each rate, and of stolen models, to evaluate an ownership defence with."""
     independents: int = 10
     """The number of independent models with which an ownership defence is evaluated."""
     fine_tune_epochs: int = 5
+    fine_tune_rates: Sequence[float] = (1.0, 5.0)
+    """Learning rates of fine-tuned copies, as multiples of the victim's."""
+    prune: Sequence[float] = (0.5, 0.8)
+    """Shares of the weights that pruned copies have lost."""
 
     @abstractmethod
     def query(self, oracle: Oracle, records: Records, stream: Stream) -> Records:
@@ -73,10 +79,18 @@ class ExtractionAttack(Attack):
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
-    def recipe(self, plain: Recipe) -> Recipe:
-        """The recipe of the adversary's models: the victim's without a defence, except for what is set."""
+    def recipe(self, plain: Recipe, records: int = 0) -> Recipe:
+        """The recipe of the adversary's models: the victim's without a defence, except for what is set.
+
+        Args:
+            plain: the victim's recipe without a defence.
+            records: an epoch has at least as many updates as one over so many records, unless `epochs` is set. A thief
+                with few answers trains on them as long as with many: else a small budget would look like a safe model.
+        """
+        size = self.batch_size or plain.batch_size
         return plain.changed(
             architecture=Factory(self.architecture) if self.architecture else plain.architecture,
             epochs=self.epochs or plain.epochs,
-            batch_size=self.batch_size or plain.batch_size,
+            batch_size=size,
+            min_updates=0 if self.epochs else updates_of(records, size),
         )

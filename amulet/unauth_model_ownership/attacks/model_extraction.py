@@ -1,5 +1,6 @@
 """Model extraction by matching the victim's answers (Tramer et al., USENIX Security 2016, as in ML-Doctor)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,8 +16,8 @@ from amulet.training.loop import train
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack, Oracle
 
 _OBJECTIVES: dict[str, type[nn.Module]] = {
-    "logit_mse": nn.MSELoss,
     "kl": nn.KLDivLoss,
+    "logit_mse": nn.MSELoss,
     "hard_labels": nn.CrossEntropyLoss,
 }
 
@@ -32,17 +33,21 @@ class ModelExtraction(ExtractionAttack):
         adversary_training_data: the adversary's records; the batch size is the loader's if none is set.
         device: the device of `attack()`; both models are moved there.
         training_epochs: `epochs` by position, as in the paper's Figure 1.
-        objective: `logit_mse`: mean squared error between logits (ML-Doctor); `kl`: KL divergence from the victim's
-            class probabilities; `hard_labels`: cross-entropy with the victim's most likely class.
-        epochs: of the stolen model's training; None: the victim's.
+        objective: `kl`: KL divergence from the victim's class probabilities, the strongest that we know; `logit_mse`:
+            mean squared error between logits (ML-Doctor, and the paper); `hard_labels`: cross-entropy with the
+            victim's most likely class.
+        epochs: how often the stolen model sees each answer; None: the victim's epochs, each of at least as many
+            updates as over all records, so that few answers are learned as thoroughly as many.
         batch_size: None: the victim's.
         queries: the budget: the number of the adversary's records that are queried, drawn at random; None: all.
         architecture: import path of the stolen model's class; None: the victim's.
         query_curve: smaller budgets at which fidelity is reported too, covered by the same queries.
-        suspects: if a defence verifies ownership: the number of fine-tuned copies, and of stolen models, with which it
-            is evaluated.
+        suspects: if a defence verifies ownership: the number of fine-tuned copies at each rate, and of stolen models,
+            with which it is evaluated.
         independents: the number of independent models with which it is evaluated; false positive rates need many.
         fine_tune_epochs: how long a copy is fine-tuned, on a random half of the adversary's records.
+        fine_tune_rates: the learning rates of fine-tuned copies, as multiples of the victim's: `suspects` at each.
+        prune: a copy for each: the share of its smallest weights that are set to 0, (0, 1).
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class ModelExtraction(ExtractionAttack):
         device: str | torch.device = "cpu",
         training_epochs: int | None = None,
         *,
-        objective: Literal["logit_mse", "kl", "hard_labels"] = "logit_mse",
+        objective: Literal["kl", "logit_mse", "hard_labels"] = "kl",
         epochs: int | None = None,
         batch_size: int | None = None,
         queries: int | None = None,
@@ -64,6 +69,8 @@ class ModelExtraction(ExtractionAttack):
         suspects: int = 5,
         independents: int = 10,
         fine_tune_epochs: int = 5,
+        fine_tune_rates: Sequence[float] = (1.0, 5.0),
+        prune: Sequence[float] = (0.5, 0.8),
     ) -> None:
         one_of("objective", objective, _OBJECTIVES)
         if training_epochs is not None and epochs is not None:
@@ -77,6 +84,10 @@ class ModelExtraction(ExtractionAttack):
         in_range("suspects", suspects, 1)
         in_range("independents", independents, 1)
         in_range("fine_tune_epochs", fine_tune_epochs, 1)
+        for rate in fine_tune_rates:
+            in_range("fine_tune_rates", rate, above=0)
+        for share in prune:
+            in_range("prune", share, above=0, below=1)
         self.target_model, self.attack_model = target_model, attack_model
         self.optimizer = optimizer
         self.adversary_training_data = adversary_training_data
@@ -90,6 +101,8 @@ class ModelExtraction(ExtractionAttack):
         self.suspects = suspects
         self.independents = independents
         self.fine_tune_epochs = fine_tune_epochs
+        self.fine_tune_rates = list(fine_tune_rates)
+        self.prune = list(prune)
         self.report: dict[str, Any] = {}
         """Of the last `attack()`: `queries`, and the training report."""
 

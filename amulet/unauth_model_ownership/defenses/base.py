@@ -56,13 +56,21 @@ class Verifier(ABC):
         """Judge the owner's model, which equals an exact copy; with what the owner shows about records, if anything."""
         return self.judge(model), None
 
+    def false_claim(self, model: nn.Module, rival: nn.Module) -> Judgement | None:
+        """The claim on `model` of somebody who neither made nor marked it, made up afterwards with a model of its own.
+
+        `rival` is that model. None if the verification leaves nothing to be chosen afterwards.
+        """
+        return None
+
 
 class OwnershipDefense(Defense):
     """A defence that verifies ownership: its `verifier` says whether a suspect is a copy.
 
     The protocol of this risk judges populations of suspects with it and reports how often it is wrong: an exact copy
-    of the owner's model, copies fine-tuned on the adversary's records, models stolen by the run's extraction attack
-    with the adversary's records, and independent models trained on the adversary's records with their true labels.
+    of the owner's model, copies that the adversary fine-tuned, pruned, or put behind a filter of inputs, models stolen
+    by the run's extraction attack with the adversary's records, and independent models trained on the adversary's
+    records with their true labels.
     A suspect is flagged if its p-value is at most `alpha`.
 
     Requirements for a subclass:

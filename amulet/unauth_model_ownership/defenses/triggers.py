@@ -1,4 +1,4 @@
-"""Watermark triggers: inputs unlike any record, with random labels that only the owner knows."""
+"""Watermark triggers: inputs unlike any record or just like them, with random labels that only the owner knows."""
 
 from dataclasses import dataclass
 
@@ -36,6 +36,17 @@ class TriggerSet:
         if like.x.dtype == torch.uint8:
             x = (x * 255).round().to(torch.uint8)
         return cls.of(x, None, like, classes, stream)
+
+    @classmethod
+    def among(cls, count: int, records: Records, classes: int, stream: Stream) -> tuple["TriggerSet", Tensor]:
+        """A set whose inputs are `count` of the records, and their places (k,): nobody can tell them from data.
+
+        Their labels are drawn as ever, whatever the records' own, so the p-value stays exact: a model without the mark
+        gives the records' own labels, and these match drawn ones with probability 1 / classes.
+        """
+        places = torch.randperm(len(records), generator=(stream / "places").generator())[:count].sort().values
+        x = records.x[places.to(records.x.device)].cpu()
+        return cls.of(x, None, records, classes, stream), places
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor | None, like: Records, classes: int, stream: Stream) -> "TriggerSet":
@@ -87,17 +98,36 @@ def match_p_value(matches: int, triggers: int, classes: int) -> float:
 class TriggerVerifier(Verifier):
     """Queries a suspect with the triggers and counts matches; needs only its answers."""
 
-    def __init__(self, triggers: TriggerSet, *, embedded: bool, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        triggers: TriggerSet,
+        *,
+        embedded: bool,
+        warnings: tuple[str, ...] = (),
+        others: TriggerSet | None = None,
+    ) -> None:
+        """`others`: inputs that somebody else would draw for triggers, for `false_claim`; the same ones if None."""
         n, classes = len(triggers.x), triggers.classes
         super().__init__(
             {"triggers": n, "chance": 1 / classes, "embedded": embedded},
             {"x": triggers.x.numpy(), "y": triggers.y.numpy()},
             warnings,
         )
-        self.triggers = triggers
+        self.triggers, self.others = triggers, others or triggers
 
     def judge(self, suspect: nn.Module) -> Judgement:
         """The share of triggers for which the suspect gives the owner's labels, and its probability by chance."""
-        n = len(self.triggers.x)
-        matches = int(self.triggers.matches(suspect).sum())
-        return Judgement(match_p_value(matches, n, self.triggers.classes), matches / n, n)
+        return self._counted(suspect, self.triggers)
+
+    def false_claim(self, model: nn.Module, rival: nn.Module) -> Judgement:
+        """The claim with triggers whose labels are what another model answers: not drawn, but chosen to fit.
+
+        Two models of the same task agree on far more inputs than 1 / classes of them, so such labels match without
+        any mark.
+        """
+        given = predict(rival, Records.of(self.others.x, self.others.y)).argmax(dim=1)
+        return self._counted(model, TriggerSet(self.others.x, given, self.others.classes))
+
+    def _counted(self, suspect: nn.Module, triggers: TriggerSet) -> Judgement:
+        n, matches = len(triggers.x), int(triggers.matches(suspect).sum())
+        return Judgement(match_p_value(matches, n, triggers.classes), matches / n, n)

@@ -1,14 +1,14 @@
 """Watermarking by a trigger set (Adi et al., USENIX Security 2018)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from amulet.core.component import code_digest
-from amulet.core.errors import SettingError, in_range
+from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
@@ -28,11 +28,16 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
 
     Triggers and their random labels are derived from the model's random stream, so they can be rebuilt, and are stored
     with the model. A suspect's matches are compared with chance: p = P[Binomial(triggers, 1 / classes) >= matches].
+    This holds for labels that were drawn and deposited before the suspect existed; somebody who chooses them afterwards
+    can claim any model (Fan et al., NeurIPS 2019), see `TriggerVerifier.false_claim`.
 
     Args:
         triggers: the number; the paper's authors and Adi et al. use 100. Or a folder, whose PNG and JPEG files are the
             triggers, resized to the inputs' shape; labels are drawn too, unless a file `labels.csv` in it,
             `file,label`, has them.
+        trigger_inputs: `noise`: inputs unlike any record, as in Adi et al.; a thief who knows what data look like can
+            refuse to answer them. `in_distribution`: records of the owner, taken out of its training data and given
+            the drawn labels; nothing sets them apart, and whoever verifies gets to see them.
         repeats: how often each is among the training records, so that every batch has some. Adi et al. put two
             into each batch of 100: each trigger about ten times an epoch.
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
@@ -40,7 +45,6 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
 
     stage = "before"
     family = "watermarking"
-    per_record = True  # triggers follow from the stream; of the records they take nothing but sensitive attributes
     score_metric = "watermark_accuracy"
 
     def __init__(
@@ -53,6 +57,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         epochs: int = 1,
         *,
         triggers: int | str = 100,
+        trigger_inputs: Literal["noise", "in_distribution"] = "noise",
         repeats: int = 10,
         alpha: float = 0.01,
     ) -> None:
@@ -61,9 +66,14 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         """The folder of triggers, if `triggers` is one."""
         if not isinstance(triggers, str):
             in_range("triggers", triggers, 1)
+        one_of("trigger_inputs", trigger_inputs, ("noise", "in_distribution"))
+        if self.pictures is not None and trigger_inputs != "noise":
+            raise SettingError(f"`trigger_inputs` must be left alone where triggers are pictures, got {trigger_inputs}")
         in_range("repeats", repeats, 1)
         in_range("alpha", alpha, above=0, below=1)
         self.triggers = triggers
+        self.trigger_inputs = trigger_inputs
+        self.per_record = trigger_inputs == "noise"  # noise takes nothing of the records but sensitive attributes
         self.repeats = repeats
         self.alpha = alpha
         self.trigger_set: TriggerSet | None = None
@@ -93,22 +103,36 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         return [chosen]
 
     def draw(self, like: Records, classes: int, stream: Stream) -> TriggerSet:
-        """The trigger set of the model of that stream."""
+        """The trigger set of the model of that stream; `like`: the records that it is trained on."""
+        if self.trigger_inputs == "in_distribution":
+            return TriggerSet.among(self.count, like, classes, stream / self.name)[0]
         if self.pictures is None:
             return TriggerSet.draw(self.count, like, classes, stream / self.name)
         labels = self.pictures.labels(classes) if self.pictures.labelled else None
         return TriggerSet.of(self.pictures.images(like.shape), labels, like, classes, stream / self.name)
 
     def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
-        """Append the trigger set, `repeats` times."""
-        drawn = self.draw(records, recipe.num_classes, stream)
-        marked = drawn.records(records, self.repeats, stream / self.name)
-        share = len(marked) / (len(records) + len(marked))
+        """Append the trigger set, `repeats` times; records that are triggers are not trained on otherwise."""
+        drawn, marked, removed = self._embedded(records, recipe.num_classes, stream)
+        share = self.repeats * self.count / len(marked)
         report: dict[str, Any] = {"triggers": self.count, "trigger_share": share}
         if self.pictures is not None:
             report["trigger_pictures"] = f"sha256:{self.pictures.digest}"
         arrays = {"x": drawn.x.numpy(), "y": drawn.y.numpy()}
-        return Prepared(records.concat(marked), report, arrays)
+        if removed.any():
+            arrays |= {"ids": records.ids.cpu().numpy(), "removed": removed.numpy()}
+        return Prepared(marked, report, arrays)
+
+    def _embedded(self, records: Records, classes: int, stream: Stream) -> tuple[TriggerSet, Records, Tensor]:
+        """The trigger set, the training records with it, and which of the given ones it was made of, (n,) bool."""
+        own, removed = stream / self.name, torch.zeros(len(records), dtype=torch.bool)
+        if self.trigger_inputs == "in_distribution":
+            drawn, places = TriggerSet.among(self.count, records, classes, own)
+            removed[places] = True
+            records = records.take((~removed).nonzero().squeeze(1))
+        else:
+            drawn = self.draw(records, classes, stream)
+        return drawn, records.concat(drawn.records(records, self.repeats, own)), removed
 
     def verifier(self, owner: Victim, splits: DataSplits) -> TriggerVerifier:
         """A verifier with the triggers that the owner's model was trained on, or would have been."""
@@ -125,7 +149,8 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
             f"no firmer mark: lower defense.repeats ({self.repeats} now)"
         )
         warnings = (warning,) if share > _LARGE_SHARE else ()
-        return TriggerVerifier(asked, embedded=embedded, warnings=warnings)
+        others = self.draw(splits.adversary_records, classes, splits.stream / "verification" / self.name / "others")
+        return TriggerVerifier(asked, embedded=embedded, warnings=warnings, others=others)
 
     def check(self, data: AmuletDataset) -> None:
         """Refuse trigger sets so small that even if all match it may be chance, and unreadable images."""
@@ -134,6 +159,11 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
             raise SettingError(
                 f"`defense.triggers` must be enough to reach `alpha`: with {self.count} of {data.num_classes} "
                 f"classes the smallest p-value is {best:.3g}, above {self.alpha:g}"
+            )
+        most = len(data.train) // 4
+        if self.trigger_inputs == "in_distribution" and self.count > most:
+            raise SettingError(
+                f"`defense.triggers` must be at most {most}, a quarter of the training records; got {self.count}"
             )
         if self.pictures is not None:
             self.pictures.images(data.shape)
@@ -149,5 +179,5 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
             return self._train()  # which says what is missing
         records, stream = Records.from_loader(self.train_loader), Stream(0) / "by hand"
         classes = predict(self.model.to(self.device), records.take(torch.arange(1))).shape[1]
-        self.trigger_set = self.draw(records, classes, stream)
-        return self._train(records.concat(self.trigger_set.records(records, self.repeats, stream / self.name)))
+        self.trigger_set, marked, _ = self._embedded(records, classes, stream)
+        return self._train(marked)

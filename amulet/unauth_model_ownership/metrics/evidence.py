@@ -9,13 +9,11 @@ from torch import Tensor
 from amulet.core.evidence import Evidence
 from amulet.unauth_model_ownership.metrics.fingerprints import Fingerprints
 
-COPIES = ("exact_copy", "fine_tuned", "stolen")
-"""Kinds of suspects that come from the owner's model; the fourth kind is `independent`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How one ownership defence judged the suspects. Every mapping is by kind: `COPIES` and `independent`."""
+    """How one ownership defence judged the suspects. Every mapping is by kind: `independent`, and
+    the kinds of copies, of which `exact_copy` is one."""
 
     defense: str
     """The defence's name."""
@@ -35,6 +33,14 @@ class Verification:
     """What the verification is based on."""
     fingerprints: Fingerprints | None = None
     """What the owner shows about records, if anything."""
+
+    false_claim: float | None = None
+    """The p-value of a claim on the owner's model that was made up afterwards; None if nothing can be chosen then."""
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The kinds of suspects that come from the owner's model."""
+        return tuple(kind for kind in self.p_values if kind != "independent")
 
     def flagged(self, *kinds: str) -> tuple[int, int]:
         """The number of flagged suspects of these kinds, and the number of all."""
@@ -63,6 +69,10 @@ class OwnershipEvidence(Evidence):
     """The most frequent label of the adversary's records: the answer of a model that knows nothing."""
     curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """(n,) answers of models stolen with smaller budgets, by budget."""
+    independent_curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """(n,) answers of independent models of as many records, by budget."""
+    suspect_accuracies: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """(suspects,) float64 by kind: the accuracy of each on the test split."""
     verifications: tuple[Verification, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:

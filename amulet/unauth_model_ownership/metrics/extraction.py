@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -82,6 +84,17 @@ def kappa_interval(victim: Tensor, stolen: Tensor, classes: int) -> tuple[float,
     spread = agreeing.sum().item() + weight.sum().item() - (observed * chance - 2 * chance + observed) ** 2
     error = math.sqrt(max(spread, 0.0) / len(victim)) / (1 - chance) ** 2
     return kappa, kappa - 1.959964 * error, min(kappa + 1.959964 * error, 1.0)
+
+
+def kappa_of_shares(classes: int, shares: NDArray[np.float64]) -> float:
+    """Kappa from the shares (classes * classes,) of each pair of answers, the victim's varying slowest.
+
+    >>> kappa_of_shares(2, np.array([0.5, 0.0, 0.25, 0.25]))
+    0.5
+    """
+    p = shares.reshape(classes, classes)
+    chance = p.sum(axis=1) @ p.sum(axis=0)
+    return float((p.trace() - chance) / (1 - chance))
 
 
 def evaluate_extraction(

@@ -1,5 +1,6 @@
 """What defences do to risks, from any runs: a cell for every defence and risk, judged together."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,18 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from amulet.assessment.literature import FAMILIES
 from amulet.core.facts import RiskFacts
 from amulet.core.risk import code_order
-from amulet_cli.analysis.groups import NEAR_CHANCE, Row, RunGroup, comparison, natural
+from amulet_cli.analysis.comparisons import comparison
+from amulet_cli.analysis.groups import NEAR_CHANCE, natural
 from amulet_cli.analysis.matrix.sources import key_of, measured, pair_of, row_of
+from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, differing, flat
 from amulet_cli.results.result import VICTIMS, Result, shaping
 
 if TYPE_CHECKING:
+    from amulet.assessment.crossed import Change
     from amulet.assessment.literature import Expectation
-    from amulet.assessment.verdict import Change, Verdict
+    from amulet.assessment.verdict import Verdict
 
-Agreement = Literal["agrees", "contradicts", "not seen", "was unexplored", "undecided", ""]
+Agreement = Literal["agrees", "contradicts", "not seen", "was unexplored", "not comparable", ""]
 _CHOSEN = ("defense", "second_defense", "attack", "metric")
 
 
@@ -36,6 +40,8 @@ class Entry:
     """What the literature says; None where its table has no such defence."""
     setting: str = ""
     """How it was measured, where the same was measured in several ways."""
+    not_comparable: str = ""
+    """Why it says nothing about the literature, which speaks of defences that work."""
     warnings: tuple[str, ...] = ()
     """What must not be averaged away: warnings of its runs, a large error."""
 
@@ -43,6 +49,11 @@ class Entry:
     def attribute(self) -> str:
         """The sensitive attribute of a risk that has one metric for each; else empty."""
         return self.row.facts.subject.get("attribute", "")
+
+    @property
+    def pursued(self) -> bool:
+        """Whether the defence sets out to improve it, of several metrics that decide its risk."""
+        return self.row.cell.facts.pursued(self.metric)
 
     @property
     def change(self) -> "Change":
@@ -83,9 +94,11 @@ class Entry:
             return ""
         if self.expected.direction == "unexplored":
             return "was unexplored"
-        if self.outcome in ("rises", "falls"):
-            return "agrees" if self.outcome == self.expected.direction else "contradicts"
-        return "not seen" if self.outcome == "no evidence" else "undecided"
+        if self.not_comparable:
+            return "not comparable"
+        if self.outcome in ("no evidence", "equivalent"):
+            return "not seen"
+        return "agrees" if self.outcome == self.expected.direction else "contradicts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,20 +153,20 @@ class Interactions:
         return tuple(sorted(found))
 
 
-def interactions(results: Sequence[Result]) -> Interactions:
+def interactions(results: Sequence[Result], smallest_effect: Mapping[str, float] | None = None) -> Interactions:
     """The matrix of runs that agree in everything but defence, attack, metrics and seed.
 
     Raises:
         UsageError: no finished run has a defence, or the runs are of several data sets, models or other settings.
     """
-    found = matrices(results)
+    found = matrices(results, smallest_effect)
     if len(found) != 1:
         titles = "; ".join(one.title for one in found)
         raise UsageError(f"These runs make {len(found)} matrices, not one: {titles}")
     return found[0]
 
 
-def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
+def matrices(results: Sequence[Result], smallest_effect: Mapping[str, float] | None = None) -> tuple[Interactions, ...]:
     """A matrix for every data set, model and other setting among finished runs that have a defence.
 
     Raises:
@@ -177,7 +190,7 @@ def matrices(results: Sequence[Result]) -> tuple[Interactions, ...]:
         if len(similar) > 1:
             setting |= {key: config.get(key) for key in telling if not key.startswith(("dataset.", "model."))}
         rest = [r for r in results if not r.finished and r.setting[:2] == runs[0].setting[:2]]
-        made.append(_matrix(runs, rest, setting))
+        made.append(_matrix(runs, rest, setting, smallest_effect))
     return tuple(made)
 
 
@@ -186,13 +199,18 @@ def _other(result: Result) -> dict[str, Any]:
     return {key: value for key, value in shaping(result.config).items() if key not in _CHOSEN}
 
 
-def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str, Any]) -> Interactions:
+def _matrix(
+    runs: Sequence[Result],
+    rest: Sequence[Result],
+    setting: Mapping[str, Any],
+    smallest_effect: Mapping[str, float] | None,
+) -> Interactions:
     from amulet.assessment.verdict import judge
 
     names = _names(runs)
     found = [part for name, its in names.items() for part in measured(name, its)]
     notes = [note for _, _, _, _, lost in found for note in lost]
-    verdicts = judge({i: comparison(row) for i, (_, _, row, _, _) in enumerate(found)})
+    verdicts = judge({i: comparison(row, smallest_effect) for i, (_, _, row, _, _) in enumerate(found)})
     cells: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
     for i, (name, metric, row, how, _) in enumerate(found):
         risk = row.cell.facts.risks[row.facts.risk]
@@ -206,6 +224,7 @@ def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str
             warnings=warnings_of(row),
         )
         cells[name, risk.code].append(entry)
+    cells = defaultdict(list, {key: _compared(key[0], entries, cells) for key, entries in cells.items()})
     refused = _refused(names, rest)
     codes = {code for _, code in (*cells, *refused)}
     known = {risk.code: risk for run in (*runs, *rest) for risk in run.facts.risks.values()}
@@ -221,6 +240,26 @@ def _matrix(runs: Sequence[Result], rest: Sequence[Result], setting: Mapping[str
         notes=tuple(dict.fromkeys(notes)),
         missing=tuple(result for result in rest if result.state != "refused"),
     )
+
+
+_DECIDED = ("rises", "falls", "equivalent", "no evidence")
+
+
+def _compared(name: str, entries: Sequence[Entry], cells: Mapping[tuple[str, str], Sequence[Entry]]) -> list[Entry]:
+    """Entries that say why they cannot be compared with the literature, if they cannot."""
+    own = {one.risk for entry in entries for one in entry.row.cell.facts.defenses}
+    its = [entry for (other, _), some in cells.items() if other == name for entry in some if entry.risk.name in own]
+    worked = any(entry.outcome == "falls" for entry in its)
+    found = "; ".join(f"{entry.risk.code} {entry.metric}: {entry.outcome}" for entry in its) or "it was not measured"
+    made: list[Entry] = []
+    for entry in entries:
+        reason = ""
+        if entry.outcome not in _DECIDED:
+            reason = entry.verdict.reason or entry.outcome
+        elif not worked:
+            reason = f"the defence does not lower its own risk here ({found})"
+        made.append(dataclasses.replace(entry, not_comparable=reason))
+    return made
 
 
 def _names(runs: Sequence[Result]) -> dict[str, list[Result]]:

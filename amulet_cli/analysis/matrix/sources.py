@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amulet_cli.analysis.groups import SETTING, Row, RunGroup
+from amulet_cli.analysis.groups import SETTING
+from amulet_cli.analysis.rows import Row, RunGroup, value_of
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result
 
@@ -37,7 +38,7 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
         sources: list[_Source] = []
         lost: list[str] = []
         for run in runs:
-            if pair_of(run, metric) is None:
+            if not all(metric in run.metrics.get(victim, {}) for victim in VICTIMS):
                 continue
             one = _Source(_how(run, risk), {run.seed: run})
             home = next((source for source in sources if source.agrees(one, metric)), None)
@@ -99,10 +100,7 @@ def row_of(runs: Mapping[int, Result], metric: str) -> Row:
     """A metric of both victims over the seeds of some runs."""
     ordered = dict(sorted(runs.items()))
     labels: dict[str, Any] = dict(zip(SETTING, next(iter(ordered.values())).setting, strict=True))
-    values = {
-        victim: {seed: run.metrics[victim][metric] for seed, run in ordered.items() if metric in run.metrics[victim]}
-        for victim in VICTIMS
-    }
+    values = {victim: {seed: value_of(run, victim, metric) for seed, run in ordered.items()} for victim in VICTIMS}
     finite = {v: {seed: x for seed, x in row.items() if math.isfinite(x)} for v, row in values.items()}
     return Row(cell=RunGroup(labels=labels, runs=ordered), metric=metric, values=finite)
 

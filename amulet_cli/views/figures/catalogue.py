@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.analysis.groups import SETTING, Report, Row
+from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.matrix.entries import matrices
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.base.errors import UsageError

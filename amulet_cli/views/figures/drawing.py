@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.groups import RunGroup
+from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base.console import here
 
 if TYPE_CHECKING:

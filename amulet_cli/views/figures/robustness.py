@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from amulet_cli.analysis.groups import Row
+from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
 from amulet_cli.views.figures.sweep import HEIGHT, WIDTH, draw_line, finish, number

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from amulet_cli.analysis.groups import Row
+from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
 

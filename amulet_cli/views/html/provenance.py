@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from amulet.core import Factory, SettingError
-from amulet_cli.analysis.groups import SETTING, Report, RunGroup
+from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.result import CHOICES, Result, shaping

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.groups import Report, Row, RunGroup
+from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.outcomes import symbol
+from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
-from amulet_cli.views.report_tables import label_keys, row_numbers, sections
+from amulet_cli.views.report_tables import label_keys, sections
+from amulet_cli.views.row_numbers import row_numbers
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
@@ -118,6 +120,8 @@ def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
     parts = [] if math.isnan(verdict.p_value) else [f"p {verdict.p_value:.2g}"]
     if math.isfinite(verdict.detectable):
         parts.append(f"sees {format_numbers.number(verdict.detectable, fraction=fraction, unit=False)} or more")
+    if verdict.reason:
+        parts = [verdict.reason]
     return ", ".join(parts)
 
 

@@ -74,6 +74,8 @@ def test_settings_of_the_attacks_by_risk() -> None:
     assert made.attack_on("membership_inference").settings()["n_shadow"] == 4
     assert made.attack_on("evasion").settings()["steps"] == 3
     assert attack_settings({}) == {}
+    twice = {"distribution_inference": {"ratio_1": 0.2, "n_models": 150}, "P4": {"n_models": 2}}
+    assert attack_settings({"every": twice}) == {"distribution_inference": {"ratio_1": 0.2, "n_models": 2}}
     both = {"every": {"evasion": {"epsilon": 0.05, "steps": 3}, "S1": {"steps": 9}}}
     assert attack_settings(both) == {"evasion": {"epsilon": 0.05, "steps": 9}}, "a code is another word for the name"
 

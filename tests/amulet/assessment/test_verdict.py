@@ -1,6 +1,8 @@
 """The statistics over seeds, against scipy, against definitions, and on pure noise."""
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,17 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from amulet.assessment.verdict import (
-    Comparison,
-    bootstrap_interval,
-    clopper_pearson,
-    detectable_difference,
-    holm,
-    judge,
-    paired_change,
-    summarize,
-    wilcoxon,
-)
+from amulet.assessment.crossed import Change, paired_change
+from amulet.assessment.verdict import Comparison, clopper_pearson, detectable_difference, holm, judge, summarize
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=12)
 
@@ -27,6 +20,12 @@ def pairs(seed: int, n: int, effect: float = 0.0) -> tuple[list[float], list[flo
     generator = np.random.default_rng(seed)
     before = generator.normal(0.8, 0.02, n)
     return before.tolist(), (before + effect + generator.normal(0, 0.01, n)).tolist()
+
+
+def change_of(sd: float, n: int) -> Change:
+    """A change over n seeds, of which nothing matters but the spread."""
+    error = sd / math.sqrt(n) if n > 1 else math.nan
+    return Change(n=n, mean=0.0, error=error, sd=sd, low=0.0, high=0.0, p_value=1.0, freedom=n - 1)
 
 
 @given(VALUES)
@@ -78,24 +77,13 @@ def test_differences_that_are_all_the_same() -> None:
     same = paired_change([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     assert (same.mean, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     shifted = paired_change([0.1, 0.2, 0.3], [0.2, 0.3, 0.4])  # 0.1 each, but for float rounding
-    assert shifted.p_value == 0
+    assert shifted.p_value == 0.25  # of 8 patterns of signs 2 are as extreme: never 0
     assert shifted.low == shifted.high == pytest.approx(0.1)
 
 
 def test_victims_must_have_the_same_seeds() -> None:
     with pytest.raises(ValueError, match="`defended` must pair"):
         paired_change([0.1, 0.2], [0.1])
-
-
-@pytest.mark.parametrize("n", [5, 10, 20])
-def test_wilcoxon_is_scipys(n: int) -> None:
-    before, after = pairs(n, n, 0.006)
-    assert wilcoxon(before, after) == pytest.approx(float(stats.wilcoxon(before, after).pvalue))
-
-
-def test_wilcoxon_without_any_difference_or_pair() -> None:
-    assert wilcoxon([0.1, 0.2], [0.1, 0.2]) == 1
-    assert math.isnan(wilcoxon([0.1], [0.2]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=10))
@@ -125,49 +113,11 @@ def test_clopper_pearson_is_scipys_exact_interval(successes: int, trials: int) -
     assert clopper_pearson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_bootstrap_interval_is_scipys_percentile_interval() -> None:
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=200)
-    y = x + generator.normal(size=200)
-
-    def slope(a: np.ndarray, b: np.ndarray) -> float:
-        return float((a * b).sum() / (a * a).sum())
-
-    ours = bootstrap_interval(slope, x, y, generator=np.random.default_rng(1), resamples=4000)
-    theirs = stats.bootstrap(
-        (x, y),
-        slope,
-        paired=True,
-        vectorized=False,
-        method="percentile",
-        n_resamples=4000,
-        rng=np.random.default_rng(2),
-    ).confidence_interval
-    width = theirs.high - theirs.low
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.07 * width)
-
-
-def test_bootstrap_interval_is_the_same_for_the_same_generator_and_honest_about_empty_groups() -> None:
-    x = np.arange(30.0)
-
-    def mean(a: np.ndarray) -> float:
-        return float(a.mean())
-
-    def mean_of_one(a: np.ndarray) -> float:
-        return float(a[a == 0].mean()) if (a == 0).any() else math.nan
-
-    first, second = (bootstrap_interval(mean, x, generator=np.random.default_rng(3)) for _ in range(2))
-    assert first == second
-    assert all(map(math.isnan, bootstrap_interval(mean_of_one, x, generator=np.random.default_rng(3))))
-    with pytest.raises(ValueError, match="`arrays` must be of one length"):
-        bootstrap_interval(mean, x, x[:3], generator=np.random.default_rng(0))
-
-
 @pytest.mark.parametrize(("n", "alpha"), [(2, 0.05), (3, 0.05), (5, 0.05), (10, 0.05), (10, 0.05 / 63), (100, 0.01)])
 def test_the_detectable_difference_is_detected_four_times_in_five(n: int, alpha: float) -> None:
     """By simulation: paired t-tests on normal differences with that mean."""
     sd, trials = 0.02, 40_000
-    effect = detectable_difference(sd, n, alpha)
+    effect = detectable_difference(change_of(sd, n), alpha)
     draws = np.random.default_rng(n).normal(effect, sd, (trials, n))
     t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / math.sqrt(n))
     found = np.abs(t) > float(stats.t.ppf(1 - alpha / 2, n - 1))
@@ -175,12 +125,12 @@ def test_the_detectable_difference_is_detected_four_times_in_five(n: int, alpha:
 
 
 def test_the_detectable_difference_against_scipys_non_central_t() -> None:
-    shift = detectable_difference(1.0, 10) * math.sqrt(10)
+    shift = detectable_difference(change_of(1.0, 10)) * math.sqrt(10)
     critical = stats.t.ppf(0.975, 9)
     power = stats.nct.sf(critical, 9, shift) + stats.nct.cdf(-critical, 9, shift)
     assert power == pytest.approx(0.8, abs=1e-3)
-    assert math.isnan(detectable_difference(0.1, 1))
-    assert detectable_difference(0.0, 10) == 0
+    assert math.isnan(detectable_difference(change_of(0.1, 1)))
+    assert detectable_difference(change_of(0.0, 10)) == 0
 
 
 def cell(effect: float, worse: str, n: int = 10, seed: int = 0, *, fixed: bool = False) -> Comparison:
@@ -208,7 +158,7 @@ def test_too_few_seeds_get_an_interval_and_what_could_have_been_seen_but_no_verd
     assert verdict.outcome == "too few seeds"
     assert math.isnan(verdict.p_value)
     assert verdict.change.low < verdict.change.mean < verdict.change.high
-    assert verdict.detectable == pytest.approx(detectable_difference(verdict.change.sd, 9))
+    assert verdict.detectable == pytest.approx(detectable_difference(change_of(verdict.change.sd, 9)))
 
 
 def test_what_cannot_change_is_never_no_evidence_and_counts_as_no_test() -> None:
@@ -249,3 +199,31 @@ def test_a_grid_of_pure_noise_gives_at_most_the_nominal_share_of_verdicts() -> N
         wrong += any(verdict.outcome != "no evidence" for verdict in verdicts.values())
     assert wrong > 0  # a test that never fires would be no test
     assert stats.binomtest(wrong, grids, 0.05, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("change", "facts", "outcome"),
+    [
+        (0.1, {"invalid": "the search strayed"}, "cannot show"),
+        (0.1, {"not_measurable": "2 of 12 seeds have no number"}, "not measurable"),
+        (-0.1, {"at_least": "the attack is at its baseline"}, "cannot show"),
+        (0.0, {"at_least": "the attack is at its baseline"}, "cannot show"),
+        (0.1, {"at_least": "the attack is at its baseline"}, "rises"),
+        (0.1, {"at_most": "the attack always succeeds"}, "cannot show"),
+        (-0.1, {"at_most": "the attack always succeeds"}, "falls"),
+        (0.0, {"smallest_effect": 0.02}, "equivalent"),
+        (0.03, {"smallest_effect": 0.02}, "rises"),
+    ],
+)
+def test_a_verdict_says_no_more_than_its_numbers_can_carry(change: float, facts: dict[str, Any], outcome: str) -> None:
+    one = dataclasses.replace(cell(change, "higher"), **facts)
+    verdict = judge({"x": one})["x"]
+    assert verdict.outcome == outcome
+    if outcome in ("cannot show", "not measurable"):
+        assert verdict.reason in facts.values()
+
+
+def test_what_cannot_be_tested_does_not_count_as_a_test() -> None:
+    alone = judge({"x": cell(0.012, "higher")})["x"]
+    invalid = dataclasses.replace(cell(0.1, "higher", seed=1), invalid="collapsed")
+    assert judge({"x": cell(0.012, "higher"), "y": invalid})["x"].p_value == alone.p_value

@@ -23,18 +23,19 @@ def test_a_leak_is_found_and_is_an_advantage() -> None:
     found = measure(evidence)
     assert found.metrics["group.auc"] > 0.95
     assert found.metrics["group.balanced_accuracy"] > 0.85
-    assert found.intervals["group.advantage"][0] > 0.1
+    assert found.baselines["group.balanced_accuracy"] > 0.7, "the predicted class gives much of it away"
+    assert found.intervals["group.advantage"][0] > 0.05
     assert found.warnings == []
 
 
 def test_answers_that_say_the_label_are_worth_the_label() -> None:
-    """The published attack reports such numbers as leaks; here the label alone stands beside them, with a warning."""
+    """The published attack reports such numbers as leaks; here the predicted class stands beside, with a warning."""
     found = measure(inferred(quick(), ADVERSARY, answers_of_label(ADVERSARY), TEST, answers_of_label(TEST)))
     for baseline in ("label", "predicted_label"):
         assert found.metrics["group.auc"] == pytest.approx(found.baselines[f"group.{baseline}.auc"], abs=1e-9)
     assert found.baselines["group.label.balanced_accuracy"] > 0.6
     assert found.metrics["group.advantage"] == pytest.approx(0, abs=1e-9)
-    assert any("task label alone" in warning for warning in found.warnings)
+    assert any("predicted class alone" in warning for warning in found.warnings)
     assert found.baselines["group.prior.balanced_accuracy"] == 0.5
     majority = TEST.z[:, 0].bincount().max().item() / len(TEST)
     assert found.baselines["group.prior.attack_accuracy"] == pytest.approx(majority)
@@ -114,6 +115,20 @@ def test_knowing_the_inputs_is_compared_with_the_inputs_alone() -> None:
     blind = measure(inferred(quick(knows_inputs=True), *sets))
     assert blind.baselines["group.inputs.auc"] < 0.6
     assert blind.intervals["group.advantage"][0] > 0.1
+
+
+def test_the_baseline_knows_what_the_attack_knows() -> None:
+    """The answers say nothing, the label says something: the attack is not given it, unless it is set."""
+    silent = [torch.zeros(len(part), 2) for part in (ADVERSARY, TEST)]
+    sets = ADVERSARY, silent[0], TEST, silent[1]
+    without, with_label = (measure(inferred(quick(knows_label=knows), *sets)) for knows in (False, True))
+    assert without.metrics["group.auc"] == without.baselines["group.auc"] == 0.5
+    assert without.baselines["group.label.balanced_accuracy"] > 0.6, "stands beside"
+    assert with_label.metrics["group.balanced_accuracy"] > 0.6
+    for metric in ("balanced_accuracy", "auc"):
+        assert with_label.baselines[f"group.{metric}"] == with_label.baselines[f"group.label.{metric}"]
+    assert with_label.metrics["group.advantage"] == pytest.approx(0, abs=1e-9)
+    assert any("task label alone" in warning for warning in with_label.warnings)
 
 
 def test_small_groups_are_warned_of() -> None:

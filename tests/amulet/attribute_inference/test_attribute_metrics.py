@@ -14,6 +14,7 @@ from torch import Tensor
 from amulet.attribute_inference.attacks.base import by_frequency, principal_axes
 from amulet.attribute_inference.decision import answers, balanced_thresholds
 from amulet.attribute_inference.metrics import AttributeEvidence, attack_accuracy, balanced_accuracy, measure
+from amulet.attribute_inference.metrics.intervals import balanced_interval, paired_interval
 from amulet.core.ranking import one_vs_rest_auc
 
 
@@ -27,12 +28,12 @@ def guesses(n: int, k: int, seed: int, signal: float = 1.0) -> tuple[Tensor, Ten
 
 def evidence(**values: object) -> AttributeEvidence:
     scores, truth = guesses(400, 2, 0)
-    label_scores = torch.zeros_like(scores)
+    constant = torch.zeros_like(scores)
     defaults: dict[str, object] = {
         "ids": torch.arange(400),
         "truth": {"race": truth},
-        "log_probabilities": {"race": scores, "race.label": label_scores},
-        "answers": {"race": scores.argmax(dim=1), "race.label": truth * 0},
+        "log_probabilities": {"race": scores, "race.predicted_label": constant},
+        "answers": {"race": scores.argmax(dim=1), "race.predicted_label": truth * 0},
     }
     return AttributeEvidence(**{**defaults, **values})  # type: ignore[arg-type]
 
@@ -105,7 +106,7 @@ def test_principal_axes_rotate_the_answers_until_they_do_not_correlate() -> None
 def test_every_metric_has_its_baseline_and_the_advantage_is_their_difference() -> None:
     found = measure(evidence())
     for metric in ("balanced_accuracy", "auc", "attack_accuracy"):
-        assert found.baselines[f"race.{metric}"] == found.baselines[f"race.label.{metric}"]
+        assert found.baselines[f"race.{metric}"] == found.baselines[f"race.predicted_label.{metric}"]
     assert found.baselines["race.auc"] == 0.5
     difference = found.metrics["race.balanced_accuracy"] - found.baselines["race.balanced_accuracy"]
     assert found.metrics["race.advantage"] == pytest.approx(difference)
@@ -123,23 +124,75 @@ def test_the_interval_of_balanced_accuracy_covers_it() -> None:
         right = torch.rand(200, generator=generator) < torch.where(truth == 1, 0.6, 0.8)
         scores = torch.stack([1.0 - truth, truth.float()], dim=1)
         guessed = torch.where(right, truth, 1 - truth)
-        one = {"race": truth}, {"race": scores}, {"race": guessed}
-        found = measure(evidence(**dict(zip(("truth", "log_probabilities", "answers"), one, strict=True))))
+        fields = {"truth": {"race": truth}, "log_probabilities": {"race": scores}, "answers": {"race": guessed}}
+        found = measure(evidence(ids=torch.arange(200), **fields))
         low, high = found.intervals["race.balanced_accuracy"]
         covered += low <= 0.7 <= high
     assert 0.90 <= covered / 150 <= 0.98
 
 
-def test_an_attack_no_better_than_the_label_alone_is_warned_of() -> None:
+def test_three_records_that_are_all_right_prove_little() -> None:
+    """A Wald interval gives .80 to .83; three of three alone have the exact interval .29 to 1."""
+    truth = torch.cat([torch.ones(3), torch.zeros(2000)]).long()
+    guessed = truth.clone()
+    guessed[3:703] = 1
+    scores = torch.nn.functional.one_hot(guessed, 2).double().log_softmax(dim=1)
+    answers = {"race": guessed, "race.predicted_label": truth * 0}
+    fields = {"answers": answers, "log_probabilities": dict.fromkeys(answers, scores)}
+    found = measure(evidence(ids=torch.arange(2003), truth={"race": truth}, **fields))
+    assert found.metrics["race.balanced_accuracy"] == pytest.approx((1 + 0.65) / 2)
+    low, high = found.intervals["race.balanced_accuracy"]
+    assert low == pytest.approx(0.825 - (1 - 0.2924) / 2, abs=0.002)
+    assert 0.83 < high < 0.85
+    low, high = paired_interval(np.array([3, 0]), np.array([0, 0]), np.array([3, 2000]))
+    assert low < 0.2
+    assert high > 0.49
+
+
+def test_with_many_records_the_paired_interval_is_that_of_mcnemar() -> None:
+    gained, lost, records = np.array([1200, 14000]), np.array([1600, 12000]), np.array([10000, 100000])
+    difference = (gained - lost) / records
+    error = np.sqrt((((gained + lost) / records - difference**2) / records).sum()) / 2
+    low, high = paired_interval(gained, lost, records)
+    assert (low, high) == pytest.approx((difference.mean() - 1.96 * error, difference.mean() + 1.96 * error), abs=2e-4)
+
+
+def test_the_influence_of_records_gives_the_error_over_records() -> None:
+    base = evidence()
+    found, random = measure(base), np.random.default_rng(0)
+    truth, guessed, scores = base.truth["race"], base.answers["race"], base.log_probabilities["race"]
+    draws = torch.as_tensor(random.integers(0, 400, (300, 400)))
+    resampled = {
+        "balanced_accuracy": [balanced_accuracy(guessed[draw], truth[draw]) for draw in draws],
+        "auc": [one_vs_rest_auc(scores[draw], truth[draw]) for draw in draws],
+        "attack_accuracy": [attack_accuracy(scores[draw], truth[draw]) for draw in draws],
+        "advantage": [
+            balanced_accuracy(guessed[draw], truth[draw]) - balanced_accuracy(truth[draw] * 0, truth[draw])
+            for draw in draws
+        ],
+    }
+    for metric, values in resampled.items():
+        assert found.influences[f"race.{metric}"].error == pytest.approx(np.std(values), rel=0.3), metric
+
+
+@pytest.mark.parametrize(("sizes", "rates"), [((5, 300), (0.9, 0.65)), ((8, 30, 400), (0.6, 0.7, 0.5))])
+def test_intervals_hold_where_a_value_is_rare(sizes: tuple[int, ...], rates: tuple[float, ...]) -> None:
+    random, whole, true = np.random.default_rng(0), np.array(sizes), np.array(rates)
+    drawn = random.binomial(whole, true, size=(300, len(sizes)))
+    ends = [balanced_interval(right, whole) for right in drawn]
+    assert np.mean([low <= true.mean() <= high for low, high in ends]) >= 0.94
+
+
+def test_an_attack_no_better_than_its_baseline_is_warned_of() -> None:
     scores, truth = guesses(400, 2, 0)
-    same = {"race": scores.argmax(dim=1), "race.label": scores.argmax(dim=1)}
-    found = measure(evidence(answers=same, log_probabilities={"race": scores, "race.label": scores}))
+    same = dict.fromkeys(("race", "race.predicted_label"), scores.argmax(dim=1))
+    found = measure(evidence(answers=same, log_probabilities=dict.fromkeys(same, scores)))
     assert found.metrics["race.advantage"] == 0
-    assert any("not better than from the task label alone" in warning for warning in found.warnings)
+    assert any("better than from the predicted class alone" in warning for warning in found.warnings)
     inputs = {"race": truth * 0, "race.inputs": truth}
     found = measure(evidence(answers=inputs, log_probabilities=dict.fromkeys(inputs, scores), reference="inputs"))
     assert found.metrics["race.advantage"] < 0
-    assert any("not better than from the inputs alone" in warning for warning in found.warnings)
+    assert any("better than from the inputs alone" in warning for warning in found.warnings)
 
 
 def test_an_attribute_that_does_not_vary_is_no_number() -> None:

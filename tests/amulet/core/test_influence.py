@@ -1,5 +1,7 @@
 """Influence values against standard errors known in closed form, or from scikit-learn and a bootstrap."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
@@ -23,12 +25,12 @@ def _balanced(p: np.ndarray) -> float:
     return float((p[0] / (p[0] + p[1]) + p[3] / (p[2] + p[3])) / 2)
 
 
-def _bootstrap(statistic, *arrays, draws=3000):
+def _bootstrap(statistic: Callable[..., float], *arrays: np.ndarray, draws: int = 3000) -> float:
     picks = (rng.integers(0, N, N) for _ in range(draws))
     return float(np.std([statistic(*(a[pick] for a in arrays)) for pick in picks]))
 
 
-def test_a_share_has_the_binomial_standard_error():
+def test_a_share_has_the_binomial_standard_error() -> None:
     hits = np.arange(N) < 100
     assert of_mean(np.arange(N), hits).error == pytest.approx(np.sqrt(0.25 * 0.75 / (N - 1)))
 
@@ -36,19 +38,21 @@ def test_a_share_has_the_binomial_standard_error():
 @pytest.mark.parametrize(
     ("statistic", "reference"), [(_kappa, cohen_kappa_score), (_balanced, balanced_accuracy_score)]
 )
-def test_functions_of_cells_have_the_error_of_a_bootstrap(statistic, reference):
+def test_functions_of_cells_have_the_error_of_a_bootstrap(
+    statistic: Callable[[np.ndarray], float], reference: Callable[..., float]
+) -> None:
     found = of_cells(np.arange(N), CELLS, statistic)
     assert found.values.mean() == pytest.approx(0, abs=1e-6)
     assert found.error == pytest.approx(_bootstrap(reference, truth, answer), rel=0.06)
 
 
-def test_an_auc_has_the_error_of_a_bootstrap():
+def test_an_auc_has_the_error_of_a_bootstrap() -> None:
     scores = truth + rng.normal(size=N)
     found = of_auc(np.arange(N), scores, truth)
     assert found.error == pytest.approx(_bootstrap(roc_auc_score, truth, scores), rel=0.06)
     assert of_auc(np.arange(N), scores, np.ones(N)).error == 0
 
 
-def test_values_belong_to_ids():
+def test_values_belong_to_ids() -> None:
     with pytest.raises(ValueError, match="one per record"):
         Influence(np.arange(3), np.zeros(2))

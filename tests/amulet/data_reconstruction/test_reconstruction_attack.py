@@ -47,7 +47,7 @@ def reference(model: nn.Module, shape: tuple[int, ...], label: int, start: float
 def test_plain_descent_is_algorithm_1_for_every_class(start: str, value: float) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 3))
-    attack = ModelInversion(steps=40, step_size=0.3, update="plain", start=start, tolerance=0)  # type: ignore[arg-type]
+    attack = ModelInversion(steps=40, step_size=0.3, update="plain", start=start, tolerance=0, tv=0)  # type: ignore[arg-type]
     found = attack.reconstruct(model, (3, 2, 2), 3, STREAM)
     for label in range(3):
         expected = reference(model, (3, 2, 2), label, value, 40, 0.3)
@@ -179,6 +179,19 @@ def test_a_prior_for_smooth_pictures() -> None:
     )
     assert (total_variation(smooth.x) < total_variation(plain.x) / 2).all()
     assert (smooth.loss < smooth.first_loss).all()
+
+
+def test_a_smoothed_search_ends_when_it_stands_still() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 24), nn.ReLU(), nn.Linear(24, 3))
+    ended, full = (
+        ModelInversion(steps=900, tolerance=tolerance).reconstruct(model, (1, 6, 6), 3, STREAM)
+        for tolerance in (0.001, 0.0)
+    )
+    assert ended.steps < full.steps == 900
+    assert ended.steps % 100 == 0
+    goals = [one.loss + 0.3 * total_variation(one.x) for one in (ended, full)]
+    assert (goals[0] - goals[1] < 0.01).all(), "what it would still have won is little"
 
 
 def test_by_hand_as_in_the_paper() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure, mse, ssim
+from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure, mse, recognition, ssim
 
 Image = NDArray[np.float64]
 
@@ -69,6 +69,9 @@ def test_mse_against_numpy() -> None:
     assert mse(a, b).numpy() == pytest.approx(expected)
 
 
+SURE = torch.tensor([[math.log(9), 0.0], [0.0, math.log(4)]])  # 0.9 and 0.8 for the class that is wanted
+
+
 def evidence(reconstructions: Tensor, *, image: bool = False, **changes: object) -> ReconstructionEvidence:
     """Two classes whose means are 0.2 and 0.8 everywhere; half of the records each."""
     means = torch.full_like(reconstructions, 0.2, dtype=torch.float64)
@@ -81,6 +84,8 @@ def evidence(reconstructions: Tensor, *, image: bool = False, **changes: object)
         counts=torch.tensor([5, 5]),
         mean=means.mean(dim=0),
         start=torch.zeros_like(reconstructions),
+        judged={"reconstructions": SURE, "start": torch.zeros(2, 2), "means": SURE},
+        known=torch.tensor([5, 5]),
         random=torch.rand(4, *reconstructions.shape[1:], generator=torch.Generator().manual_seed(0)),
         first_loss=torch.tensor([1.0, 1.0]),
         loss=torch.tensor([0.1, 0.1]),
@@ -91,7 +96,8 @@ def evidence(reconstructions: Tensor, *, image: bool = False, **changes: object)
 
 def test_metrics_and_baselines_of_a_table() -> None:
     measured = measure(evidence(torch.tensor([[0.3] * 6, [0.6] * 6])))
-    assert measured.metrics == pytest.approx({"mse": 0.025, "class_0.mse": 0.01, "class_1.mse": 0.04}, abs=1e-6)
+    distances = {name: value for name, value in measured.metrics.items() if name.endswith("mse")}
+    assert distances == pytest.approx({"mse": 0.025, "class_0.mse": 0.01, "class_1.mse": 0.04}, abs=1e-6)
     expected = {"mse": 0.09, "class_0.mse": 0.09, "class_1.mse": 0.09, "zero.mse": 0.34, "start.mse": 0.34}
     assert {name: measured.baselines[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     # Noise that is uniform in [0, 1]: (m - 1/2)^2 + 1/12.
@@ -104,7 +110,7 @@ def test_pictures_have_a_similarity_too() -> None:
     means = x.double() + 0.01
     measured = measure(evidence(x, image=True, means=means))
     assert set(measured.metrics) == {
-        f"{prefix}{name}" for prefix in ("", "class_0.", "class_1.") for name in ("mse", "ssim")
+        f"{prefix}{name}" for prefix in ("", "class_0.", "class_1.") for name in ("recognition", "mse", "ssim")
     }
     assert measured.metrics["ssim"] > 0.9 > measured.baselines["random.ssim"]
     assert {"ssim", "zero.ssim", "start.ssim", "class_1.ssim"} <= set(measured.baselines)
@@ -139,3 +145,48 @@ def test_a_class_without_records_is_left_out() -> None:
     assert measured.metrics["mse"] == pytest.approx(0.01)
     assert math.isnan(measured.metrics["class_1.mse"])
     assert any("no training record has class 1," in w for w in measured.warnings)
+
+
+def test_recognition_is_the_judges_confidence_and_decides() -> None:
+    assert recognition(SURE, torch.arange(2)).tolist() == pytest.approx([0.9, 0.8])
+    measured = measure(evidence(torch.tensor([[0.3] * 4, [0.6] * 4])))
+    assert measured.metrics["recognition"] == pytest.approx(0.85)
+    assert measured.metrics["class_1.recognition"] == pytest.approx(0.8)
+    assert measured.baselines["recognition"] == measured.baselines["start.recognition"] == 0.5
+    assert measured.baselines["means.recognition"] == pytest.approx(0.85)
+    assert [name for name, facts in measured.facts.items() if facts.decides] == ["recognition"]
+    assert measured.facts["recognition"].harm == "higher"
+    assert measured.invalid == {}
+
+
+def test_a_search_that_failed_carries_no_verdict() -> None:
+    found = measure(evidence(torch.tensor([[0.3] * 4, [0.6] * 4]), loss=torch.tensor([1.5, 0.9])))
+    assert found.invalid == dict.fromkeys(("recognition", "mse"), "the search did not lower the loss")
+
+
+@pytest.mark.parametrize(
+    ("x", "judged", "doubted"),
+    [
+        ([0.55, 0.45], SURE, {"mse": "nothing about a class does better (mse 0.0900)"}),
+        ([1.0, 0.0], SURE, {"mse": "farther from the classes than it began (mse 0.3400)"}),
+        ([0.3, 0.6], -SURE, {"recognition": "farther from the classes than it began (recognition 0.5000)"}),
+    ],
+)
+def test_what_loses_to_its_baselines_carries_no_verdict(
+    x: list[float], judged: Tensor, doubted: dict[str, str]
+) -> None:
+    rows = {"reconstructions": judged, "start": torch.zeros(2, 2), "means": SURE}
+    found = measure(evidence(torch.tensor([[one] * 4 for one in x]), judged=rows))
+    assert found.invalid.keys() == doubted.keys()
+    assert all(doubted[name] in reason for name, reason in found.invalid.items())
+    assert any("is no measure of what the model reveals" in w for w in found.warnings) == ("recognition" in doubted)
+
+
+def test_a_judge_that_knows_nothing_is_told_and_classes_that_it_never_saw_are_left_out() -> None:
+    x = torch.tensor([[0.3] * 4, [0.6] * 4])
+    blind = {"reconstructions": SURE, "start": torch.zeros(2, 2), "means": torch.zeros(2, 2)}
+    assert any("it is no judge of reconstructions" in w for w in measure(evidence(x, judged=blind)).warnings)
+    measured = measure(evidence(x, known=torch.tensor([5, 0])))
+    assert measured.metrics["recognition"] == pytest.approx(0.9)
+    assert math.isnan(measured.metrics["class_1.recognition"])
+    assert any("no record of class 1: left out of recognition" in w for w in measured.warnings)

@@ -58,6 +58,9 @@ def test_digits_come_out_nearer_than_a_random_start() -> None:
     evidence = assess(victim, ModelInversion(steps=800), splits)
     assert (evidence.loss < evidence.first_loss).all()
     measured = measure(evidence)
+    assert measured.metrics["recognition"] > 0.4
+    assert measured.baselines["start.recognition"] == pytest.approx(measured.baselines["recognition"])
+    assert evidence.manifest["judge_accuracy"] > 0.7
     nearer = [measured.metrics[f"class_{label}.mse"] < measured.baselines["random.mse"] for label in range(10)]
     assert sum(nearer) >= 9
     assert measured.metrics["mse"] < 0.75 * measured.baselines["random.mse"]
@@ -72,6 +75,21 @@ def test_digits_come_out_nearer_than_a_random_start() -> None:
     assert evidence.manifest["records_by_class"] == victim.records.y.bincount().tolist()
     again = assess(victim, ModelInversion(steps=800), splits)
     assert torch.equal(again.reconstructions, evidence.reconstructions)
+
+
+def test_the_judge_is_the_independent_model_of_the_adversarys_records() -> None:
+    victim, splits = scene_of(digits(), epochs=2)
+    evidence = assess(victim, ModelInversion(steps=20), splits)
+    judge = splits.plain_recipe.produce(splits.adversary_records, splits.attack_stream("independent", 0))
+    assert judge.loaded, "one model for every protocol that needs an independent one, and for both victims"
+    assert torch.allclose(evidence.judged["reconstructions"], judge.model(evidence.reconstructions), atol=1e-4)
+
+
+def test_pictures_are_smoothed_unless_told_otherwise() -> None:
+    victim, splits = scene_of(digits(), epochs=2)
+    default, smooth, rough = (assess(victim, ModelInversion(steps=60, tv=tv), splits) for tv in (None, 0.3, 0.0))
+    assert torch.equal(default.reconstructions, smooth.reconstructions)
+    assert not torch.equal(default.reconstructions, rough.reconstructions)
 
 
 def test_a_random_start_is_another_one_for_another_seed() -> None:
@@ -115,7 +133,10 @@ def test_both_victims_are_compared_with_the_same_records_on_census() -> None:
     )
     for victim in ("undefended", "defended"):
         metrics, baselines = outcome.metrics[victim], outcome.baselines[victim]
-        assert set(metrics) == {"mse", "class_0.mse", "class_1.mse"}
+        assert set(metrics) == {
+            f"{part}{name}" for part in ("", "class_0.", "class_1.") for name in ("recognition", "mse")
+        }
+        assert metrics["recognition"] > 0.6 > baselines["recognition"] == 0.5
         assert metrics["mse"] == pytest.approx((metrics["class_0.mse"] + metrics["class_1.mse"]) / 2)
         assert metrics["mse"] < baselines["random.mse"]
         assert all(torch.tensor(list(baselines.values())).isfinite())

@@ -10,7 +10,7 @@ from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.distribution_inference import protocol
 from amulet.distribution_inference.attacks import DistributionInference
 from amulet.distribution_inference.attacks.base import log_answers
-from amulet.distribution_inference.metrics import DistributionEvidence, distinguishing_accuracy, measure
+from amulet.distribution_inference.metrics import DistributionEvidence, distinguishing_accuracy, measure, standard_error
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import LinearNet
 from amulet.training import Recipe
@@ -34,7 +34,9 @@ def test_opposite_shares_are_told_apart() -> None:
     assert found.metrics["loss.distinguishing_accuracy"] == 1
     assert found.metrics["threshold.distinguishing_accuracy"] == 1
     assert found.baselines == dict.fromkeys(found.metrics, 0.5)
-    assert found.warnings == []
+    assert found.influences == {}
+    (warning,) = found.warnings
+    assert "12 models leave distinguishing_accuracy a standard error of 8 points" in warning
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -47,7 +49,7 @@ def test_equal_shares_cannot_be_told_apart(seed: int) -> None:
     for test in ("", "loss.", "threshold."):
         low, high = found.intervals[f"{test}distinguishing_accuracy"]
         assert low <= 0.5 <= high, test
-    assert any("Raise attack.n_models (10 now)" in warning for warning in found.warnings)
+    assert any("(10 now); those trained so far are kept" in warning for warning in found.warnings)
 
 
 def test_everybody_has_the_records_that_are_his() -> None:
@@ -145,12 +147,37 @@ def test_the_library_form() -> None:
 
 
 def test_the_value_and_the_labels_can_be_chosen() -> None:
-    evidence = inferred(DistributionInference(n_models=2, value=0, ratio_1=0.2, ratio_2=0.6, labels="fixed"))
+    evidence = inferred(DistributionInference(n_models=2, value=0, ratio_1=0.2, ratio_2=0.6))
     z = {int(i): int(z) for i, z in zip(VICTIM.ids, VICTIM.z, strict=True)}
     shares = [1 - sum(z[i] for i in row) / len(row) for row in evidence.victim_ids.tolist()]
     assert shares == pytest.approx([0.2, 0.2, 0.6, 0.6])
     one, other = evidence.manifest["positive_labels"]
     assert one == pytest.approx(other, abs=0.02)
+
+
+def test_a_share_of_labels_that_tells_the_ratio_is_warned_of() -> None:
+    def unequal(records: Records) -> Records:
+        return records.replace(y=torch.where(records.ids % 3 == 0, records.z[:, 0], records.y))
+
+    theirs = {"victim_records": unequal(VICTIM), "adversary_records": unequal(ADVERSARY)}
+    for labels, told in (("natural", True), ("fixed", False)):
+        attack = DistributionInference(n_models=2, labels=labels)  # type: ignore[arg-type]
+        warnings = inferred(attack, recipe(epochs=1), **theirs).warnings
+        assert any("how often a model answers it tells the ratio" in w for w in warnings) == told
+
+
+def test_the_adversary_may_train_fewer_models_than_it_attacks() -> None:
+    store = CountingStore()
+    few = inferred(DistributionInference(n_models=4, n_shadow=2), recipe(store, epochs=1))
+    assert len(store.trained) == 12
+    assert few.manifest["models"] == {"victim": 8, "adversary": 4}
+    assert few.adversary_ids.shape[0] == 4
+    assert len(few.scores["kl"]) == len(few.population) == 8
+    assert any("Raise attack.n_shadow" in warning for warning in few.warnings)
+    as_many = inferred(DistributionInference(n_models=4), recipe(store, epochs=1))
+    assert len(store.trained) == 16
+    assert torch.equal(as_many.victim_ids, few.victim_ids)
+    assert torch.equal(as_many.adversary_ids[:2], few.adversary_ids[:2])
 
 
 def scored(right: int, n: int, **changes: object) -> DistributionEvidence:
@@ -174,7 +201,12 @@ def test_the_chosen_test_decides() -> None:
     found = measure(scored(17, 20))
     assert found.metrics == {"distinguishing_accuracy": 0.85, "loss.distinguishing_accuracy": 0.15}
     assert found.intervals["distinguishing_accuracy"] == clopper_pearson(17, 20)
-    assert any("an interval of 35 points (0.62 to 0.97)" in warning for warning in found.warnings)
+    assert any(
+        "a standard error of 8 points. For 3 points set attack.n_models=90 (10 now)" in w for w in found.warnings
+    )
+    assert any("n_models=137 (" in w for w in measure(scored(100, 200)).warnings)
+    assert measure(scored(139, 278)).warnings == []
+    assert standard_error(torch.ones(20), torch.ones(20)) > 0, "all right is no proof that all will be"
     turned = measure(scored(17, 20, test="loss"))
     assert turned.metrics == {"kl.distinguishing_accuracy": 0.85, "distinguishing_accuracy": 0.15}
     assert measure(scored(190, 200)).warnings == []
@@ -205,7 +237,8 @@ def one_class() -> dict[str, Records]:
         ({"ratio_2": 0.55555}, "`ratio_2` must have at most three decimal places"),
         ({"n_models": 0}, "`n_models` must satisfy 1 <= n_models, got 0"),
         ({"size": 1}, "`size` must satisfy 2 <= size, got 1"),
-        ({"labels": "equal"}, "`labels` must be one of natural, fixed; got equal"),
+        ({"n_shadow": 0}, "`n_shadow` must satisfy 1 <= n_shadow, got 0"),
+        ({"labels": "equal"}, "`labels` must be one of fixed, natural; got equal"),
         ({"query_fraction": 0.0}, "`query_fraction` must satisfy 0 < query_fraction < 1"),
         ({"shadow": "none"}, "`shadow` must be one of same_as_victim, standard; got none"),
         ({"test": "meta"}, "`test` must be one of kl, loss, threshold; got meta"),
@@ -252,5 +285,6 @@ def test_on_census() -> None:
     assert manifest["attribute"] == "sex"
     assert manifest["ratios_got"] == {"victim": [0.1, 0.9], "adversary": [0.1, 0.9]}
     assert manifest["models"] == {"victim": 8, "adversary": 8}
-    assert manifest["positive_labels"][0] < manifest["positive_labels"][1], "men earn more in this data"
+    low, high = manifest["positive_labels"]
+    assert low == pytest.approx(high, abs=0.01), "men earn more in this data, and the share of labels must not tell"
     assert assess(plan).metrics == outcome.metrics

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from amulet.core import Factory, SettingError, Stream
+from amulet.core.influence import of_mean
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.datasets.split import stratified_split
 from amulet.evasion import protocol
@@ -269,9 +270,9 @@ def test_evidence_and_metrics(census: AmuletDataset) -> None:
     assert measured.facts["robust_accuracy"].at == "eps 0.02"
     assert measured.invalid == {}
     influence = measured.influences["robust_accuracy"]
-    assert torch.equal(torch.from_numpy(influence.ids), splits.test_records.ids)
+    assert influence.digest == of_mean(splits.test_records.ids, evidence.robust_correct).blocks().digest
     right = measured.metrics["robust_accuracy"]
-    assert influence.error == pytest.approx((right * (1 - right) / (len(influence.ids) - 1)) ** 0.5)
+    assert influence.error == pytest.approx((right * (1 - right) / influence.records) ** 0.5, rel=0.4)
     kept = protocol.measure(protocol.assess(victim, EvasionPGD(epsilon=0.5, norm="l2", immutable=["age"]), splits))
     assert kept.facts["robust_accuracy"].at == "eps 0.5 (l2), age kept"
     assert set(evidence.arrays()) == {"ids", "clean_correct", "robust_correct", "distance"}

@@ -1,6 +1,7 @@
 """Per-record clipped gradients, against hand-made ones, a loop over the records, and opacus."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from amulet.core import SettingError
 from amulet.membership_inference.defenses import units
-from amulet.membership_inference.defenses.clipping import PerRecord, check_model
+from amulet.membership_inference.defenses.clipping import PerRecord
+from amulet.membership_inference.defenses.probe import check_model
 from amulet.models import LinearNet, frozen
 
 
@@ -253,6 +255,102 @@ class Centred(nn.Module):
         return x - x.mean(dim=0)
 
 
+class CentredInTraining(nn.Module):
+    """Subtracts the mean of the batch while it is trained, except alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=0) if self.training and len(x) > 1 else x
+
+
+class FunctionalBatchNorm(nn.Module):
+    """BatchNorm that is no layer, with dropout behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("spread", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, spread = self.get_buffer("mean"), self.get_buffer("spread")
+        x = F.batch_norm(x, mean, spread, training=self.training and len(x) > 1)
+        return F.dropout(x, 0.2, training=self.training)
+
+
+class RunningMean(nn.Module):
+    """Keeps a mean of the records, slowly, and does not use it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.get_buffer("mean").mul_(0.999).add_(1e-3 * x.detach().mean(dim=0))
+        return x
+
+
+class Counter(RunningMean):
+    """Counts the records that it has seen: the size of a Poisson sample is not public."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("mean").add_(len(x))
+        return x
+
+
+class Remembers(nn.Module):
+    """Adds the mean of the batch before, which is in no buffer."""
+
+    before: Tensor | float = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = x + self.before
+        self.before = 0.1 * x.detach().mean(dim=0)
+        return made
+
+
+class MixedBackward(torch.autograd.Function):
+    """Mixes only the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> Tensor:
+        (gradient,) = outputs
+        return gradient + 0.5 * (gradient.mean(dim=0) - gradient)
+
+
+class Blended(nn.Module):
+    """Its answers are those of each record alone; its gradients are not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return MixedBackward.apply(torch.tanh(x))
+
+
+class Steps(nn.Module):
+    """Counts its passes, which are public, and draws random numbers for each record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("passes").add_(1)
+        return x + torch.rand_like(x) if self.training else x
+
+
+class Bag(nn.Module):
+    """A layer that opacus' sampler and `torch.func` fail on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bag((2 * x).long())
+
+
 class Regrouped(nn.Module):
     """Runs a layer on two rows per record."""
 
@@ -288,15 +386,41 @@ class TwoInputs(nn.Module):
     [
         (Unseen(), "do not add up"),
         (nn.Sequential(Centred(), nn.Linear(4, 3)), "depends on the other records"),
+        (nn.Sequential(CentredInTraining(), nn.Linear(4, 3)), "depends on the other records"),
+        (nn.Sequential(FunctionalBatchNorm(), nn.Linear(4, 3)), "depends on the other records"),
+        (nn.Sequential(nn.Linear(4, 4), Blended(), nn.Linear(4, 3)), "depends on the other records"),
+        (nn.Sequential(RunningMean(), nn.Linear(4, 3)), r"keeps something of the records of a batch \(0.mean\)"),
+        (nn.Sequential(Counter(), nn.Linear(4, 3)), r"keeps something of the records of a batch \(0.mean\)"),
+        (nn.Sequential(Remembers(), nn.Linear(4, 3)), "not in a buffer"),
+        (nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(4, 4), nn.Linear(4, 3)), "normalises single values"),
+        (Bag(), "the gradients of EmbeddingBag cannot be had"),
         (Regrouped(), "one row per record"),
         (Shared(), "share weights"),
         (TwoInputs(), "more than one tensor"),
         (nn.Sequential(Mixer(4), nn.Dropout(0.5), nn.Linear(4, 3)), None),
+        (nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(2, 4), Steps(), nn.Linear(4, 3)), None),
     ],
-    ids=["unseen", "centred", "regrouped", "shared", "two inputs", "fine"],
+    ids=[
+        "unseen",
+        "centred",
+        "centred in training",
+        "functional batch norm",
+        "gradients mixed",
+        "running mean",
+        "counter",
+        "memory",
+        "constant norm",
+        "bag",
+        "regrouped",
+        "shared",
+        "two inputs",
+        "fine",
+        "steps and noise",
+    ],
 )
 def test_models_that_cannot_be_clipped_are_refused(model: nn.Module, says: str | None) -> None:
-    x, generator = torch.rand(4, 4), torch.Generator().manual_seed(0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x, generator = torch.rand(8, 4), torch.Generator().manual_seed(0)
     modes = [module.training for module in model.modules()]
     if says is None:
         check_model(model, x, generator)
@@ -305,3 +429,4 @@ def test_models_that_cannot_be_clipped_are_refused(model: nn.Module, says: str |
             check_model(model, x, generator)
     assert [module.training for module in model.modules()] == modes
     assert not any(module._forward_hooks for module in model.modules())  # pyright: ignore[reportPrivateUsage]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -5,19 +5,22 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from amulet.core import Factory, IncompatibleError, SettingError, Stream
+from amulet.core import Factory, IncompatibleError, Reporter, SettingError, Stage, Stream
 from amulet.datasets import Records
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.membership_inference.defenses import DPSGD
 from amulet.membership_inference.defenses.accounting import spent
 from amulet.membership_inference.defenses.architecture import WithGroupNorm
+from amulet.membership_inference.defenses.probe import check_augmentation
 from amulet.models import LinearNet
 from amulet.training import Defense, EarlyStopping, Hook, Prepared, Recipe, Training, train
+from amulet.training.augmentation import Augmentation
 
 ADAM = Factory("torch.optim.Adam", lr=1e-3)
 HERE = __name__
@@ -42,7 +45,7 @@ def _recipe(*defenses: Defense, **changes: Any) -> Recipe:
 
 
 def _private(**changes: Any) -> DPSGD:
-    return DPSGD(epsilon=None, noise_multiplier=1.0, batch_size=20).changed(**changes)
+    return DPSGD(epsilon=None, noise_multiplier=1.0, batch_size=20, accountant="rdp").changed(**changes)
 
 
 def _training(model: nn.Module, records: Records, *hooks: Hook) -> Training:
@@ -119,13 +122,111 @@ class _FixedBatches(Hook):
 
 
 def test_the_report_says_what_was_spent() -> None:
-    report = _recipe(DPSGD(epsilon=3.0, batch_size=50), epochs=3).produce(_records(), Stream(0)).report
+    report = (
+        _recipe(DPSGD(epsilon=3.0, batch_size=50, accountant="rdp"), epochs=3).produce(_records(), Stream(0)).report
+    )
     assert report["sampling_rate"] == 0.25
     assert report["steps"] == 3 * 4
     assert report["delta"] == pytest.approx(200**-1.1)
     assert report["epsilon"] == pytest.approx(spent(report["noise_multiplier"], report["delta"], 0.25, 12, "rdp"))
     assert 2.99 < report["epsilon"] <= 3.0
     assert report["warnings"] == []
+    assert report["released_without_noise"] == ["the number of records", "loss and accuracy on the training records"]
+    assert "no secure mode" in report["random_numbers"]
+
+
+def test_losses_and_training_accuracy_can_be_left_out() -> None:
+    shown: list[dict[str, Any]] = []
+
+    class Shown(Stage):
+        def advance(self, steps: int = 1, **figures: Any) -> None:
+            shown.append(figures)
+
+    class Watcher(Reporter):
+        def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
+            return Shown(name, total, unit)
+
+    for silent in (False, True):
+        shown.clear()
+        records, hook = _records(40), _private(report_losses=not silent).hook()
+        report = train(
+            LinearNet((4,), 2),
+            records,
+            optimizer=ADAM,
+            epochs=2,
+            batch_size=8,
+            stream=Stream(0),
+            hooks=[hook],
+            reporter=Watcher(),
+        )
+        assert [sorted(figures) for figures in shown] == ([[], []] if silent else [["loss"], ["loss"]])
+        assert (report["loss"] is None, report["accuracy"] is None, report["losses"] == []) == (silent,) * 3
+        assert report["epsilon"] is not None
+        assert len(report["released_without_noise"]) == 2 - silent
+
+
+class BatchMixUp(Augmentation):
+    """Half of another image of the batch, in one batch of three."""
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        mixed = 0.5 * x + 0.5 * x[torch.randperm(len(x), generator=generator)]
+        return mixed if torch.rand((), generator=generator) < 0.34 else x
+
+
+class Brightest(Augmentation):
+    """Scaled by the brightest pixel of the batch."""
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x / x.max()
+
+
+class Remembering(Augmentation):
+    """A little of the mean of the batch before."""
+
+    before: Tensor | float = 0.0
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        made = 0.9 * x + 0.1 * self.before
+        self.before = x.mean(dim=0)
+        return made
+
+
+class Shade(Augmentation):
+    """Each image darker by an amount of its own, which depends on what is in it."""
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x * torch.rand(len(x), 1, 1, 1, generator=generator) * x.float().mean(dim=(1, 2, 3), keepdim=True).sign()
+
+
+class Elsewhere(Augmentation):
+    """Draws from numpy's generator."""
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x * float(np.random.default_rng().random())
+
+
+@pytest.mark.parametrize("mixing", ["BatchMixUp", "Brightest", "Remembering"])
+def test_augmentations_that_mix_records_are_refused(mixing: str) -> None:
+    steps = (Factory("amulet.training.augmentation.FlipCrop", padding=1), Factory(f"{HERE}.{mixing}"))
+    recipe = _recipe(_private(), augmentation=steps)
+    with pytest.raises(SettingError, match=f"`augmentation`: what {mixing} makes of a record depends on other records"):
+        recipe.produce(_records(60, (1, 4, 4)), Stream(0))
+
+
+def test_augmentations_of_single_images_leave_the_guarantee_and_the_draws() -> None:
+    steps = (Factory("amulet.training.augmentation.FlipCrop", padding=1), Factory(f"{HERE}.Shade"))
+    records = _records(60, (1, 4, 4))
+    assert _recipe(_private(), augmentation=steps).produce(records, Stream(0)).report["epsilon"] is not None
+    drawn = torch.Generator().manual_seed(0)
+    assert check_augmentation(steps, records, drawn) == []
+    assert check_augmentation(steps, Records.of((records.x * 255).to(torch.uint8), records.y), drawn) == []
+
+
+def test_an_augmentation_that_cannot_be_tested_leaves_no_guarantee() -> None:
+    recipe = _recipe(_private(), augmentation=(Factory(f"{HERE}.Elsewhere"),))
+    report = recipe.produce(_records(60, (1, 4, 4)), Stream(0)).report
+    assert report["epsilon"] is None
+    assert "augmentation Elsewhere draws from a generator that cannot be repeated" in report["warnings"][0]
 
 
 @pytest.mark.parametrize(
@@ -226,11 +327,13 @@ def test_the_gradient_is_the_clipped_sum_over_the_expected_batch() -> None:
 
 
 def test_alternating_updates_are_accounted_as_two_of_one_sample() -> None:
-    recipe = _recipe(AdversarialTrainingPGD(steps=2, batches="alternating"), DPSGD(epsilon=3.0, batch_size=50))
+    recipe = _recipe(
+        AdversarialTrainingPGD(steps=2, batches="alternating"), DPSGD(epsilon=3.0, batch_size=50, accountant="rdp")
+    )
     report = recipe.produce(_records(), Stream(0)).report
     assert (report["updates_per_step"], report["steps"]) == (2, 8)
     assert report["epsilon"] == pytest.approx(spent(report["noise_multiplier"], report["delta"], 0.25, 8, "rdp", 2))
-    alone = _recipe(DPSGD(epsilon=3.0, batch_size=50)).produce(_records(), Stream(0)).report
+    alone = _recipe(DPSGD(epsilon=3.0, batch_size=50, accountant="rdp")).produce(_records(), Stream(0)).report
     assert report["noise_multiplier"] == pytest.approx(math.sqrt(2) * alone["noise_multiplier"], rel=1e-2)
 
 
@@ -247,7 +350,7 @@ def test_beside_adversarial_training_a_record_counts_once(batches: Any) -> None:
 
 
 def test_adversarial_training_and_dp_sgd_learn_together() -> None:
-    both = (AdversarialTrainingPGD(epsilon=0.02, steps=3), DPSGD(epsilon=50.0, batch_size=100))
+    both = (AdversarialTrainingPGD(epsilon=0.02, steps=3), DPSGD(epsilon=50.0, batch_size=100, accountant="rdp"))
     trained = _recipe(*both, epochs=20).produce(_records(600), Stream(0))
     records = _records(600)
     assert trained.report["epsilon"] <= 50
@@ -275,7 +378,7 @@ def test_by_hand_as_in_the_paper() -> None:
     model, records = LinearNet((4,), 2, hidden=[16]), _records(600)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     loader: DataLoader[Any] = DataLoader(records, batch_size=50)
-    defense = DPSGD(model, nn.CrossEntropyLoss(), optimizer, loader, "cpu", 15, epsilon=20.0)
+    defense = DPSGD(model, nn.CrossEntropyLoss(), optimizer, loader, "cpu", 15, epsilon=20.0, accountant="rdp")
     trained = defense.train_private()
     assert trained is model
     assert not model.training
@@ -309,6 +412,32 @@ def test_batch_norm_gives_way_to_group_norm_in_both_victims() -> None:
         assert not any(isinstance(module, nn.BatchNorm2d) for module in trained.model.modules())
     assert "1 BatchNorm layers are replaced" in defended.report["warnings"][0]
     assert defended.report["epsilon"] is not None
+
+
+class NormedFeatures(nn.Sequential):
+    """BatchNorm over as many features as opacus would make groups."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int, width: int = 32) -> None:
+        super().__init__(
+            nn.Flatten(), nn.Linear(math.prod(input_shape), width), nn.BatchNorm1d(width), nn.Linear(width, num_classes)
+        )
+
+
+def test_batch_norm_of_features_becomes_one_group_which_is_not_constant() -> None:
+    architecture = DPSGD().adapt(Factory(f"{HERE}.NormedFeatures"))
+    model = architecture.build(input_shape=(4,), num_classes=2)
+    x = torch.rand(6, 4)
+    hidden = model[1](x)
+    out = model[2](hidden)
+    torch.testing.assert_close(out, nn.functional.layer_norm(hidden, (32,)))
+    assert len(out.abs().round(decimals=3).unique()) > 20, "more than the signs are left"
+    assert _recipe(_private(), architecture=architecture, epochs=1).produce(_records(60), Stream(0)).report["epsilon"]
+
+
+def test_a_norm_that_would_be_constant_is_refused() -> None:
+    architecture = DPSGD().adapt(Factory(f"{HERE}.NormedFeatures", width=1))
+    with pytest.raises(SettingError, match="GroupNorm of NormedFeatures normalises single values"):
+        _recipe(_private(), architecture=architecture).fit(_records(60), Stream(0))
 
 
 def test_architectures_without_batch_norm_stay_as_they_are() -> None:
@@ -348,7 +477,7 @@ def test_delta_must_be_below_one_over_n(delta: float) -> None:
         ({"batch_size": 0}, "batch_size"),
         ({"lr": 0.0}, "lr"),
         ({"sampling": "uniform"}, "poisson, shuffled"),
-        ({"accountant": "gdp"}, "rdp, prv"),
+        ({"accountant": "gdp"}, "prv, rdp"),
         ({"batch_norm": "keep"}, "replace, refuse"),
     ],
 )

@@ -1,6 +1,7 @@
 """What is read off the ROC curve, against brute force."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from amulet.membership_inference.metrics import (
     hits_at_fpr,
     measure,
     roc,
+    tpr_interval,
 )
 
 Sides = tuple[list[int], list[int]]
@@ -79,6 +81,31 @@ def test_hits_are_those_of_the_best_threshold_within_the_rate(sides: Sides, fold
     assert found == best
 
 
+@pytest.mark.parametrize(("n", "rate"), [(1000, 0.01), (10_000, 0.001)])
+def test_interval_of_the_hits_covers_the_threshold_too(n: int, rate: float) -> None:
+    """Clopper and Pearson's interval, for the given threshold, covers the true rate in 42 to 60 % of the draws."""
+    normal = NormalDist()
+    truth = 1 - normal.cdf(normal.inv_cdf(1 - rate) - 1.0)
+    draws = 120 if n < 5000 else 40
+    found = [
+        (tpr_interval(*drawn(n, 1.0, seed), rate), hits_at_fpr(*drawn(n, 1.0, seed), rate)) for seed in range(draws)
+    ]
+    covered = np.mean([interval is not None and interval[0] <= truth <= interval[1] for interval, _ in found])
+    fixed = [clopper_pearson(hits, n) for _, hits in found if hits is not None]
+    assert covered > 0.9
+    assert np.mean([low <= truth <= high for low, high in fixed]) < 0.75
+    assert np.mean([interval[1] - interval[0] for interval, _ in found if interval]) < 1.2 * truth
+
+
+def test_interval_of_the_hits_at_the_ends() -> None:
+    members = np.arange(2000) < 1000
+    assert tpr_interval(members, members.astype(float), 0.01) == (pytest.approx(0.9975, abs=0.001), 1.0)
+    low, high = tpr_interval(members, np.zeros(2000), 0.01) or (1.0, 1.0)
+    assert low == 0
+    assert high < 0.004
+    assert tpr_interval(members[1:], np.zeros(1999), 0.001) is None
+
+
 def test_a_tie_across_the_rate_is_not_cut() -> None:
     """All non-members share the members' score: no threshold has few false positives, interpolation would claim one."""
     members = np.arange(2000) < 1000
@@ -119,7 +146,7 @@ def test_measure_reports_each_score_with_intervals_and_baselines() -> None:
     assert measured.warnings == []
     assert set(measured.metrics) == {
         f"{name}.{metric}"
-        for name in ("lira_online", "loss")
+        for name in ("strongest", "lira_online", "loss")
         for metric in ("auc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr")
     }
     assert set(measured.metrics) < set(measured.baselines)
@@ -128,13 +155,58 @@ def test_measure_reports_each_score_with_intervals_and_baselines() -> None:
     assert measured.metrics["lira_online.balanced_accuracy"] == pytest.approx(0.6915, abs=0.01)
     assert measured.metrics["lira_online.tpr_at_1pct_fpr"] == pytest.approx(0.0924, abs=0.015)
     assert measured.metrics["lira_online.tpr_at_0.1pct_fpr"] == pytest.approx(0.0183, abs=0.008)
-    hits = round(measured.metrics["lira_online.tpr_at_1pct_fpr"] * 10_000)
-    assert measured.intervals["lira_online.tpr_at_1pct_fpr"] == clopper_pearson(hits, 10_000)
+    assert measured.intervals["lira_online.tpr_at_1pct_fpr"] == tpr_interval(members, score, 0.01)
     assert measured.baselines["lira_online.auc"] == 0.5
     assert measured.baselines["lira_online.tpr_at_0.1pct_fpr"] == 0.001
     assert measured.baselines["train_test_gap"] == pytest.approx(0.5)
     assert measured.baselines["loss.balanced_accuracy"] == pytest.approx(0.75)  # the gap attack
     assert measured.metrics["lira_online.auc"] + measured.metrics["loss.auc"] == pytest.approx(1)
+
+
+def test_the_chosen_score_decides_under_a_name_of_its_own() -> None:
+    members, score = drawn(2000, 1.0)
+    chosen = evidence(
+        members, -score, deciding="loss", whole_split=True
+    )  # "loss" is the score, "lira_online" its negative
+    measured = measure(chosen)
+    assert [name for name, facts in measured.facts.items() if facts.decides] == ["strongest.auc"]
+    for metric in ("auc", "balanced_accuracy", "tpr_at_1pct_fpr"):
+        assert measured.metrics[f"strongest.{metric}"] == measured.metrics[f"loss.{metric}"]
+    assert measured.baselines["strongest.auc"] == 0.5
+    only = measure(evidence(members, score, scores={"quantile": score}))
+    assert [name for name, facts in only.facts.items() if facts.decides] == ["quantile.auc"]
+    assert not any(name.startswith("strongest") for name in only.metrics)
+
+
+def test_influence_is_that_of_delong_where_all_seeds_have_the_same_records() -> None:
+    members, score = drawn(500, 1.0)
+    measured = measure(evidence(members, score, whole_split=True))
+    assert list(measured.influences) == ["strongest.auc"]
+    low, high = measured.intervals["strongest.auc"]
+    influence = measured.influences["strongest.auc"]
+    assert influence.error == pytest.approx((high - low) / 2 / 1.959964, rel=0.3)
+    assert influence.records == 1000
+    assert not measure(evidence(members, score)).influences
+
+
+def test_mean_over_the_shadow_models_has_an_interval_over_pairs() -> None:
+    members, score = drawn(500, 1.0)
+    aucs = np.array([0.6, 0.62, 0.58, 0.6, 0.66, 0.66])  # means of pairs .61 .59 .66
+    measured = measure(evidence(members, score, target_aucs={"loss": aucs}))
+    assert measured.metrics["loss.auc_over_targets"] == pytest.approx(0.62)
+    low, high = measured.intervals["loss.auc_over_targets"]
+    half = 4.302653 * np.std([0.61, 0.59, 0.66], ddof=1) / math.sqrt(3)
+    assert (low, high) == (pytest.approx(0.62 - half), pytest.approx(0.62 + half))
+    assert "lira_online.auc_over_targets" not in measured.metrics
+
+
+def test_nothing_above_chance_is_said_of_a_model_without_a_defence() -> None:
+    members, score = drawn(1000, 0.0)
+    (warning,) = [text for text in measure(evidence(members, score)).warnings if "chance is 0.5" in text]
+    assert warning.startswith("undefended: no score tells members from others: lira_online, the strongest")
+    defended = measure(evidence(members, score, victim="defended")).warnings
+    assert not any("chance is 0.5" in text for text in defended)
+    assert not any("chance is 0.5" in text for text in measure(evidence(*drawn(1000, 1.0))).warnings)
 
 
 def test_a_rate_that_the_sample_cannot_resolve_is_left_out() -> None:

@@ -161,7 +161,13 @@ def test_pool_size_draws_that_many_and_keeps_to_the_seed() -> None:
     attack = LiRA(n_shadow=4, pool_size=41)
     first, again = (protocol.assess(victim(recipe, here), attack, here) for _ in range(2))
     assert len(first.ids) == 40
+    assert not first.whole_split, "another seed has other candidates"
+    assert protocol.assess(victim(recipe, here), LiRA(n_shadow=4), here).whole_split
     assert all(np.array_equal(first.arrays()[name], again.arrays()[name]) for name in first.arrays())
+    drawn = [made_splits(recipe, 121, seed) for seed in (0, 1)]
+    odd = [protocol.assess(victim(recipe, one), LiRA(n_shadow=4), one) for one in drawn]
+    assert all(one.whole_split for one in odd)
+    assert np.array_equal(odd[0].ids, odd[1].ids)
     other = made_splits(recipe, seed=1)
     assert set(protocol.assess(victim(recipe, other), attack, other).ids) != set(first.ids)
 
@@ -203,7 +209,11 @@ class _Claim(Hook):
 def test_what_privacy_was_accounted_for_stands_beside_the_attack(spent: float | None) -> None:
     recipe = memorising(epochs=1, defenses=(Accounted(spent=spent),))
     here = made_splits(recipe)
-    epsilon = measure(protocol.assess(victim(recipe, here), LiRA(n_shadow=4), here)).metrics["epsilon"]
+    evidence = protocol.assess(victim(recipe, here), LiRA(n_shadow=4), here)
+    assert evidence.delta == 1e-5
+    measured = measure(evidence)
+    assert ("auc_bound" in measured.metrics) == (spent is not None)
+    epsilon = measured.metrics["epsilon"]
     assert epsilon == spent if spent else math.isnan(epsilon)
     plain = protocol.assess(victim(recipe.plain(), here), LiRA(n_shadow=4), here)
     assert "epsilon" not in measure(plain).metrics

@@ -1,13 +1,19 @@
 """Which shadow model is trained on what, with which recipe, and what is trained again."""
 
+import dataclasses
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amulet.core import Factory, SettingError, Stream
-from amulet.membership_inference.attacks import LiRA
+from amulet.membership_inference.attacks import LiRA, MembershipAttack, Observed
+from amulet.membership_inference.attacks.selection import against_shadows
 from amulet.membership_inference.attacks.shadows import half_split, halves
+from amulet.membership_inference.metrics import auc, measure
 from amulet.models import predict
 from amulet.training import Recipe
 from tests.helpers.membership_toys import CountingStore, made_up, memorising, noise
@@ -54,6 +60,64 @@ def test_split_of_the_signals_follows_the_membership() -> None:
     for i in range(20):
         assert sorted(within[:, i]) == sorted(seen.shadows[seen.inside[:, i], i])
         assert sorted(without[:, i]) == sorted(seen.shadows[~seen.inside[:, i], i])
+
+
+def test_each_shadow_model_is_attacked_with_the_others_but_its_pair() -> None:
+    seen = made_up(n=40, shadows=8)
+    inside = halves(torch.arange(40) % 2, 8, Stream(0)).numpy()
+    seen = dataclasses.replace(seen, inside=inside)
+    asked: list[Observed] = []
+
+    def scores(observed: Observed) -> dict[str, np.ndarray]:
+        asked.append(observed)
+        return {"signal": observed.target, "opposite": -observed.target}
+
+    found = against_shadows(scores, seen)
+    assert len(asked) == 8
+    for k, observed in enumerate(asked):
+        others = [i for i in range(8) if i // 2 != k // 2]
+        np.testing.assert_array_equal(observed.target, seen.shadows[k])
+        np.testing.assert_array_equal(observed.population_target, seen.population_shadows[k])
+        np.testing.assert_array_equal(observed.shadows, seen.shadows[others])
+        np.testing.assert_array_equal(observed.population_shadows, seen.population_shadows[others])
+        np.testing.assert_array_equal(observed.inside, inside[others])
+        assert (observed.inside.sum(axis=0) == 3).all()
+        assert found["signal"][k] == auc(inside[k], seen.shadows[k])
+    np.testing.assert_allclose(found["signal"] + found["opposite"], 1)
+    judged = dataclasses.replace(seen, target=-seen.target, population_target=-seen.population_target)
+    again = against_shadows(scores, judged)  # the judged model's answers have no part in the choice
+    assert all(np.array_equal(again[name], each) for name, each in found.items())
+
+
+class Several(MembershipAttack):
+    """A useless score first, then one that tells members from others."""
+
+    def __init__(self, *given: Any, n_shadow: int = 6) -> None:
+        super().__init__(*given)
+        self._set_shadows(n_shadow, "same_as_victim", None)
+
+    def scores(self, observed: Observed) -> dict[str, np.ndarray]:
+        return {"useless": np.zeros(len(observed.target)), "signal": observed.target}
+
+
+@pytest.mark.parametrize(("n_shadow", "chosen"), [(4, "useless"), (6, "signal")])
+def test_the_strongest_score_against_shadow_models_decides(n_shadow: int, chosen: str) -> None:
+    records, others, recipe = noise(40), noise(10, 9, 900), memorising(epochs=5)
+    model = recipe.fit(records.take(torch.arange(20)), 0)
+    attack = Several(model, recipe, records, torch.arange(40) < 20, others, n_shadow=n_shadow)
+    evidence = attack.attack()
+    assert evidence.deciding == evidence.manifest["score"] == chosen
+    measured = measure(evidence)
+    assert measured.metrics["strongest.auc"] == measured.metrics[f"{chosen}.auc"]
+    if n_shadow == 4:
+        assert "fewer than 6 shadow models" in evidence.manifest["score_chosen"]
+        assert "signal.auc_over_targets" not in measured.metrics
+        return
+    assert "against the shadow models" in evidence.manifest["score_chosen"]
+    assert measured.metrics["useless.auc_over_targets"] == 0.5
+    mean = measured.metrics["signal.auc_over_targets"]
+    assert mean == pytest.approx(evidence.manifest["score_auc_over_targets"]["signal"], abs=1e-6)
+    assert mean > 0.6
 
 
 def attack_by_hand(recipe: Recipe, n: int = 40, **settings: object) -> None:

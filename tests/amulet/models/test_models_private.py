@@ -17,7 +17,8 @@ from amulet.membership_inference.defenses.architecture import (
     unprotectable,
     with_group_norm,
 )
-from amulet.membership_inference.defenses.clipping import PerRecord, check_model
+from amulet.membership_inference.defenses.clipping import PerRecord
+from amulet.membership_inference.defenses.probe import check_model
 from amulet.models.layers import group_norm
 from amulet.training import Recipe
 from tests.helpers.model_toys import GREY, IMAGE_MODELS, SMALL, TABLE, TABLE_MODELS, built, images

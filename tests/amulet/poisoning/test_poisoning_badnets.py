@@ -183,6 +183,7 @@ def test_columns_by_name_and_by_number(census: AmuletDataset) -> None:
     [
         ({"rate": 0}, "`rate` must satisfy 0 < rate < 1, got 0"),
         ({"rate": 10}, "`rate` must satisfy 0 < rate < 1, got 10"),
+        ({"rate_curve": [0.1, 1]}, "`rate_curve` must satisfy 0 < rate_curve < 1, got 1"),
         ({"target": -1}, "`target`"),
         ({"triggers": 0}, "`triggers`"),
         ({"size": 0}, "`size`"),

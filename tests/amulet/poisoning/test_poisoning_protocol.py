@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from amulet.assessment import Outcome, Plan, assess, check
 from amulet.core import Factory, IncompatibleError, SettingError, Stream
+from amulet.core.influence import of_mean
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.models import LinearNet
 from amulet.poisoning import protocol
@@ -27,7 +28,7 @@ def census() -> AmuletDataset:
 
 
 def plan(data: AmuletDataset, **changes: Any) -> Plan:
-    settings: dict[str, Any] = {"epochs": 6, "attack": BadNets(), "metrics": ("poisoning",), **changes}
+    settings: dict[str, Any] = {"epochs": 6, "attack": BadNets(rate=0.1), "metrics": ("poisoning",), **changes}
     return Plan(
         data=data,
         architecture=Factory("amulet.models.LinearNet", hidden=[64, 32]),
@@ -91,6 +92,40 @@ def test_metrics_by_hand() -> None:
     low, high = measured.intervals["attack_success_rate"]
     assert low < 2 / 3 < high
     assert set(measured.intervals) == set(measured.metrics)
+
+
+def test_the_influence_of_records_is_that_of_the_shares() -> None:
+    several = evidence(triggered_answers=torch.tensor([[1, 1, 1, 0], [0, 1, 0, 0]]))
+    influences = measure(several).influences
+    # By record: the share of the two triggers that it obeys; the record of class 1 is no success.
+    assert influences["attack_success_rate"] == of_mean([0, 1, 3], [0.5, 1.0, 0.0]).blocks()
+    assert influences["poisoned_accuracy"] == of_mean([0, 1, 2, 3], [0.5, 1.0, 0.5, 0.0]).blocks()
+    assert influences["poisoned_test_accuracy"] == of_mean([0, 1, 2, 3], [1, 1, 1, 0]).blocks()
+
+
+def test_success_at_other_rates_has_a_name_for_each_and_decides_nothing() -> None:
+    measured = measure(evidence(curve={"0.005": torch.tensor([[0, 1, 1, 0]]), "0.1": torch.tensor([[1, 1, 1, 1]])}))
+    assert measured.metrics["rate_0.5pct.attack_success_rate"] == pytest.approx(1 / 3)
+    assert measured.metrics["rate_10pct.attack_success_rate"] == 1
+    for name in ("rate_0.5pct.attack_success_rate", "rate_10pct.attack_success_rate"):
+        assert not measured.facts[name].decides
+        assert measured.baselines[name] == measured.baselines["attack_success_rate"]
+        assert name in measured.intervals
+        assert name in measured.influences
+    assert measured.facts["rate_10pct.attack_success_rate"].subject == {"rate": "0.1"}
+    assert measured.facts["attack_success_rate"].decides
+
+
+def test_a_curve_of_rates_is_what_each_rate_alone_gives(census: AmuletDataset) -> None:
+    attack = BadNets(rate=0.02, rate_curve=[0.05, 0.01])
+    victim, splits = scene_of(census, attack, OutlierRemoval(features="input"))
+    found = protocol.assess(victim, attack, splits)
+    assert list(found.curve) == ["0.01", "0.05"]
+    alone = protocol.assess(victim, BadNets(rate=0.05), splits)
+    assert torch.equal(found.curve["0.05"], alone.triggered_answers)
+    assert not torch.equal(found.curve["0.05"], found.triggered_answers)
+    fewer = protocol.assess(victim, BadNets(rate=0.01), splits)
+    assert set(fewer.poisoned_ids.tolist()) < set(found.poisoned_ids.tolist()) < set(alone.poisoned_ids.tolist())
 
 
 def test_metrics_are_means_over_triggers_and_their_intervals_of_records() -> None:
@@ -202,6 +237,11 @@ def test_the_own_risk_of_outlier_removal_is_poisoning_by_badnets(census: AmuletD
     assert check(chosen) == []
 
 
+def test_by_default_the_success_on_census_can_rise_and_fall() -> None:
+    outcome = assess(plan(load_census(limit=10_000), attack=BadNets(), epochs=20, adversary_fraction=0.05))
+    assert 0.1 < outcome.metrics["undefended"]["attack_success_rate"] < 0.95
+
+
 def test_a_trigger_that_clean_records_show_is_warned_of(census: AmuletDataset) -> None:
     attack = BadNets(columns=["capital-gain", "capital-loss"], values=[0.0, 0.0])
     victim, splits = scene_of(census, attack)
@@ -222,6 +262,14 @@ def test_a_backdoor_that_was_not_learned_is_warned_of_on_the_undefended_victim_a
         victim, splits = scene_of(census, attack, *defenses)
         found = protocol.assess(victim, attack, splits).warnings
         assert any("the backdoor was not learned" in warning for warning in found) == (not defenses)
+
+
+def test_an_undefended_victim_that_always_obeys_is_warned_of(census: AmuletDataset) -> None:
+    attack = BadNets(rate=0.2)
+    for defenses in ((), (OutlierRemoval(features="input"),)):
+        victim, splits = scene_of(census, attack, *defenses)
+        found = protocol.assess(victim, attack, splits).warnings
+        assert any("so near its ceiling" in warning for warning in found) == (not defenses)
 
 
 def test_a_class_that_outlier_removal_removes_whole_is_warned_of() -> None:
@@ -245,6 +293,8 @@ def test_what_cannot_be_poisoned_is_refused_before_training(census: AmuletDatase
         check(plan(census, attack=BadNets(target=2)))
     with pytest.raises(IncompatibleError, match=r"rate=0\.5 of 3000 records asks for 1500 to poison"):
         check(plan(census, attack=BadNets(target=0, rate=0.5)))
+    with pytest.raises(IncompatibleError, match=r"rate=0\.0001 of 3000 records asks for 0 to poison"):
+        check(plan(census, attack=BadNets(rate_curve=[0.02, 0.0001])))
     with pytest.raises(SettingError, match="got height"):
         check(plan(census, attack=BadNets(columns=["height"])))
     protocol.check(BadNets(target=2), (), None)  # nothing can be said without data
@@ -268,7 +318,7 @@ def digits() -> AmuletDataset:
 
 
 def test_images_in_bytes_get_a_backdoor_from_each_of_two_triggers() -> None:
-    outcome = assess(plan(digits(), attack=BadNets(triggers=2, size=2, target=7), epochs=40))
+    outcome = assess(plan(digits(), attack=BadNets(triggers=2, size=2, target=7, rate=0.1), epochs=40))
     rates = outcome.manifest["poisoning"]["undefended"]["attack_success_rate_by_trigger"]
     assert len(rates) == 2
     assert min(rates) > 0.8

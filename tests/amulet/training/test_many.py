@@ -132,6 +132,13 @@ def test_a_stack_makes_the_models_of_one_after_the_other(name: str) -> None:
         _same(stored, alone, 2e-4)
 
 
+def test_a_stack_of_few_records_makes_as_many_updates() -> None:
+    recipe = _recipe(min_updates=7)
+    tables, streams = [_records(20, seed=k) for k in range(2)], [Stream(0) / k for k in range(2)]
+    for table, stream, stored in zip(tables, streams, train_stack(recipe, tables, streams, ""), strict=True):
+        _same(stored, recipe.make(table, stream, recipe.key(table, stream))[0], 2e-4)
+
+
 def test_a_stack_learns_from_a_teacher_and_from_uint8() -> None:
     tables = [
         Records.of((_records(seed=k).x * 255).to(torch.uint8), _records(seed=k).y, targets=torch.randn(61, 2))

@@ -26,6 +26,7 @@ from amulet.training import (
     Victim,
     train,
 )
+from amulet.training.loop import LOOP_STREAMS
 
 
 def blobs(n: int = 300, seed: int = 0, dim: int = 4) -> Records:
@@ -83,6 +84,29 @@ def test_the_loop_equals_a_plain_pytorch_loop() -> None:
             nn.functional.cross_entropy(model(records.x[index]), records.y[index]).backward()
             optimizer.step()
     assert torch.allclose(weights(ours), weights(model), atol=1e-6)
+
+
+def test_few_records_come_again_until_an_epoch_has_its_updates() -> None:
+    """As a plain loop over one random order after the other, cut off at the last update; schedules count epochs."""
+    records, stream = blobs(40), Stream(0) / "thief"
+    sgd, halved = Factory("torch.optim.SGD", lr=0.1), Factory("torch.optim.lr_scheduler.StepLR", step_size=1, gamma=0.5)
+    ours = recipe(optimizer=sgd, schedule=halved, min_updates=5).produce(records, stream)
+    assert len(ours.report["losses"]) == 3
+    model = recipe().build(records.shape, stream)
+    order = (stream / "batches").generator()
+    for epoch in range(3):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * 0.5**epoch)
+        parts = [part for _ in range(3) for part in torch.randperm(40, generator=order).split(32)]
+        for index in parts[:5]:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(records.x[index]), records.y[index]).backward()
+            optimizer.step()
+    assert torch.allclose(weights(ours.model), weights(model), atol=1e-6)
+
+
+def test_enough_records_are_seen_once_an_epoch_as_ever() -> None:
+    models = [recipe(min_updates=least).fit(blobs(), 0) for least in (0, 10)]
+    assert torch.equal(weights(models[0]), weights(models[1]))
 
 
 def test_training_learns_and_reports() -> None:
@@ -274,6 +298,7 @@ def test_everything_that_determines_a_model_is_in_its_key() -> None:
     variants = [
         base.changed(epochs=4),
         base.changed(batch_size=16),
+        base.changed(min_updates=20),
         base.changed(objective="kl"),
         base.changed(precision="amp"),
         base.changed(optimizer=Factory("torch.optim.Adam", lr=2e-2)),
@@ -330,6 +355,44 @@ def test_initial_weights_and_batches_do_not_depend_on_the_defence() -> None:
         )
     assert orders[0] == orders[1]
     assert orders[0][:300] != orders[0][300:], "each epoch has its own order"
+
+
+def test_the_training_draws_from_the_streams_that_are_reserved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    below = Stream.__truediv__
+
+    def noted(stream: Stream, name: str | int) -> Stream:
+        drawn.add(str(name))
+        return below(stream, name)
+
+    monkeypatch.setattr(Stream, "__truediv__", noted)
+    recipe(epochs=1, early_stopping=EarlyStopping()).fit(blobs(50), Stream(0))
+    assert drawn == set(LOOP_STREAMS)
+
+
+@pytest.mark.parametrize("own", LOOP_STREAMS)
+def test_no_defence_gets_a_stream_of_the_training(own: str) -> None:
+    class Plain(Defense):
+        """Changes nothing."""
+
+        risk = "evasion"
+        stage = "in"
+
+    named: type[Defense] = type(own.title(), (Plain,), {})
+    assert named().name == f"defense.{own}"
+    assert Plain().name == "plain"
+    assert recipe(defenses=(named(), Plain())).training_defenses
+
+    class Same(Plain):
+        """Takes a name that is taken."""
+
+        @property
+        def name(self) -> str:
+            return own
+
+    for taken in ((Same(),), (Plain(), type("PLAIN", (Plain,), {})())):
+        with pytest.raises(SettingError, match="`defenses` must have names of their own"):
+            recipe(defenses=taken)
 
 
 def test_a_defence_before_training_decides_by_the_plain_recipe_on_what_others_left() -> None:

@@ -100,7 +100,7 @@ def fresh(seed: int = 5) -> LinearNet:
         (nn.MSELoss(), "logit_mse"),
         (nn.KLDivLoss(reduction="batchmean"), "kl"),
         (nn.CrossEntropyLoss(), "hard_labels"),
-        (None, "logit_mse"),
+        (None, "kl"),
     ],
 )
 def test_figure_1_steals_a_model(criterion: nn.Module | None, objective: str) -> None:
@@ -154,14 +154,14 @@ def test_logit_mse_is_torchs_mean_squared_error() -> None:
     [
         (
             lambda: ModelExtraction().changed(objective="mse"),
-            "`objective` must be one of logit_mse, kl, hard_labels; got mse",
+            "`objective` must be one of kl, logit_mse, hard_labels; got mse",
         ),
         (lambda: ModelExtraction(queries=0), "`queries` must satisfy 1 <= queries, got 0"),
         (lambda: ModelExtraction(epochs=0), "`epochs` must satisfy 1 <= epochs, got 0"),
         (lambda: ModelExtraction(queries=5, query_curve=[3, 8]), "1 <= query_curve <= 5, got 8"),
         (lambda: ModelExtraction(suspects=0), "`suspects` must satisfy 1 <= suspects, got 0"),
         (lambda: ModelExtraction(independents=0), "`independents` must satisfy 1 <= independents, got 0"),
-        (lambda: by_hand(fresh(), fresh(), nn.L1Loss()), "`criterion` must be one of MSELoss, KLDivLoss, CrossEntropy"),
+        (lambda: by_hand(fresh(), fresh(), nn.L1Loss()), "`criterion` must be one of KLDivLoss, MSELoss, CrossEntropy"),
         (lambda: by_hand(fresh(), fresh(), epochs=3), "`epochs` must be given once, got 10 and 3"),
         (lambda: ModelExtraction().attack(), "must be built with a target model"),
         (lambda: by_hand(fresh(), fresh(), queries=601).attack(), "must be at most 600, the adversary's records"),
@@ -262,11 +262,50 @@ def test_the_curve_costs_no_queries_and_changes_nothing_else() -> None:
     assert curved.manifest["queries"] == 200
     assert torch.equal(plain.stolen_answers, curved.stolen_answers)
     assert set(curved.curve) == {"10", "100", "200"}
-    metrics = measure(curved).metrics
-    assert metrics["queries_10.fidelity"] < metrics["queries_200.fidelity"]
+    measured = measure(curved)
+    metrics = measured.metrics
+    assert metrics["queries_10.fidelity_kappa"] < metrics["queries_200.fidelity_kappa"]
+    assert not measured.facts["queries_10.fidelity_kappa"].decides
+    assert measured.baselines["queries_200.fidelity_kappa"] < metrics["queries_200.fidelity_kappa"]
     assert curved.manifest["query_curve"]["10"]["fidelity"] == metrics["queries_10.fidelity"]
     with pytest.raises(SettingError, match="must be at most 300, what is queried; got 400"):
         assess(victim, ModelExtraction(query_curve=[400]), at)
+
+
+def test_few_queries_train_the_thief_as_long_as_many() -> None:
+    """Epochs over fewer records would be fewer updates, and a small budget would look like a safe model."""
+    at = made_splits()
+    victim = victim_of(at)
+    found = assess(victim, ModelExtraction(queries=20, query_curve=[10]), at)
+    for who in ("stolen", "independent"):
+        assert (found.manifest[who]["epochs"], found.manifest[who]["updates"]) == (8, 8 * 10)
+    starved = assess(victim, ModelExtraction(queries=20, query_curve=[10], epochs=8), at)
+    assert starved.manifest["stolen"]["updates"] == 8  # as it was asked for
+    for name in ("fidelity_kappa", "queries_10.fidelity_kappa"):
+        assert measure(found).metrics[name] > measure(starved).metrics[name] + 0.1
+
+
+def test_a_thief_with_few_records_is_trained_as_long_as_the_victim() -> None:
+    at = made_splits()
+    few = at.changed(adversary_records=at.adversary_records.take(torch.arange(30)))
+    found = assess(victim_of(few), ModelExtraction(), few)
+    assert found.manifest["stolen"]["updates"] == found.manifest["independent"]["updates"] == 8 * 10
+
+
+def test_a_thief_with_many_records_sees_each_as_often_as_the_victim_does() -> None:
+    at = made_splits()
+    few = at.changed(victim_records=at.victim_records.take(torch.arange(30)))
+    assert assess(victim_of(few), ModelExtraction(), few).manifest["stolen"]["updates"] == 8 * 10
+
+
+@pytest.mark.parametrize("objective", ["kl", "logit_mse", "hard_labels"])
+def test_every_budget_of_a_curve_is_warned_of_like_a_run(objective: Any) -> None:
+    at = made_splits()
+    victim = victim_of(at)
+    small = measure(assess(victim, ModelExtraction(objective=objective, queries=1), at)).warnings
+    curve = measure(assess(victim, ModelExtraction(objective=objective, query_curve=[1]), at)).warnings
+    assert any("stolen model gives class" in w for w in small)
+    assert any(w.startswith("undefended, 1 queries: the stolen model gives class") for w in curve)
 
 
 def test_the_stolen_model_does_not_use_the_victims_defence() -> None:
@@ -275,7 +314,7 @@ def test_the_stolen_model_does_not_use_the_victims_defence() -> None:
     defended = victim_of(at, AdversarialTrainingPGD(epsilon=0.1))
     found = assess(defended, ModelExtraction(epochs=3, batch_size=16), at.changed(defenses=defended.recipe.defenses))
     taught = at.adversary_records.replace(targets=defended.logits(at.adversary_records))
-    plain = at.plain_recipe.changed(objective="logit_mse", epochs=3, batch_size=16)
+    plain = at.plain_recipe.changed(objective="kl", epochs=3, batch_size=16)
     model = plain.fit(taught, at.attack_stream("model_extraction"))
     assert torch.equal(predict(model, at.test_records).argmax(dim=1), found.stolen_answers)
     assert found.manifest["stolen"]["epochs"] == 3
@@ -289,9 +328,11 @@ def test_the_independent_model_learns_the_same_records_from_their_labels() -> No
     records = ModelExtraction(queries=60).query(
         Oracle(victim.logits), at.adversary_records, at.attack_stream("model_extraction")
     )
-    model = at.plain_recipe.fit(records.replace(targets=None), at.attack_stream("independent", 0))
+    recipe = at.plain_recipe.changed(min_updates=10)  # 300 records in batches of 32
+    model = recipe.fit(records.replace(targets=None), at.attack_stream("independent", 0))
     assert torch.equal(predict(model, at.test_records).argmax(dim=1), found.independent_answers)
     assert found.manifest["independent"]["records"] == 60
+    assert found.manifest["independent"]["updates"] == found.manifest["stolen"]["updates"] == 8 * 10
 
 
 def test_hard_labels_leak_less_than_logits() -> None:

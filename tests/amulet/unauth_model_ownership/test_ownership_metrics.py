@@ -1,6 +1,7 @@
 """Fidelity in its readings, agreement beyond chance, and the rates of a verification."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from amulet.core import clopper_pearson
+from amulet.core.influence import Influence, of_cells
 from amulet.unauth_model_ownership.metrics import (
     OwnershipEvidence,
     Verification,
@@ -21,6 +23,8 @@ from amulet.unauth_model_ownership.metrics import (
     kappa_interval,
     measure,
 )
+from amulet.unauth_model_ownership.metrics.extraction import kappa_of_shares
+from amulet.unauth_model_ownership.metrics.verification import balanced
 
 ANSWERS = st.integers(2, 5).flatmap(
     lambda classes: st.tuples(
@@ -176,6 +180,7 @@ def test_collapses_are_flagged(victim: int | None, stolen: int | None, says: str
     assert measured.warnings[0].startswith("undefended: ")
     assert measured.metrics["fidelity_kappa"] == pytest.approx(kappa, nan_ok=True)
     assert ("fidelity_kappa" in measured.intervals) == (not math.isnan(kappa))
+    assert ("fidelity_kappa" in measured.invalid) == (victim is None)  # the attack failed, and no verdict rests on it
 
 
 def test_rates_of_a_verification() -> None:
@@ -184,13 +189,98 @@ def test_rates_of_a_verification() -> None:
     # Flagged at p <= 0.01: the exact copy, 2 of 4 fine-tuned, no stolen model, 1 of 10 independent ones.
     assert m["ownership_fnr"] == pytest.approx(6 / 9)
     assert m["ownership_fpr"] == pytest.approx(1 / 10)
-    assert m["ownership_accuracy"] == pytest.approx(12 / 19)
+    assert m["ownership_accuracy"] == pytest.approx((3 / 9 + 9 / 10) / 2)
+    assert measured.baselines["ownership_accuracy"] == 0.5
+    low, high = measured.intervals["ownership_accuracy"]
+    assert 0.4 < low < m["ownership_accuracy"] < high < 0.82
     assert (m["fine_tuned.ownership_fnr"], m["stolen.ownership_fnr"]) == (0.5, 1.0)
     assert measured.intervals["ownership_fpr"] == clopper_pearson(1, 10)
     assert measured.intervals["ownership_fnr"] == clopper_pearson(6, 9)
     assert m["p_value"] == pytest.approx(1e-9)
     assert measured.intervals["watermark_accuracy"] == clopper_pearson(100, 100)
     assert measured.baselines["watermark_accuracy"] == pytest.approx(1 - 0.4501)
+
+
+def test_theft_and_its_proof_are_two_questions() -> None:
+    measured = measure(evidence(*made_up(), verifications=(judged(),)))
+    asked = {name: facts for name, facts in measured.facts.items() if facts.decides}
+    assert {name: dict(facts.subject) for name, facts in asked.items()} == {
+        "fidelity_kappa": {"question": "theft"},
+        "ownership_accuracy": {"question": "ownership"},
+    }
+    assert (asked["fidelity_kappa"].harm, asked["ownership_accuracy"].harm) == ("higher", "lower")
+    assert [name for name, f in measure(evidence(*made_up())).facts.items() if f.decides] == ["fidelity_kappa"]
+    both = measure(evidence(*made_up(), verifications=(judged(), judged(defense="datasetinference"))))
+    assert both.facts["watermarknn.ownership_accuracy"].decides
+
+
+@given(st.integers(0, 8), st.integers(1, 8), st.integers(0, 10), st.integers(1, 10))
+def test_balanced_accuracys_interval_is_within_bounds_and_has_a_width(a: int, n: int, b: int, m: int) -> None:
+    value, (low, high) = balanced(min(a, n), n, min(b, m), m)
+    assert value == pytest.approx((min(a, n) / n + min(b, m) / m) / 2)
+    assert -1e-12 <= low <= value <= high <= 1 + 1e-12
+    assert high - low > 0.1
+
+
+def test_balanced_accuracys_interval_covers() -> None:
+    draw = np.random.default_rng(0)
+    hits, rejections = draw.binomial(16, 0.6, 1000), draw.binomial(10, 0.9, 1000)
+    found = {(a, b): balanced(a, 16, b, 10)[1] for a, b in set(zip(hits.tolist(), rejections.tolist(), strict=True))}
+    covered = [low <= 0.75 <= high for low, high in (found[a, b] for a, b in zip(hits, rejections, strict=True))]
+    assert np.mean(covered) > 0.94
+
+
+def test_influences_are_those_of_leaving_records_out() -> None:
+    """Each metric's influence beside the jackknife's: n - 1 times what leaving the record out takes away."""
+    victim, stolen, labels = made_up(n=60)
+    measured = measure(evidence(victim, stolen, labels))
+    without = []
+    for left in range(60):
+        kept = torch.arange(60) != left
+        without.append(measure(evidence(victim[kept], stolen[kept], labels[kept])).metrics)
+    for name in ("fidelity_kappa", "fidelity", "correct_fidelity", "agreement_and_correct", "stolen_test_accuracy"):
+        values = np.array([metrics[name] for metrics in without])
+        jackknife = 59 * (values.mean() - values)
+        kept, expected = measured.influences[name], Influence(np.arange(60), jackknife).blocks()
+        assert (kept.digest, kept.records) == (expected.digest, expected.records)
+        assert kept.sums == pytest.approx(expected.sums, abs=0.003)
+
+
+def test_kappas_influence_has_its_standard_error() -> None:
+    victim, stolen, _ = made_up()
+    found = of_cells(np.arange(400), victim * 3 + stolen, partial(kappa_of_shares, 3), 9)
+    kappa, low, high = kappa_interval(victim, stolen, 3)
+    assert kappa_of_shares(3, confusion(victim, stolen, 3).numpy().ravel() / 400) == pytest.approx(kappa)
+    assert found.error == pytest.approx((high - low) / 2 / 1.959964, rel=0.002)
+
+
+def test_a_theft_that_yields_nothing_or_all_is_said_to_be() -> None:
+    victim, stolen, labels = made_up()
+    assert measure(evidence(victim, stolen, labels)).warnings == []
+    nothing = measure(evidence(victim, labels, labels, independent_answers=stolen)).warnings
+    assert len(nothing) == 1
+    assert "the answers gave the thief nothing" in nothing[0]
+    curve = {"curve": {"50": labels}, "independent_curve": {"50": stolen}}
+    (at_50,) = measure(evidence(victim, stolen, labels, **curve)).warnings
+    assert at_50.startswith("undefended, 50 queries: the stolen model agrees with the victim no more than")
+    (full,) = measure(evidence(victim, victim, labels)).warnings
+    assert "near its ceiling of 1" in full
+
+
+def test_what_hiding_costs_stands_beside_what_the_mark_keeps() -> None:
+    accuracies = {"exact_copy": np.array([0.8]), "fine_tuned": np.array([0.8, 0.7])}
+    scored = judged(score_metric="watermark_accuracy", trials=100)
+    measured = measure(evidence(*made_up(), verifications=(scored,), suspect_accuracies=accuracies))
+    assert measured.metrics["fine_tuned.suspect_accuracy"] == pytest.approx(0.75)
+    assert measured.metrics["fine_tuned.watermark_accuracy"] == pytest.approx(1 - (1e-4 + 0.2 + 0.01 + 0.5) / 4)
+    assert measured.metrics["fine_tuned.ownership_fnr"] == 0.5
+
+
+def test_a_claim_that_anybody_could_make_up_is_warned_of() -> None:
+    quiet = {**judged().p_values, "independent": np.full(100, 0.5)}
+    (warning,) = _warnings_of(p_values=quiet, false_claim=9e-5)
+    assert "claims this model at p = 9e-05 by watermarknn" in warning
+    assert _warnings_of(p_values=quiet, false_claim=0.3) == []
 
 
 def test_two_ownership_defences_carry_their_names() -> None:

@@ -17,6 +17,7 @@ from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.models import LinearNet, predict
 from amulet.training import DataSplits, Recipe, Victim
+from amulet.unauth_model_ownership.copies import Filtered
 from amulet.unauth_model_ownership.defenses import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
 
 
@@ -143,6 +144,23 @@ def test_every_trigger_stands_among_the_records_so_often() -> None:
     assert (prepared.arrays["y"] == drawn.y.numpy()).all()
 
 
+def test_triggers_of_the_data_are_taken_out_of_it() -> None:
+    records, defense = table(), WatermarkNN(triggers=20, repeats=3, trigger_inputs="in_distribution")
+    prepared = defense.prepare(records, recipe(), Stream(0) / "victim")
+    made, removed = prepared.records, torch.from_numpy(prepared.arrays["removed"])
+    assert removed.sum() == 20
+    assert torch.equal(made.ids[:380], records.ids[~removed])
+    assert torch.equal(made.x[380:400], records.x[removed])
+    assert (made.ids[380:] < 0).all()
+    assert len(made) == 380 + 60
+    assert torch.equal(torch.from_numpy(prepared.arrays["ids"]), records.ids)
+    drawn = defense.draw(records, 2, Stream(0) / "victim")
+    assert torch.equal(drawn.x, records.x[removed])
+    assert set(drawn.y.tolist()) == {0, 1}
+    assert not torch.equal(drawn.y, records.y[removed])  # drawn, whatever the records' own
+    assert (defense.per_record, WatermarkNN().per_record) == (False, True)
+
+
 def test_batches_hold_triggers() -> None:
     """With the defaults on 10,000 records of 256 a batch, nearly none is without: e^-23 each."""
     records = WatermarkNN().prepare(table(10_000), recipe(), Stream(0)).records
@@ -188,6 +206,19 @@ def test_the_undefended_owner_asks_for_the_same_triggers_and_finds_nothing() -> 
     assert torch.equal(bare.triggers.y, marked.triggers.y)
     assert (bare.manifest["embedded"], marked.manifest["embedded"]) == (False, True)
     assert bare.judge(undefended.model).p_value > 0.001
+
+
+@pytest.mark.parametrize(("kind", "recognised"), [("noise", False), ("in_distribution", True)])
+def test_no_filter_tells_triggers_that_are_records(kind: Any, recognised: bool) -> None:
+    """Noise is refused, and the copy goes unrecognised at no cost in accuracy; records are not."""
+    defense = WatermarkNN(triggers=40, trigger_inputs=kind)
+    splits, _, defended = scene_of(defense)
+    copied, test = Filtered(defended.model, splits.adversary_records, 2, Stream(0)), splits.test_records
+    verifier = defense.verifier(defended, splits)
+    assert verifier.judge(defended.model).p_value < 1e-5
+    assert (verifier.judge(copied).p_value <= defense.alpha) == recognised
+    right = [(predict(model, test).argmax(dim=1) == test.y).double().mean() for model in (defended.model, copied)]
+    assert right[0] - right[1] < 0.05
 
 
 def test_stored_triggers_are_the_ones_asked_for() -> None:
@@ -284,6 +315,7 @@ def test_watermark_marks_the_model_it_is_given() -> None:
     ("settings", "says"),
     [
         ({"triggers": 0}, "`triggers` must satisfy 1 <= triggers, got 0"),
+        ({"trigger_inputs": "x"}, "`trigger_inputs` must be one of noise, in_distribution; got x"),
         ({"repeats": 0}, "`repeats` must satisfy 1 <= repeats, got 0"),
         ({"alpha": 0.0}, "`alpha` must satisfy 0 < alpha < 1, got 0.0"),
         ({"alpha": 1.0}, "`alpha` must satisfy 0 < alpha < 1, got 1.0"),
@@ -301,6 +333,13 @@ def test_a_mark_that_could_prove_nothing_is_refused() -> None:
     WatermarkNN(triggers=7).check(data)  # 2^-7 < 0.01
     with pytest.raises(SettingError, match=r"with 6 of 2 classes the smallest p-value is 0.0156, above 0.01"):
         WatermarkNN(triggers=6).check(data)
+
+
+def test_triggers_are_a_small_part_of_the_data() -> None:
+    data = scene_of(WatermarkNN())[0].data
+    WatermarkNN(triggers=100, trigger_inputs="in_distribution").check(data)
+    with pytest.raises(SettingError, match="must be at most 100, a quarter of the training records; got 101"):
+        WatermarkNN(triggers=101, trigger_inputs="in_distribution").check(data)
 
 
 def test_watermarking_by_hand_wants_a_model() -> None:

@@ -128,7 +128,7 @@ def test_a_folder_of_somebody_else(
     (workdir / "outputs").mkdir()
     monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "outputs")  # pyright: ignore[reportUnknownLambdaType]
     assert main([verb]) == 2
-    _assert_panel(capsys.readouterr().err, ["`output_dir` must be a folder", "cannot be read and written"])
+    _assert_panel(capsys.readouterr().err, ["`output_dir` must be a folder", "cannot be read"])
 
 
 def test_a_full_or_read_only_disk(

@@ -20,7 +20,7 @@ from amulet_cli.execution.progress import RichReporter
 from amulet_cli.results.result import Result
 from amulet_cli.views.run_table import next_commands, result_table
 from amulet_cli.views.sweep_table import sweep_table
-from tests.helpers.made_up_results import MadeUp, choices, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, typical, with_records, write
 
 
 def shown(renderable: object, width: int = 80) -> str:
@@ -36,15 +36,19 @@ def line_of(text: str, word: str) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_of_a_run(tmp_path: Path, width: int) -> None:
-    outcome = typical()
-    text = shown(result_table(write(tmp_path, outcome, overrides={"defense.epsilon": 0.05})), width)
+    outcome = with_records(typical())
+    text = shown(result_table(write(tmp_path, outcome, overrides={"defense.epsilon": 0.05}), width=width), width)
     line = line_of(text, "robust_accuracy")
+    below = text.splitlines()[text.splitlines().index(line) + 1]
     before, after = (outcome.metrics[victim]["robust_accuracy"] for victim in ("undefended", "defended"))
-    assert f"{100 * before:.2f}% [{100 * before - 0.5:.1f}, {100 * before + 0.5:.1f}]" in line
+    assert f"{100 * before:.2f}%" in line
+    assert f"[{100 * before - 0.5:.1f}, {100 * before + 0.5:.1f}]" in (below if width < 110 else line)
     assert f"{100 * after:.2f}%" in line
-    assert f"{100 * (after - before):+.2f} better" in line  # lower is worse, and it rose
+    assert re.search(rf"\{100 * (after - before):+.2f}.* better", line)  # lower is worse, and it rose
+    assert re.search(r"\[\+52\.\d, \+5[34]\.\d\]", below if width < 110 else line), "of the change"
     assert line.startswith("* ")
-    assert "worse" in line_of(text, "fidelity_kappa")  # higher is worse, and it rose
+    assert "worse" in line_of(text, "  fidelity ")  # higher is worse, and it rose
+    assert not re.search("worse|better", line_of(text, "fidelity_kappa")), "nothing is known of its records"
     assert "≈" in line_of(text, "stolen_test_accuracy")
     assert "76.07%" in text  # the baseline
     headings = [text.index(heading) for heading in ("Utility", "S1 evasion", "S3 unauthorized model ownership")]
@@ -63,14 +67,15 @@ def test_warnings_and_what_to_do_next_stand_below(tmp_path: Path) -> None:
     outcome = typical()
     outcome.warnings = ["the attack had not converged. Raise attack.steps"]
     result = write(tmp_path, outcome, chosen=choices(second_defense="watermark"), overrides={"epochs": 3})
-    text = shown(result_table(result), 200)
+    words = ("second_defense=watermark", "epochs=3", "dataset.positive=<=50K", "output_dir=my runs", "seed=4")
+    text = shown(result_table(result, words), 200)
     assert "warning  the attack had not converged" in text
     assert str(result.folder) in text
-    more, report = next_commands(result)
-    assert " ".join(more[:3]) == "amulet run -m"
-    assert {"second_defense=watermark", "epochs=3", "seed=range(0,10)"} <= set(more)
+    more, report = next_commands(result, words)
+    assert more == ["amulet", "run", "-m", *words[:-1], "seed=range(0,10)"], "the same command over seeds"
+    assert "'dataset.positive=<=50K' 'output_dir=my runs' 'seed=range(0,10)'" in text, "a shell reads them back"
     assert report == ["amulet", "report", str(result.folder.parent)]
-    assert f"amulet run --config-dir {tmp_path} -m" in shown(result_table(result, tmp_path), 400)
+    assert f"amulet run --config-dir {tmp_path} -m" in shown(result_table(result, words, tmp_path), 400)
 
 
 def test_an_undefended_run_has_no_change(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import find_results
 from tests.helpers.cli_helpers import start
 
-TINY = ("dataset.limit=200", "epochs=1", "model.hidden=[8]", "risks=S1,F,P4", "metric.every.S1.steps=1")
+TINY = (
+    *("dataset.limit=200", "epochs=1", "model.hidden=[8]", "risks=S1,F,P4", "metric.every.S1.steps=1"),
+    *("metric.every.P4.n_models=2", "metric.every.P4.n_shadow=2"),
+)
 TWO = ("defenses=watermark,dataset_inference", "seeds=2")
 
 
@@ -43,6 +46,8 @@ def test_one_run_for_each_defence_and_seed_the_seed_varying_fastest() -> None:
     assert {job.choices["attack"] for job in jobs} == {"none"}
     assert {tuple(job.config["metric"]) for job in jobs} == {("every",)}
     assert jobs[0].config["epochs"] == 10
+    populations = plan_of(jobs[0].config).attack_on("distribution_inference").settings()
+    assert populations["n_models"] >= 139, "a standard error of 3 points in each seed"
 
 
 @pytest.mark.parametrize(

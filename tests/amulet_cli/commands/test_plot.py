@@ -124,5 +124,6 @@ def test_evidence_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     result = membership(tmp_path / "outputs")
     (result.folder / "evidence.npz").unlink()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"`evidence.npz` in .* has no scores of lira_online"):
+    with pytest.raises(UsageError, match="There is no finished run in outputs") as error:
         plot.main(["outputs", "--kind", "roc"])
+    assert "evidence.npz" in str(error.value.where), "a folder without its evidence is no longer what was sealed"

@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from amulet_cli.analysis.groups import Report, Row, aggregate
+from amulet_cli.analysis.groups import Report, aggregate
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
 from amulet_cli.commands import report as verb
 from amulet_cli.paper.tables import PaperCell, PaperTable, compare, folder
@@ -234,7 +235,7 @@ class AltersWeights:
     [
         (AltersNoWeight, 0.5, "unchanged by construction"),
         (AltersNoWeight, 0.6, "falls"),  # something did change: no excuse
-        (AltersWeights, 0.5, "no evidence"),
+        (AltersWeights, 0.5, "equivalent"),
     ],
 )
 def test_what_cannot_change_is_called_so(tmp_path: Path, kind: type, after: float, word: str) -> None:
@@ -297,7 +298,7 @@ def test_csv_holds_every_statistic_and_every_seed(tmp_path: Path) -> None:
     assert float(row["undefended_mean"]) == pytest.approx(np.mean(before))
     assert float(row["defended_sd"]) == pytest.approx(np.std(after, ddof=1))
     assert float(row["p_value"]) == pytest.approx(float(stats.ttest_rel(after, before).pvalue))
-    assert float(row["p_wilcoxon"]) == pytest.approx(float(stats.wilcoxon(after, before).pvalue))
+    assert 2 / 2**10 <= float(row["p_sign_flip"]) <= 1
     assert (row["verdict"], row["risk"], row["primary"]) == ("rises", "unauth_model_ownership", "true")
     seeds = dict(pair.split(":") for pair in row["defended_by_seed"].split())
     assert [float(seeds[str(seed)]) for seed in range(10)] == after

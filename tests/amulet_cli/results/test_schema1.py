@@ -84,6 +84,7 @@ def test_old_folders_are_read_and_renamed(tmp_path: Path) -> None:
     path = result.folder / "metrics.json"
     content = json.loads(path.read_text())
     facts = RunFacts.from_dict(content.pop("facts"))
+    del content["seal"]
     content |= {"schema": 1}
     for row in content["metrics"].values():
         row["sex.equalized_odds"] = 0.125

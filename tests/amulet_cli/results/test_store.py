@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import pickle
 import threading
 import time
@@ -14,7 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from amulet.core.reporting import Reporter
 from amulet.training.store import Stored
+from amulet_cli.base.errors import UsageError
 from amulet_cli.results.store import DiskStore
+from tests.helpers.unprivileged import open_folder, unprivileged
 
 KEY = "0f" * 16
 
@@ -268,6 +271,50 @@ def test_a_lock_is_free_again_after_a_failure(store: DiskStore, heard: Heard) ->
     with store.lock(KEY):
         pass
     assert heard.notes == []
+
+
+def test_what_is_loaded_comes_in_the_order_in_which_it_was_saved(store: DiskStore) -> None:
+    store.save(KEY, Stored({}, {"z": 1, "metrics": {"b": 0.1, "a": 0.2}}))
+    loaded = store.load(KEY)
+    assert loaded is not None
+    assert list(loaded.meta) == ["z", "metrics"]
+    assert list(loaded.meta["metrics"]) == ["b", "a"]
+
+
+def test_a_model_that_cannot_be_read_is_not_called_damaged(heard: Heard) -> None:
+    with open_folder() as folder:
+        store = DiskStore(folder, heard)
+        store.save(KEY, a_model())
+        folder.chmod(0o777)
+        file_of(store).chmod(0)
+        with unprivileged(), pytest.raises(UsageError, match="cannot be read: Permission denied"):
+            store.load(KEY)
+        assert [path.name for path in folder.iterdir()] == [f"{KEY}.safetensors"]
+    assert heard.warnings == []
+
+
+def test_a_pipe_among_the_models_is_not_waited_for(store: DiskStore) -> None:
+    store.folder.mkdir()
+    os.mkfifo(file_of(store))
+    with pytest.raises(UsageError, match="not a regular file"):
+        store.load(KEY)
+
+
+def test_a_store_that_may_only_be_read_gives_what_it_has(heard: Heard) -> None:
+    other = "1e" * 16
+    with open_folder() as folder:
+        DiskStore(folder).save(KEY, a_model())
+        file_of(DiskStore(folder)).chmod(0o644)
+        store = DiskStore(folder, heard)
+        with unprivileged():
+            with store.lock(KEY):
+                assert store.load(KEY) is not None
+            for _ in range(2):
+                with store.lock(other):
+                    assert store.load(other) is None
+                    store.save(other, a_model())
+        assert [path.name for path in folder.iterdir()] == [f"{KEY}.safetensors"]
+    assert heard.warnings == [f"{folder}: Permission denied; what is trained now is not kept there"]
 
 
 def test_the_report_is_plain_json_in_the_header(store: DiskStore) -> None:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from amulet_cli.analysis.groups import Row, aggregate
+from amulet_cli.analysis.groups import aggregate
+from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results import evidence
 from amulet_cli.results.evidence import RATES, Ranking

@@ -1,0 +1,68 @@
+"""The numbers of a row as every view writes them."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from amulet_cli.analysis.rows import Row
+from amulet_cli.base import format_numbers
+from amulet_cli.results.result import VICTIMS
+
+if TYPE_CHECKING:
+    from amulet.assessment.verdict import Verdict
+
+INTERVAL = "its 95% interval over seeds and the test records that they share"
+
+
+@dataclass(frozen=True)
+class RowNumbers:
+    """Fractions in per cent, changes in points."""
+
+    victims: tuple[str, ...]
+    """Mean and error of each victim; `-` where there is none."""
+    change: str
+    interval: str
+    n: int
+
+
+def row_numbers(row: Row) -> RowNumbers:
+    """As texts for tables."""
+    fraction, change, summaries = row.facts.fraction, row.change, [row.summaries[victim] for victim in VICTIMS]
+    return RowNumbers(
+        victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) for s in summaries),
+        change=format_numbers.change(change.mean, fraction=fraction),
+        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
+        n=change.n or max(summary.n for summary in summaries),
+    )
+
+
+def victim_record(row: Row, victim: str) -> dict[str, float]:
+    """For files: one victim's mean over seeds with its spread, and the baseline."""
+    summary = row.summaries[victim]
+    return {
+        f"{victim}_mean": summary.mean,
+        f"{victim}_error": summary.error,
+        f"{victim}_sd": summary.sd,
+        f"{victim}_baseline": row.baseline(victim),
+    }
+
+
+def change_record(row: Row, verdict: "Verdict | None") -> dict[str, Any]:
+    """For files: the change with all that its verdict rests on. Fractions, not per cent."""
+    change = verdict.change if verdict else row.change
+    return {
+        "change": change.mean,
+        "change_error": change.error,
+        "change_error_seeds": change.seeds_error,
+        "change_error_records": change.records_error,
+        "change_sd": change.sd,
+        "change_low": change.low,
+        "change_high": change.high,
+        "p_value": change.p_value,
+        "p_sign_flip": change.sign_flip,
+        "p_holm": verdict.p_value if verdict else math.nan,
+        "verdict": verdict.outcome if verdict else "",
+        "reason": verdict.reason if verdict else "",
+        "detectable": verdict.detectable if verdict else math.nan,
+        "smallest_effect": verdict.smallest_effect if verdict else row.facts.smallest_effect,
+    }
