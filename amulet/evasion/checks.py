@@ -72,10 +72,11 @@ def check_search(
             "averages the logits over many draws (expectation over randomness, Athalye et al., ICML 2018)"
         )
         return Findings((warning,), invalid=reason)
-    large = probe.largest_budget(records.take(sample))
+    taken = records.take(sample)
+    large, blind = probe.largest_budget(taken), probe.without_gradient(taken)
     held = sample[robust[sample]]
     more = probe.searches(records.take(held), _surrogate(splits))
-    return _judged(probe, more, large, len(sample), len(held))
+    return _judged(probe, more, large, blind, len(sample), len(held))
 
 
 class _Probe:
@@ -122,6 +123,20 @@ class _Probe:
             wide = _Probe(self.name, self.model, unbounded, None, self.stream)
             held[held.clone()] = ~wide.fell(records.take(held.nonzero().squeeze(1)), "largest margin", _by_margin)
         return held.double().mean().item()
+
+    def without_gradient(self, records: Records) -> float:
+        """The share at which the gradient of the margin is exactly zero: no scale of the logits does that."""
+        none, size = 0, batch_size_for(records.shape)
+        for start in range(0, len(records) if self.attack.follows_gradients else 0, size):
+            x = records.inputs(slice(start, start + size)).to(self.device).clone().requires_grad_()
+            with evaluating(self.model), frozen(self.model):
+                raised = margin(self.model(x).float(), records.y[start : start + size].to(self.device))
+            if raised.requires_grad:
+                (gradient,) = torch.autograd.grad(raised.sum(), x)
+                none += int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
+            else:  # the model has no gradient at all
+                none += len(x)
+        return none / max(len(records), 1)
 
     def searches(self, held: Records, surrogate: nn.Module | None) -> dict[str, Tensor]:
         """By method, which records fall to it: `longer` (the attack with twice the steps), `margin`, ..."""
@@ -186,7 +201,7 @@ def _surrogate(splits: DataSplits) -> nn.Module | None:
         return None
 
 
-def _judged(probe: _Probe, more: dict[str, Tensor], large: float, probed: int, held: int) -> Findings:
+def _judged(probe: _Probe, more: dict[str, Tensor], large: float, blind: float, probed: int, held: int) -> Findings:
     """The findings, the cause first."""
     name, attack, warnings, invalid = probe.name, probe.attack, list[str](), ""
     none = torch.zeros(held, dtype=torch.bool)
@@ -213,6 +228,12 @@ def _judged(probe: _Probe, more: dict[str, Tensor], large: float, probed: int, h
         warnings.append(
             f"{name}: {invalid}, where none should: the model hides its gradients. Use attack=square, which needs "
             "answers alone"
+        )
+    elif blind > 0.1:
+        invalid = f"the gradient is exactly zero for {blind:.0%} of the records probed"
+        warnings.append(
+            f"{name}: {invalid}, so the attack cannot see a way: robust_accuracy may be too high. Use attack=square, "
+            "which needs answers alone"
         )
     if _too_many(fewer := int(more["margin"].sum()), probed):
         reason = f"{found}, of which {fewer} fall to searches along the gradients of the margin and of single classes"

@@ -220,6 +220,18 @@ def test_the_largest_budget_leaves_nothing_standing(model: nn.Module) -> None:
     assert any("with the largest budget" in w for w in warned)
 
 
+def test_a_gradient_that_is_zero_is_named_where_no_search_finds_more(model: nn.Module) -> None:
+    def coarse(x: Tensor) -> Tensor:
+        return (x * 2).round() / 2
+
+    evidence = assessed(model, coarse, EvasionPGD(epsilon=0.001, immutable=ONE_HOT))
+    assert sum(evidence.manifest["check"]["fell_to"].values()) <= 2
+    (warning,) = of_victim(evidence)
+    assert "the gradient is exactly zero for 100% of the records probed" in warning
+    assert evidence.invalid
+    assert not assessed(model, coarse, SquareAttack(epsilon=0.001, immutable=ONE_HOT, queries=50)).invalid
+
+
 def test_records_that_cannot_exist_are_said_once(model: nn.Module) -> None:
     first = assessed(model, same, OneStep(epsilon=EPSILON)).warnings
     (said,) = [w for w in first if "cannot exist" in w]
