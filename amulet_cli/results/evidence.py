@@ -83,12 +83,14 @@ def _tell(result: Result, error: Exception) -> dict[str, NDArray[Any]]:
 
 
 def rankings(result: Result, score: str = "lira_online") -> dict[str, Ranking]:
-    """By victim, a membership score of each record."""
-    found = arrays(result, ["membership_inference.members", f"{_SCORES}{score}"])
+    """By victim, a membership score of each record; `score` is its name, or one that the manifest explains."""
+    described = result.manifest.get("membership_inference", {})
+    meant = {victim: described.get(victim, {}).get("score_names", {}).get(score, score) for victim in VICTIMS}
+    found = arrays(result, ["membership_inference.members", *(f"{_SCORES}{name}" for name in set(meant.values()))])
     rankings: dict[str, Ranking] = {}
     for victim in VICTIMS:
         members = found.get(f"{victim}.membership_inference.members")
-        scores = found.get(f"{victim}.{_SCORES}{score}")
+        scores = found.get(f"{victim}.{_SCORES}{meant[victim]}")
         if members is not None and scores is not None and 0 < members.sum() < len(members):
             rankings[victim] = Ranking(members.astype(bool), scores.astype(np.float64))
     return rankings

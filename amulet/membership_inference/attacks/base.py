@@ -16,7 +16,7 @@ from amulet.datasets.records import Records
 from amulet.membership_inference.attacks.selection import ENOUGH, against_shadows, strongest
 from amulet.membership_inference.attacks.shadows import Observed, ask_shadows, halves
 from amulet.membership_inference.attacks.signals import membership_signal
-from amulet.membership_inference.metrics.membership import MembershipEvidence
+from amulet.membership_inference.metrics.membership import STRONGEST, MembershipEvidence
 from amulet.models.inspect import predict
 from amulet.training.recipe import Recipe
 
@@ -158,12 +158,16 @@ class MembershipAttack(Attack):
 
 
 def _choice(against: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Which score decides, and how it was chosen."""
+    """Which score decides, and how it was chosen; `score_names` says which one is meant by a name of `measure`'s."""
+    first = next(iter(scores))
+    if len(scores) == 1:
+        return {"score": first, "score_chosen": "the only one"}
     if not against:
-        why = f"the first of {len(scores)}: fewer than {ENOUGH} shadow models, so none can be attacked with the others"
-        return {"score": next(iter(scores)), "score_chosen": why if len(scores) > 1 else "the only one"}
+        few = f"the first: with fewer than {ENOUGH} shadow models none can be attacked with the others"
+        return {"score": first, "score_names": {STRONGEST: first}, "score_chosen": few}
     return {
-        "score": strongest(against),
+        "score": (best := strongest(against)),
+        "score_names": {STRONGEST: best},
         "score_chosen": "the largest mean AUC against the shadow models, each attacked with the others",
         "score_auc_over_targets": {name: round(float(each.mean()), 6) for name, each in against.items()},
     }

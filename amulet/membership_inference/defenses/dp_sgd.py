@@ -211,6 +211,8 @@ class _PrivateSteps(Hook):
         if defense.report_losses:
             exposed.append("loss and accuracy on the training records")
         hidden: dict[str, Any] = {} if defense.report_losses else {"loss": None, "accuracy": None, "losses": []}
+        if hidden and "early stopping" in training.side_channels:
+            hidden["best_validation_loss"] = None
         return hidden | {
             "epsilon": None if reasons else epsilon,
             "target_epsilon": defense.epsilon,

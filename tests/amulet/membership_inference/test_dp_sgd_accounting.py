@@ -59,9 +59,9 @@ def test_the_noise_found_spends_the_budget_and_no_more(target: float) -> None:
 
 def test_prv_reaches_what_rdp_cannot_and_gives_way_to_it_above_its_limit() -> None:
     with pytest.raises(SettingError, match="out of reach of accountant=rdp"):
-        noise_for(0.05, 1e-5, 0.1, 10, "rdp")
-    noise = noise_for(0.05, 1e-5, 0.1, 10, "prv")
-    assert 0.0495 <= spent(noise, 1e-5, 0.1, 10, "prv") <= 0.05
+        noise_for(0.2, 1e-8, 0.02, 4, "rdp")
+    noise = noise_for(0.2, 1e-8, 0.02, 4, "prv")
+    assert 0.198 <= spent(noise, 1e-8, 0.02, 4, "prv") <= 0.2
     assert noise_for(50.0, 1e-5, 0.1, 10, "prv") == noise_for(50.0, 1e-5, 0.1, 10, "rdp")
     assert DPSGD().accountant == "prv"
 

@@ -184,7 +184,7 @@ def test_influence_is_that_of_delong_where_all_seeds_have_the_same_records() -> 
     assert list(measured.influences) == ["strongest.auc"]
     low, high = measured.intervals["strongest.auc"]
     influence = measured.influences["strongest.auc"]
-    assert influence.error == pytest.approx((high - low) / 2 / 1.959964, rel=0.3)
+    assert influence.error == pytest.approx((high - low) / 2 / 1.959964, rel=0.25)  # estimated from blocks of records
     assert influence.records == 1000
     assert not measure(evidence(members, score)).influences
 

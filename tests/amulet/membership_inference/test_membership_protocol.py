@@ -294,6 +294,7 @@ def test_assessed_on_census_with_a_defence() -> None:
     for name in ("undefended", "defended"):
         assert 0 <= outcome.metrics[name]["lira_online.auc"] <= 1
         assert math.isnan(outcome.metrics[name]["lira_online.tpr_at_1pct_fpr"])
+        assert outcome.influences[name]["strongest.auc"].records == 600
         low, high = outcome.intervals[name]["rmia.auc"]
         assert low < outcome.metrics[name]["rmia.auc"] < high
         assert f"{name}.membership_inference.scores.loss" in outcome.arrays

@@ -106,7 +106,7 @@ def test_the_strongest_score_against_shadow_models_decides(n_shadow: int, chosen
     model = recipe.fit(records.take(torch.arange(20)), 0)
     attack = Several(model, recipe, records, torch.arange(40) < 20, others, n_shadow=n_shadow)
     evidence = attack.attack()
-    assert evidence.deciding == evidence.manifest["score"] == chosen
+    assert evidence.deciding == evidence.manifest["score"] == evidence.manifest["score_names"]["strongest"] == chosen
     measured = measure(evidence)
     assert measured.metrics["strongest.auc"] == measured.metrics[f"{chosen}.auc"]
     if n_shadow == 4:

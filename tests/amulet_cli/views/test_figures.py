@@ -24,7 +24,7 @@ from amulet_cli.views.figures.reconstruction import reconstruction_grid
 from amulet_cli.views.figures.robustness import robustness_curve
 from amulet_cli.views.figures.roc import hit_rates, roc_curves
 from amulet_cli.views.figures.sweep import sweep_curve
-from tests.helpers.made_up_results import typical, write
+from tests.helpers.made_up_results import MadeUp, typical, write
 from tests.helpers.report_toys import membership, people, pictures, sweep
 
 
@@ -168,6 +168,23 @@ def test_a_roc_begins_where_the_sample_resolves_it(tmp_path: Path) -> None:
     hits = round(float(hit_rates(found[0]["undefended"], np.array([0.05]))[0]) * 200)
     exact = stats.binomtest(hits, 200).proportion_ci(method="exact")
     assert band[np.isclose(band[:, 0], 0.05), 1].max() == pytest.approx(exact.high)
+
+
+def test_a_score_that_each_victim_has_chosen_is_found_by_its_manifest(tmp_path: Path) -> None:
+    members = np.arange(40) < 20
+    arrays: dict[str, Any] = {}
+    for i, victim in enumerate(VICTIMS):
+        arrays[f"{victim}.membership_inference.members"] = members
+        arrays |= {f"{victim}.membership_inference.scores.{s}": np.arange(40.0) + i + len(s) for s in ("rmia", "loss_")}
+    meant = dict(zip(VICTIMS, ("rmia", "loss_"), strict=True))
+    named = {victim: {"score_names": {"strongest": score}} for victim, score in meant.items()}
+    result = write(
+        tmp_path, MadeUp({victim: {} for victim in VICTIMS}, arrays=arrays, manifest={"membership_inference": named})
+    )
+    found = evidence.rankings(result, "strongest")
+    for victim, score in meant.items():
+        assert np.array_equal(found[victim].scores, arrays[f"{victim}.membership_inference.scores.{score}"])
+    assert evidence.rankings(result, "weakest") == {}
 
 
 @pytest.mark.parametrize("sensitive", [("race", "sex"), ("sex", "race"), ()])
