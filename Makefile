@@ -3,6 +3,7 @@
 #   make test    all tests and doctests, with coverage        make test ARGS="tests/contracts/test_packaging.py -x"
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
+#   make torture  wrong words, changed bits, killed sweeps; what was lost is printed   make torture ARGS="--kills 50"
 #   make bench   speed compared with other libraries and straightforward code; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test check bench format clean
+.PHONY: help setup run smoke test check bench torture format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,6 +52,9 @@ check: $(STAMP)
 # Each script prints ratios within one process: these are more stable than seconds.
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo; echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+
+torture: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.torture $(ARGS)
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix

@@ -1,5 +1,7 @@
 """Utility: reported by every run, whatever the risk."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +55,8 @@ def measure_utility(victim: Victim, splits: DataSplits) -> Measurement:
     )
     if len(answers.unique()) == 1:
         measured.warnings.append(
-            f"{victim.name}: the model answers class {int(answers[0])} for every test record: training collapsed, and "
-            "what is measured on it says nothing about the defence. Lower optimizer.lr or the defence's strength"
+            f"{victim.name}: the model answers class {int(answers[0])} for every test record: what is measured on it "
+            f"says nothing about the defence. {_cause(victim)}"
         )
     elif accuracy < 1 / splits.data.num_classes + 0.05:
         measured.warnings.append(
@@ -74,3 +76,14 @@ def _recalls(shares: NDArray[np.float64]) -> float:
     by_class = shares[: len(shares) // 2 * 2].reshape(-1, 2)
     known = by_class[by_class.sum(axis=1) > 0]
     return float((known[:, 1] / known.sum(axis=1)).mean())
+
+
+def _cause(victim: Victim) -> str:
+    """Why a model answers one class, by the loss of its last epoch, and what helps."""
+    loss, epochs = (victim.trained.report.get(name) for name in ("loss", "epochs"))
+    if loss is not None and loss <= math.log(victim.recipe.num_classes):
+        return (
+            f"Its loss after {epochs} epochs, {loss:.3f}, is no worse than chance: it has learned how frequent the "
+            "classes are and no more yet. Train it longer (epochs), or weaken the defence"
+        )
+    return "Training collapsed: lower optimizer.lr or the defence's strength"

@@ -85,6 +85,7 @@ class Measurement:
         influence: Influence | None = None,
         invalid: str = "",
         decides: bool | None = None,
+        at: str = "",
     ) -> str:
         """Record a number with its facts.
 
@@ -98,12 +99,13 @@ class Measurement:
             influence: how far each record moves it, where other seeds and victims are measured on the same records.
             invalid: why no verdict may rest on it: the attack failed, the model answers one class.
             decides: whether it decides its risk, where only one of several of its kind does.
+            at: under which conditions it was measured, where others make another number of it: `eps 0.05`.
 
         Returns:
             Its name.
         """
         name = metric.named(*((subject or {}).values() if prefix is None else prefix))
-        self.metrics[name], self.facts[name] = value, metric.facts(subject, decides=decides)
+        self.metrics[name], self.facts[name] = value, metric.facts(subject, decides=decides, at=at)
         if interval is not None:
             self.intervals[name] = interval
         if baseline is not None:
@@ -126,6 +128,7 @@ class Measurement:
         influence: Influence | None = None,
         invalid: str = "",
         decides: bool | None = None,
+        at: str = "",
     ) -> str:
         """Record a share of independent trials with its Clopper-Pearson interval; its name."""
         interval = clopper_pearson(successes, trials) if trials else None
@@ -140,6 +143,7 @@ class Measurement:
             influence=influence,
             invalid=invalid,
             decides=decides,
+            at=at,
         )
 
 

@@ -42,6 +42,8 @@ class MetricFacts:
     """The least and the largest value that it can have; None if there are none."""
     smallest_effect: float = SMALLEST_EFFECT
     """The smallest change that counts, in its unit: changes within it are equivalent to none."""
+    at: str = ""
+    """Under which conditions it was measured, where numbers under others are no others of its kind: `eps 0.05`."""
 
     @property
     def fraction(self) -> bool:
@@ -90,12 +92,15 @@ class Metric:
         """Its name in a result, with its subject in front: ``race.auc``."""
         return ".".join((*prefix, self.name))
 
-    def facts(self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None) -> MetricFacts:
+    def facts(
+        self, subject: Mapping[str, str] | None = None, *, decides: bool | None = None, at: str = ""
+    ) -> MetricFacts:
         """Its facts in a result.
 
         Args:
             subject: what it is about: ``{"attribute": "race"}``.
             decides: whether it decides here, where only one of several of its kind does.
+            at: under which conditions it was measured: `eps 0.05`.
         """
         return MetricFacts(
             name=self.name,
@@ -109,6 +114,7 @@ class Metric:
             rank=self.rank,
             range=self.range if self.unit == FRACTION or self.range != (0.0, 1.0) else None,
             smallest_effect=self.smallest_effect,
+            at=at,
         )
 
 
@@ -144,7 +150,7 @@ class DefenseFacts:
     family: str = ""
     """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
     pursues: tuple[str, ...] = ()
-    """The metrics that it sets out to improve, by name without a prefix, where these are not what decides its risk."""
+    """The metrics that it sets out to improve, by name without a prefix, where several decide its risk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +189,11 @@ class RunFacts:
         risk = self.risks.get(facts.risk)
         place = 2 if risk is None else 0 if risk.name == "utility" else 1
         return place, code_order(risk.code) if risk else (0, "", 0), bool(facts.after), facts.rank
+
+    def pursued(self, metric: str) -> bool:
+        """Whether a defence of the run sets out to improve it, of several that decide its risk."""
+        facts = self.of(metric)
+        return any(one.risk == facts.risk and facts.name in one.pursues for one in self.defenses)
 
     @property
     def attacked(self) -> str:

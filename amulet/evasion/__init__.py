@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
-    from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+    from amulet.evasion.attacks import EvasionAttack, EvasionPGD, SquareAttack
     from amulet.evasion.defenses import AdversarialTrainingPGD
 
 __getattr__, __dir__ = attach(
@@ -14,7 +14,8 @@ __getattr__, __dir__ = attach(
         "AdversarialTrainingPGD": "defenses",
         "EvasionAttack": "attacks",
         "EvasionPGD": "attacks",
+        "SquareAttack": "attacks",
     },
 )
 
-__all__ = ["AdversarialTrainingPGD", "EvasionAttack", "EvasionPGD"]
+__all__ = ["AdversarialTrainingPGD", "EvasionAttack", "EvasionPGD", "SquareAttack"]

@@ -3,20 +3,17 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
-from amulet.datasets.records import Records
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+from amulet.evasion.checks import check_search
 from amulet.evasion.metrics import EvasionEvidence, measure
-from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
+from amulet.models.inspect import device_of, predict
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "check", "default_attack", "measure"]
-
-_PROBE = 128, 512  # records for the tests of gradient masking: of large images, of small records
 
 
 def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
@@ -62,6 +59,7 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
             robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
     if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
         robust &= clean
+    checked = check_search(victim, attack, splits, mask, robust)
     return EvasionEvidence(
         ids=records.ids,
         clean_correct=clean,
@@ -70,68 +68,23 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
         manifest={
             "epsilon": epsilon,
             "norm": attack.norm,
+            **({"immutable": list(attack.immutable)} if attack.immutable else {}),
             "records": len(records),
             "largest_change": distance.max().item(),
             **attack.manifest(device_of(model)),
+            **checked.manifest,
         },
-        warnings=_masking(victim, attack, records, mask, stream),
+        warnings=(*checked.warnings, *_impossible(attack, splits.data, mask)),
+        invalid=checked.invalid,
     )
 
 
-def _masking(
-    victim: Victim, attack: EvasionAttack, records: Records, mask: Tensor | None, stream: Stream
-) -> tuple[str, ...]:
-    """Signs that the gradients hide the way instead of there being none (Athalye et al., ICML 2018)."""
-    if attack.budget == 0 or attack.labels == "predicted":
+def _impossible(attack: EvasionAttack, data: AmuletDataset, mask: Tensor | None) -> tuple[str, ...]:
+    """Said once of a run: can the attack turn a category into a mixture of several?"""
+    if attack.budget == 0 or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups):
         return ()
-    right = (victim.logits(records).argmax(dim=1) == records.y).nonzero().squeeze(1)
-    right = right[: min(max(_PROBE[0], batch_size_for(records.shape) // 8), _PROBE[1])]
-    if not len(right):
-        return ()
-    probe, model, found = records.take(right), victim.model, []
-    none = _share_without_gradient(model, probe) if attack.follows_gradients else 0.0
-    if none > 0.1:
-        found.append(
-            f"{victim.name}: the gradient is exactly zero for {none:.0%} of the records probed, so the attack cannot "
-            f"see a way: robust_accuracy is too high. {attack.hint}"
-        )
-
-    def survivors(changed: EvasionAttack) -> float:
-        attacked = changed.batches(model, probe, stream / "masking", mask=mask)
-        held = [predict(model, x).argmax(dim=1) == probe.y[batch] for batch, x in attacked]
-        return torch.cat(held).double().mean().item()
-
-    unbounded, longer = attack.unbounded(), attack.longer()
-    if unbounded is not None and mask is None:
-        large = survivors(unbounded)
-        if large > 0.05:
-            found.append(
-                f"{victim.name}: with the largest budget {large:.0%} of the records probed still withstand the attack, "
-                f"where none should: gradients are masked. {attack.hint}"
-            )
-    if longer is not None:
-        few, more = survivors(attack), survivors(longer)
-        if few - more > 0.01:
-            now, then = attack.settings(), longer.settings()
-            raised = ", ".join(f"attack.{name} ({now[name]} now)" for name in now if now[name] != then[name])
-            found.append(
-                f"{victim.name}: twice the steps lower robust_accuracy by {100 * (few - more):.1f} points on the "
-                f"records probed: the attack had not converged. Raise {raised}"
-            )
-    return tuple(found)
-
-
-def _share_without_gradient(model: nn.Module, records: Records) -> float:
-    """The share of records at which the gradient of the loss is exactly zero."""
-    device, size, none = device_of(model), batch_size_for(records.shape), 0
-    with evaluating(model), frozen(model):
-        for start in range(0, len(records), size):
-            batch = slice(start, start + size)
-            x = records.inputs(batch).to(device).clone().requires_grad_()
-            loss = torch.nn.functional.cross_entropy(model(x), records.y[batch].to(device), reduction="sum")
-            if not loss.requires_grad:  # the model has no gradient at all
-                none += len(x)
-                continue
-            (gradient,) = torch.autograd.grad(loss, x)
-            none += int((gradient.flatten(1).abs().amax(dim=1) == 0).sum())
-    return none / len(records)
+    warning = (
+        f"evasion: changes of one-hot columns make records of {data.name} that cannot exist: robust_accuracy is that "
+        "against an adversary who may hand them in. attack.immutable=[one_hot] leaves these columns as they are"
+    )
+    return (warning,)

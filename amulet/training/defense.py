@@ -21,8 +21,8 @@ class Defense(RecipeStep):
     """The package of the risk that the defence is made for."""
     family: ClassVar[str] = ""
     """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
-    pursues: ClassVar[tuple[str, ...]] = ()
-    """The metrics that it sets out to improve, where these are not what decides its risk."""
+    pursues: tuple[str, ...] = ()
+    """The metrics that it sets out to improve, where several decide its risk; may depend on its hyper-parameters."""
     survives_retraining: ClassVar[bool] = False
     """Should it also work after the victim's model was trained again? If an attack acts on the victim's training, the
     risk of this defence is then also measured on the resulting model."""

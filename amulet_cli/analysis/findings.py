@@ -145,7 +145,8 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
     span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
     means = [format_numbers.number(row.summaries[v].mean, fraction=fraction) for v in ("undefended", "defended")]
     unit = " points" if fraction else ""
-    text = f"{row.metric} goes from {means[0]} to {means[1]}: {moved}{unit}"
+    name = f"{row.metric} at {info.at}" if info.at else row.metric
+    text = f"{name} goes from {means[0]} to {means[1]}: {moved}{unit}"
     text += f", 95% interval {span}, over {format_numbers.plural(change.n, 'seed')}" if span else " on one seed"
     if not math.isnan(verdict.p_value):
         text += f" (p {verdict.p_value:.2g}, Holm-corrected)"

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.comparisons import comparison, is_compared
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet_cli.analysis.rows import Row, RunGroup, value_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping
@@ -136,7 +136,7 @@ def _row(cell: RunGroup, metric: str) -> Row:
     chances: dict[str, float] = {}
     for seed, run in cell.runs.items():
         for victim in VICTIMS:
-            value = run.metrics.get(victim, {}).get(metric, math.nan)
+            value = value_of(run, victim, metric)
             if not math.isfinite(value):
                 continue
             values[victim][seed] = value

@@ -95,3 +95,15 @@ class Row:
         from amulet.assessment.crossed import paired_change
 
         return paired_change(*self.pairs, self.effects)
+
+
+def value_of(run: Result, victim: str, metric: str) -> float:
+    """What a run found of a victim; NaN if nothing.
+
+    A defence that verifies ownership and alters no weight finds the same on both victims, for they are one model.
+    Without it, ownership is proved as well as its baseline says: that is the undefended victim's number.
+    """
+    facts = run.facts.of(metric)
+    if victim == VICTIMS[0] and facts.verifies and facts.decides and run.facts.alters_nothing:
+        return run.baselines.get(victim, {}).get(metric, math.nan)
+    return run.metrics.get(victim, {}).get(metric, math.nan)

@@ -90,7 +90,7 @@ def _run_one(request: "RunRequest", arguments: Arguments) -> int:
 
 
 def _show_done(job: "Job", arguments: Arguments) -> None:
-    out.print(result_table(read_result(job.folder), arguments.config_dir, out.width))
+    out.print(result_table(read_result(job.folder), job.words, arguments.config_dir, out.width))
     err.print("[dim]done before, nothing to do; force=true does it again[/]")
 
 

@@ -48,7 +48,13 @@ def option_folders(config_dir: Path | None = None) -> tuple[OptionFolder, ...]:
 
 
 def find_user_modules() -> None:
-    """Let `_target_` name modules in the working directory, which is not on the path of a console script."""
+    """Let `_target_` name modules in the working directory, which is not on the path of a console script.
+
+    Also let such modules import torchvision.
+    """
+    from amulet.core.vision import mend_torchvision
+
+    mend_torchvision()
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

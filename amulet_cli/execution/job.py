@@ -84,6 +84,7 @@ class _Attempt:
     def __init__(self, task: Task, job: "Job", number: int) -> None:
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
+        self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
         self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
@@ -120,7 +121,7 @@ class _Attempt:
         self._track(result)
         if self.task.sweep:
             return self._say("done", f"in {_seconds(time.monotonic() - began)}")
-        _print_result(result, self.task.config_dir)
+        out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 
     def _assess(self) -> "Result":
@@ -210,10 +211,6 @@ class _Attempt:
         note = "another process is at this run; waiting for it"
         with locked(Path(self.config["output_dir"]) / ".locks" / lock, lambda: self.reporter.note(note)):
             yield
-
-
-def _print_result(result: "Result", config_dir: Path | None) -> None:
-    out.print(result_table(result, config_dir, out.width))
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from amulet.assessment.engine import ExtraMetric
 from amulet.core import Attack, Factory, SettingError
 from amulet.core.evidence import Measurement
 from amulet.core.risk import UTILITY
-from amulet.core.vision import import_torchvision
 from amulet.datasets import AmuletDataset
 from amulet.training import Defense, EarlyStopping, Pretrained, Recipe, Runtime, resolve_device
 from amulet_cli.base.errors import UsageError
@@ -119,8 +118,6 @@ def _factory(config: Mapping[str, Any], key: str) -> Factory:
 
 
 def _augmentation(node: Mapping[str, Any]) -> Factory:
-    if node["_target_"].startswith("torchvision."):
-        import_torchvision()
     instantiation.check(node, "augmentation")
     instantiation.build(node, "augmentation")  # refuses wrong settings before any data are read
     return Factory.from_mapping(node)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from amulet_cli.results.result import Result
 
 
+_KILLED = ("TerminatedWorkerError", "BrokenProcessPool")
+"""What process pools raise, joblib's and Python's own."""
+
+
 def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
     """Run the jobs that are not done; the exit code is 1 if a job failed. A refused combination is not a failure.
 
@@ -64,14 +68,27 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
                     words = (*part.overrides, *own_overrides(request, part.overrides))
                     task = Task(True, len(request.jobs), request.swept, parallel, watch=known, before=before)
                     task = dataclasses.replace(task, worker=worker, tracked_as=sweep.key)
-                    with prepared(request, words):
-                        hand_over(dataclasses.replace(part, overrides=words), task)
+                    _launch(request, dataclasses.replace(part, overrides=words), task)
         except Exception as error:  # noqa: BLE001 - a launcher broke; what its jobs did is in their folders
             broken = True
             err.print(Text(f"the launcher {request.launcher} failed: {type(error).__name__}: {error}", "bold red"))
     results = [result_of(job, before=job in done) for job in request.jobs]
     tracking.end(results)
     return _close(results, failed=broken, table=table)
+
+
+def _launch(request: "RunRequest", command: "Arguments", task: Task) -> None:
+    """Let the launcher do a command's jobs. A worker that is killed takes those beside it along: then, once, again."""
+    try:
+        with prepared(request, command.overrides):
+            hand_over(command, task)
+    except Exception as error:
+        if type(error).__name__ not in _KILLED:
+            raise
+        what = "a worker process was killed, perhaps for want of memory, and ended the others"
+        err.print(Text(f"{what}; what is missing is begun again", style="yellow"), soft_wrap=True)
+        with prepared(request, command.overrides):
+            hand_over(command, task)
 
 
 def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arguments, int]]":

@@ -21,7 +21,7 @@ from amulet_cli.results.shape import wrong_shape
 
 SCHEMA = 2
 """What is written; 1, without `facts`, is read too."""
-LOST = "is not a finite number, kept as null"
+LOST = "no finite number, kept as null"
 VICTIMS = ("undefended", "defended")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
 _AGAIN = "the same command again: it does what is missing"
@@ -189,7 +189,7 @@ def write_outcome(
     }
     content["warnings"] = [
         *outcome.warnings,
-        *(f"`{name}` {LOST}" for name in sorted(lost)),
+        *([f"{', '.join(f'`{name}`' for name in sorted(lost))}: {LOST}"] if lost else []),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     _make_way(folder)  # until the end the files may not belong together

@@ -37,17 +37,23 @@ def _interval(value: Any) -> bool:
     return isinstance(value, list) and len(cast(list[Any], value)) == 2 and all(map(_number, cast(list[Any], value)))
 
 
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in cast(list[Any], value))
 
 
 _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    "choices": ("texts by name", lambda value: _by_name(value, lambda item: isinstance(item, str))),
+    "choices": ("texts by name", lambda value: _by_name(value, _text)),
     "overrides": ("settings by name", _by_name),
     "metrics": ("numbers by victim and metric", lambda value: _by_name(value, _numbers)),
     "baselines": ("numbers by victim and metric", lambda value: _by_name(value, _numbers)),
     "intervals": ("pairs of numbers by victim and metric", lambda v: _by_name(v, lambda row: _by_name(row, _interval))),
+    "influences": ("mappings by victim and metric", lambda v: _by_name(v, lambda row: _by_name(row, _by_name))),
+    "invalid": ("texts by victim and metric", lambda v: _by_name(v, lambda row: _by_name(row, _text))),
     "manifest": ("a mapping", _by_name),
     "warnings": ("a list of texts", _texts),
     "timings": ("numbers by name", _numbers),

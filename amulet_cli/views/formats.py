@@ -68,7 +68,7 @@ def _records(report: Report) -> list[dict[str, Any]]:
 def _record(report: Report, row: Row) -> dict[str, Any]:
     info = row.facts
     record: dict[str, Any] = {key: row.cell.labels.get(key) for key in (*SETTING, *report.keys)}
-    record |= {"metric": row.metric, "risk": info.risk, "primary": info.decides, "worse": info.worse}
+    record |= {"metric": row.metric, "at": info.at, "risk": info.risk, "primary": info.decides, "worse": info.worse}
     for victim in VICTIMS:
         record |= {f"{victim}_n": row.summaries[victim].n, **victim_record(row, victim)}
     record |= {"change_n": row.change.n, **change_record(row, row.verdict)}

@@ -60,8 +60,10 @@ def _record(name: str, entry: Entry) -> dict[str, Any]:
         "defense": name,
         "risk": entry.risk.code,
         "metric": entry.metric,
+        "at": info.at,
         "measured_by": entry.setting,
         "worse": info.worse,
+        "pursued": entry.pursued,
         "n": entry.change.n,
     }
     for victim in VICTIMS:

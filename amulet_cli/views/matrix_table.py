@@ -14,6 +14,7 @@ from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL
+from amulet_cli.views.run_table import at_budget
 
 EXPECTED = {"rises": "△", "falls": "▽", "unexplored": "○"}
 _MOVES = ("rises", "falls", "equivalent", "no evidence")
@@ -48,7 +49,8 @@ def _lines(interactions: Interactions) -> list[_Line]:
 
 
 def _line(entry: Entry) -> _Line:
-    return entry.risk.code, f"{entry.metric}{ARROWS[entry.row.facts.worse]}", entry.setting
+    facts = entry.row.facts
+    return entry.risk.code, f"{at_budget(entry.metric, facts.at)}{ARROWS[facts.worse]}", entry.setting
 
 
 def _label(interactions: Interactions, line: _Line) -> str:
@@ -92,7 +94,7 @@ def _undefended(interactions: Interactions, line: _Line) -> Text:
 def _cell(entry: Entry) -> Text:
     mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
     expected = EXPECTED[entry.expected.direction] if entry.expected else ""
-    doubt = "!" if entry.warnings else ""
+    doubt = ("†" if entry.pursued else "") + ("!" if entry.warnings else "")
     if entry.outcome == "unchanged by construction":
         return Text(" ".join(filter(None, ("     =", expected))), style="dim")
     change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
@@ -113,7 +115,7 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
 
     n = len(interactions.seeds)
     text = (
-        f"Defended - undefended in points (mse in its own unit), paired over {format_numbers.plural(n, 'seed')}, "
+        f"Defended - undefended in points, paired over {format_numbers.plural(n, 'seed')}, "
         f"with {INTERVAL}. undefended: its mean, and base, what it would be without the attack. ↑ ↓ the way that is "
         "worse for the victim. "
     )
@@ -126,6 +128,8 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
     else:
         text += f"No verdicts: they take {MIN_SEEDS} seeds. "
     text += "= unchanged by construction. ! read the warning below. "
+    if any(entry.pursued for entry in interactions.entries):
+        text += "† what the defence sets out to lower. "
     yield Text(f"{text}△ ▽ ○ the literature expects a rise, a fall, is silent: {SOURCE}.", style="dim")
 
 

@@ -1,5 +1,6 @@
 """A report on the console: sections by setting, rows in the order of the sweep, verdicts, and what was left out."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -8,14 +9,15 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import aligned, hanging, here
-from amulet_cli.base.serialize import as_text
+from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
-from amulet_cli.views.run_table import marked_name
+from amulet_cli.views.run_table import at_budget, marked_name
 
 _WIDE = 110
 LEGEND = (
@@ -44,14 +46,18 @@ def report_table(report: Report, by: str = "metric", width: int = 80) -> Rendera
     for title, blocks in sections(report, by):
         head, rows = _lines(report, blocks, by, wide=width >= _WIDE)
         widths = [max(len(line[i]) for line in chain([head], *rows.values())) for i in range(len(head))]
-        parts += [Text(title, style="bold underline"), aligned([head], widths, "bold")]
+        parts.append(Text(title, style="bold underline"))
+        if sum(widths) + len(widths) > width:
+            parts += [*_stacked(head, rows), Text()]
+            continue
+        parts.append(aligned([head], widths, "bold"))
         for heading, lines in rows.items():
             if heading:
                 parts.append(Text(heading, style="bold"))
             parts.append(aligned(lines, widths))
         parts.append(Text())
     parts.append(Text(LEGEND, style="dim"))
-    return Group(*parts, *_flags(report), *_verdicts(report), *_rest(report))
+    return Group(*parts, *_flags(report), *_verdicts(report, width), *_rest(report))
 
 
 def sections(report: Report, by: str) -> list[tuple[str, dict[str, list[Row]]]]:
@@ -79,25 +85,54 @@ def metric_name(row: Row) -> str:
 def row_name(row: Row, keys: Sequence[str]) -> str:
     """What tells a row from others: `robust_accuracy, defense.epsilon 0.01`."""
     words = [f"{key} {as_text(row.cell.labels[key])}" for key in keys if row.cell.labels.get(key) is not None]
-    return ", ".join((row.metric, *words))
+    return ", ".join((at_budget(row.metric, row.facts.at), *words))
 
 
 def _lines(
     report: Report, blocks: Mapping[str, Sequence[Row]], by: str, *, wide: bool
 ) -> tuple[list[Text], dict[str, list[list[Text]]]]:
     """The head and, by heading, the rows of a section; without labels the metric is the label, under no heading."""
-    keys = label_keys(report, by)
+    here_too = differing([row.cell.labels for rows in blocks.values() for row in rows])
+    keys = [key for key in label_keys(report, by) if key in here_too]
     plain = not keys and by in (*SETTING, "metric")
     names = by not in (*SETTING, "metric") or plain
     head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
     lines: dict[str, list[list[Text]]] = {}
     for heading, rows in blocks.items():
-        shown = "" if plain else heading if names else metric_name(rows[0])
+        one = len({row.facts.at for row in rows}) == 1
+        shown = (
+            "" if plain else heading if names else metric_name(rows[0]) if one else marked_name(heading, _no_at(rows))
+        )
         for row in rows:
             labels = [as_text(row.cell.labels.get(key)) for key in keys]
+            if not (one or names):
+                labels[-1] = at_budget(labels[-1], row.facts.at)
             labels = [metric_name(row), *labels] if names else [f"  {labels[0]}", *labels[1:]]
             lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
     return [Text(word) for word in head], lines
+
+
+def _no_at(rows: Sequence[Row]) -> MetricFacts:
+    """The facts of a metric that was measured at several budgets."""
+    return dataclasses.replace(rows[0].facts, at="")
+
+
+def _stacked(head: Sequence[Text], rows: Mapping[str, Sequence[Sequence[Text]]]) -> Iterator[RenderableType]:
+    """A section that is wider than the console: the labels of a row, and below them its numbers, each with its name."""
+    numbers = len(VICTIMS) + 4
+    for heading, lines in rows.items():
+        if heading:
+            yield Text(heading, style="bold")
+        for line in lines:
+            names, cells = head[:-numbers], line[:-numbers]
+            yield Text(
+                "  "
+                + ", ".join(f"{name} {cell.plain.strip()}".strip() for name, cell in zip(names, cells, strict=True))
+            )
+            pairs = zip(head[-numbers:-1], line[-numbers:-1], strict=True)
+            shown = [f"{name} {cell.plain.strip()}" for name, cell in pairs if cell.plain.strip()]
+            yield Text(f"    {'   '.join(shown[:2])}")
+            yield Text(f"    {'   '.join(shown[2:])} {line[-1].plain}".rstrip())
 
 
 def _numbers(row: Row, *, wide: bool) -> list[Text]:
@@ -133,7 +168,7 @@ def _flags(report: Report) -> Iterator[RenderableType]:
         yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
 
-def _verdicts(report: Report) -> Iterator[RenderableType]:
+def _verdicts(report: Report, width: int) -> Iterator[RenderableType]:
     from amulet.assessment.verdict import MIN_SEEDS
 
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
@@ -166,7 +201,13 @@ def _verdicts(report: Report) -> Iterator[RenderableType]:
                 Text("" if verdict.outcome == "unchanged by construction" else sees, style="dim"),
             ]
         )
-    yield aligned(rows, [0] * 5)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + len(widths) <= width:
+        yield aligned(rows, widths)
+    else:
+        for name, labels, outcome, *rest in rows[1:]:
+            said = "   ".join(text.plain for text in (labels, *rest) if text.plain)
+            yield hanging(f"  {outcome.plain}  ", f"{name.plain.strip()}   {said}")
     yield hanging("  ", VERDICT_LEGEND, "dim")
 
 

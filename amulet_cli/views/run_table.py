@@ -13,8 +13,7 @@ from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
-from amulet_cli.base.serialize import as_text
-from amulet_cli.results.result import CHOICES, VICTIMS, Result
+from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:
     from amulet.assessment.crossed import Change
@@ -23,11 +22,14 @@ _WIDE = 110
 _GOOD, _BAD = "green", "red"
 
 
-def result_table(result: Result, config_dir: Path | None = None, width: int = 120) -> RenderableType:
+def result_table(
+    result: Result, words: Sequence[str] = (), config_dir: Path | None = None, width: int = 120
+) -> RenderableType:
     """One run: undefended, defended and the change, by risk; warnings, the folder and what to do next.
 
     Args:
         result: the run.
+        words: of the command that asked for it, to be given again.
         config_dir: the folder of the user's own options, without which the run cannot be repeated.
         width: of the console in columns; below 110 intervals have a line of their own.
     """
@@ -44,6 +46,8 @@ def result_table(result: Result, config_dir: Path | None = None, width: int = 12
     for risk, rows in blocks.items():
         parts += [Text(result.facts.heading(risk), style="bold"), aligned(rows, widths)]
     legend = "↑ ↓ the way that is worse for the victim   * decides the verdict on its risk"
+    if any(map(result.facts.pursued, names)):
+        legend += "   † what the defence sets out to improve"
     if len(victims) > 1:
         legend += "\nchange in points, with its 95% interval over the test records: both victims answer the same ones"
         legend += "\n≈ 0 is in that interval   better, worse: for the victim, on this seed"
@@ -51,19 +55,29 @@ def result_table(result: Result, config_dir: Path | None = None, width: int = 12
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
-    parts += [Command("next     ", command) for command in next_commands(result, config_dir)]
+    parts += [Command("next     ", command) for command in next_commands(result, words, config_dir)]
     return Group(*parts)
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:
-    """A metric with its marks: a star where it decides its risk, an arrow the way that is worse for the victim."""
-    return f"{'*' if facts.decides else ' '} {name}{ARROWS[facts.worse]}"
+    """A metric with its marks: a star where it decides its risk, its budget, an arrow the way that is worse."""
+    return f"{'*' if facts.decides else ' '} {at_budget(name, facts.at)}{ARROWS[facts.worse]}"
+
+
+def at_budget(name: str, at: str) -> str:
+    """A metric with the budget at which it was measured.
+
+    >>> at_budget("robust_accuracy", "eps 0.05"), at_budget("fidelity", "")
+    ('robust_accuracy (eps 0.05)', 'fidelity')
+    """
+    return f"{name} ({at})" if at else name
 
 
 def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> list[list[Text]]:
     """A metric's row with its intervals, which are in a row of their own if not `wide`; then its baselines."""
     info = result.facts.of(name)
-    row = [Text(marked_name(name, info), style="bold" if info.decides else "")]
+    pursued = " †" if result.facts.pursued(name) else ""
+    row = [Text(marked_name(name, info) + pursued, style="bold" if info.decides else "")]
     spans = [result.intervals.get(victim, {}).get(name) for victim in victims]
     below = [format_numbers.interval(*span, fraction=info.fraction) if span else "" for span in spans]
     row += [
@@ -110,13 +124,11 @@ def judged_word(change: "Change", info: MetricFacts) -> Text:
     return Text("worse" if bad else "better", style=_BAD if bad else _GOOD)
 
 
-def next_commands(result: Result, config_dir: Path | None = None) -> list[list[str]]:
+def next_commands(result: Result, words: Sequence[str], config_dir: Path | None = None) -> list[list[str]]:
     """What is worth doing after one run, as words: the same over ten seeds, and the table of all seeds."""
-    choices = {key: result.choices[key] for key in CHOICES if result.choices.get(key, "none") != "none"}
-    settings = {key: value for key, value in result.overrides.items() if key not in (*choices, "seed")}
-    words = [f"{key}={'null' if value is None else as_text(value)}" for key, value in {**choices, **settings}.items()]
+    kept = [word for word in words if word.partition("=")[0] != "seed"]
     flags = ["-m"] if config_dir is None else ["--config-dir", here(config_dir), "-m"]
     return [
-        ["amulet", "run", *flags, *words, "seed=range(0,10)"],
+        ["amulet", "run", *flags, *kept, "seed=range(0,10)"],
         ["amulet", "report", here(result.folder.parent)],
     ]

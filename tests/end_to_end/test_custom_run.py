@@ -117,7 +117,7 @@ def test_a_changed_table_is_another_result(workdir: Path) -> None:
     (after,) = compose(parse(words)).jobs
     assert after.folder != before.folder
     data = load_data(after.config["dataset"])
-    assert len(data.train) + len(data.test) == 401
+    assert len(data.train) + len(data.test) == 2001
     with pytest.raises(DataError, match="this file has changed"):
         load_data(before.config["dataset"])
 

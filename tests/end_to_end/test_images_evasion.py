@@ -106,8 +106,9 @@ def test_gradients_that_are_zero_are_seen_on_pictures_too() -> None:
     blind = Steps((1, 12, 12), 2).eval()
     blind.load_state_dict(victim.model.state_dict())
     victim.trained.model.forward = blind.forward
-    warned = protocol.assess(victim, EvasionPGD(epsilon=0.05, steps=3), splits).warnings
-    assert any("gradient is exactly zero for 100%" in text for text in warned)
+    evidence = protocol.assess(victim, EvasionPGD(epsilon=0.05, steps=3), splits)
+    assert any("the model hides its gradients" in text for text in evidence.warnings)
+    assert "largest budget" in evidence.invalid
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "trades"])

@@ -68,7 +68,7 @@ def test_attributes_of_two_and_of_three_values_are_inferred(classes: int, archit
 def test_with_the_pictures_the_answers_tell_nothing_more() -> None:
     outcome = assess(plan(TASKS[2], AttributeInference(knows_inputs=True, epochs=30), ARCHITECTURES[0]))
     assert outcome.baselines["undefended"]["gender.inputs.balanced_accuracy"] > 0.95
-    said = "gender from the model's answers is not better than from the inputs alone"
+    said = "gender from the model's answers is not shown to be better than from the inputs alone"
     assert any(said in text for text in outcome.warnings)
 
 

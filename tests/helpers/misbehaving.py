@@ -25,6 +25,8 @@ class Mood:
     ranges: bool = True
     """Whether `Range` is honoured."""
     etag: str = '"1"'
+    announced: int | None = None
+    """Another `Content-Length` than the true one; 0: none, and the content again and again without end."""
     pause_after: int | None = None
     """Send so many bytes of the body, wait for `Server.go`, then send the rest."""
 
@@ -96,8 +98,11 @@ def _answer(request: BaseHTTPRequestHandler, server: Server, mood: Mood) -> None
     if not mood.page and mood.etag:
         request.send_header("ETag", mood.etag)
     request.send_header("Content-Type", "text/html" if mood.page else "application/octet-stream")
-    request.send_header("Content-Length", str(len(content) - begin))
+    if mood.announced != 0:
+        request.send_header("Content-Length", str(mood.announced or len(content) - begin))
     request.end_headers()
+    while mood.announced == 0 and not server.over.is_set():
+        request.wfile.write(content)
     _send(request, server, mood, content[begin:])
 
 

@@ -34,7 +34,11 @@ def paired_interval(gained: Counts, lost: Counts, records: Counts) -> tuple[floa
         records: (k,) all records by value, at least 1.
     """
     (up, up_below, up_above), (down, down_below, down_above) = (_parts(part, records) for part in (gained, lost))
-    low, high = _of_mean(up - down, np.hypot(up_below, down_above), np.hypot(up_above, down_below))
+    others = (1 - up) * (1 - down)  # a record is gained or lost, not both: the two shares are correlated
+    both = np.sqrt(np.divide(up * down, others, out=np.zeros_like(up), where=others > 0))
+    below = np.sqrt(up_below**2 + down_above**2 + 2 * both * up_below * down_above)
+    above = np.sqrt(up_above**2 + down_below**2 + 2 * both * up_above * down_below)
+    low, high = _of_mean(up - down, below, above)
     return max(-1.0, low), min(1.0, high)
 
 

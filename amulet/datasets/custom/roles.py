@@ -52,6 +52,9 @@ def assign(
     if rest:
         raise SettingError(f"`target` must be one column, `{target}` is {1 + len(rest)}: {label} to {rest[-1]}")
     attributes = _named(table, "sensitive", sensitive)
+    for asked in (target, *sensitive, *(inputs or ())):
+        if asked in table.repeated:
+            raise SettingError(f"{table.path}: several columns have the name {asked!r}; give each a name of its own")
     if label in attributes:
         raise SettingError(f"`sensitive` must not name the target, got {label}")
     for name in bins or {}:

@@ -1,6 +1,7 @@
 """A user's table, read from a file: CSV, Parquet or NPZ."""
 
 import csv
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -38,6 +39,8 @@ class Table:
     """Arrays of an NPZ file with several columns: the names of these columns."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """Arrays of an NPZ file with three or four dimensions."""
+    repeated: tuple[str, ...] = ()
+    """Names that several columns of a CSV have: the second is `name.1`."""
 
 
 def read_table(path: Path) -> Table:
@@ -88,8 +91,6 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
             f"{path}: its first line holds one name ({header[:40]!r}); expected column names between commas, "
             "semicolons, tabs or bars"
         )
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"{path}: two columns have the name {twice[0]!r}; every column needs a name of its own")
     if sum(is_number(name) for name in names) > len(names) / 2:
         raise DataError(
             f"{path}: its first line ({header[:40]!r}) looks like a record; put a line of column names above it"
@@ -109,7 +110,8 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
         raise DataError(f"{path}: line {_line_of_odd_bytes(content)} is no UTF-8 text; save it in UTF-8") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path}: is no table: {_one_line(error)}; every line must have {len(names)} fields") from error
-    return _of_frame(path, digest, frame)
+    repeated = tuple(name for name, count in Counter(names).items() if count > 1)
+    return dataclasses.replace(_of_frame(path, digest, frame), repeated=repeated)
 
 
 def _line_of_odd_bytes(content: bytes) -> int:

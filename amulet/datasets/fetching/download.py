@@ -23,6 +23,8 @@ from amulet.datasets.info import DatasetInfo, Download
 
 MIRROR = "AMULET_MIRROR"
 _WORK = ".fetch"  # in the data set's folder: the lock, and partial files
+_UNKNOWN = 10**10  # bytes at most of a file whose size nobody has stated
+_SLACK = 1 << 16
 _RESERVE = 50_000_000  # bytes of a disk that are left free
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -146,6 +148,7 @@ class _Fetching:
                 self.part,
                 show=show,
                 size=self.download.size if official else None,
+                most=self._most(official=official),
                 checked=checked,
                 make_room=self._make_room,
                 patience=self.patience,
@@ -157,6 +160,13 @@ class _Fetching:
             if not begun:
                 raise DownloadError(wrong)
             current_reporter().note(f"{self.target.name}: what was resumed is {wrong}; from the start again")
+
+    def _most(self, *, official: bool) -> int:
+        """The bytes that the file can have; where its content is checked, a mirror may have packed it less tightly."""
+        size = self.download.size
+        if size is None:
+            return _UNKNOWN
+        return size + size // 4 + _SLACK if self._content() and not official else size
 
     def _content(self) -> str:
         """The checksum of the file's content, if known."""

@@ -44,6 +44,7 @@ def transfer(
     *,
     show: Gauge,
     size: int | None = None,
+    most: int | None = None,
     checked: bool = False,
     make_room: Callable[[int], None] = lambda coming: None,
     patience: RetryPolicy | None = None,
@@ -56,6 +57,7 @@ def transfer(
             a checksum will show it; otherwise it starts again.
         show: counts the bytes, including those from before.
         size: of the complete file, if known; a server that announces another size is rejected.
+        most: bytes of the file at most; no more are written, whatever the server announces or sends.
         checked: a checksum of the complete file will be compared.
         make_room: called with the number of bytes to come; may raise if they do not fit.
         patience: how long to wait and how often to try.
@@ -67,7 +69,7 @@ def transfer(
     import requests
 
     patience = patience or RetryPolicy()
-    attempt = _Attempt(address, part, show, size, checked, make_room, patience)
+    attempt = _Attempt(address, part, show, size, size if most is None else most, checked, make_room, patience)
     failures, most_so_far = 0, part.size
     with requests.Session() as session:
         session.headers["User-Agent"] = f"amulet/{__version__}"
@@ -100,6 +102,7 @@ class _Attempt:
     part: Part
     show: Gauge
     size: int | None
+    most: int | None
     checked: bool
     make_room: Callable[[int], None]
     patience: RetryPolicy
@@ -107,6 +110,8 @@ class _Attempt:
     def run(self, session: "Session") -> None:
         validator = self.part.validator(self.address)
         if self.part.size and not (validator or self.checked):
+            self.part.drop()
+        if self.most is not None and self.part.size > self.most:
             self.part.drop()
         offset = self.part.size
         if offset and offset == (self.size or self.part.total()):
@@ -141,8 +146,9 @@ class _Attempt:
             self.part.remember(self.address, validator_of(response), total, by_form=address != self.address)
             with self.part.path.open("ab" if begin else "wb") as file:
                 for chunk in chain([first], chunks):
-                    file.write(chunk)
                     begin += len(chunk)
+                    self._allowed(begin)
+                    file.write(chunk)
                     self.show(begin, total)
             if total is not None and self.part.size < total:
                 raise DownloadError(f"the connection was cut after {self.part.size:,} of {total:,} bytes", again=True)
@@ -169,7 +175,14 @@ class _Attempt:
             total = begin + int(length)
         if self.size is not None and total is not None and total != self.size:
             raise DownloadError(f"offers a file of {total:,} bytes, where the official one has {self.size:,}")
+        self._allowed(total or 0)
         return total
+
+    def _allowed(self, size: int) -> None:
+        """Refuse a file that is larger than it can be; what was written of it is of no use."""
+        if self.most is not None and size > self.most:
+            self.part.drop()
+            raise DownloadError(f"sends more than the {self.most:,} bytes that the file can have")
 
 
 def _onward(response: "Response", first: bytes, rest: Iterator[bytes]) -> str:

@@ -137,14 +137,14 @@ def _record(
     worst = int(np.nanargmin(values) if smaller else np.nanargmax(values))
     fair = [of_rates(metric, [_equal(part, chance) for part in comparisons[i]]) for i in kept]
     flat = [part for i in kept for part in comparisons[i]]
-    fair_values = np.nanmin(fair, axis=0) if smaller else np.max(fair, axis=0)
+    fair_values = (np.fmin if smaller else np.fmax).reduce(fair, axis=0)
     measured.record(
         METRICS[metric],
         float(values[worst]),
         about,
         interval=ratio_interval(flat) if smaller else difference_interval(flat),
-        baseline=float(np.nanmean(fair_values)),
-        influence=_influence(metric, classes[worst], evidence, grouping),
+        baseline=float(fair_values[~np.isnan(fair_values)].mean()),
+        influence=_influence(metric, [classes[i] for i in kept], evidence, grouping, chance),
     )
 
 
@@ -159,28 +159,46 @@ def _equal(observed: Rates, chance: np.random.Generator) -> Rates:
     return drawn.astype(np.float64), whole
 
 
-def _influence(metric: str, worst: _Class, evidence: BehaviorEvidence, grouping: _Grouping) -> Influence:
-    """The part of each record in the two rates that the metric compares."""
-    answers, labels = evidence.answers == worst.positive, evidence.labels == worst.positive
-    kept = large_enough(worst.counts, evidence.min_records, evidence.min_positives)
-    inside = {"selected": torch.ones_like(labels), "hits": labels, "alarms": ~labels}
-    shares = {part: np.divide(*_rates(worst, part)) for part in PARTS[metric]}
-    part = max(PARTS[metric], key=lambda one: float(np.ptp(shares[one])))
-    groups = np.flatnonzero(kept[part])
-    top = int(np.argmax(shares[part]))
-    others = np.where(np.arange(len(groups)) == top, np.inf, shares[part])
-    high, low = int(groups[top]), int(groups[np.argmin(others)])
+def _influence(
+    metric: str, classes: list[_Class], evidence: BehaviorEvidence, grouping: _Grouping, chance: np.random.Generator
+) -> Influence:
+    """The part of each record in the metric.
+
+    The largest of several gaps, in true and in false positive rates, may be another one in another sample: each counts
+    by how often it is the largest (the derivative of the metric's mean over samples; Efron, 2014).
+    """
+    found = [_of_comparison(metric, one, part, evidence, grouping) for one in classes for part in PARTS[metric]]
+    values = np.array([value for value, _ in found])
+    if len(found) == 1:
+        return found[0][1]
+    errors = np.array([influence.error for _, influence in found])
+    drawn = values + errors * chance.standard_normal((_DRAWS, len(found)))
+    worst = drawn.argmin(axis=1) if metric == "p_rule" else drawn.argmax(axis=1)
+    often = np.bincount(worst, minlength=len(found)) / _DRAWS
+    mixed = np.sum([share * influence.values for share, (_, influence) in zip(often, found, strict=True)], axis=0)
+    return Influence(found[0][1].ids, mixed)
+
+
+def _of_comparison(
+    metric: str, one: _Class, part: str, evidence: BehaviorEvidence, grouping: _Grouping
+) -> tuple[float, Influence]:
+    """The gap or ratio of the highest and the lowest group in one rate, and the part of each record in it."""
+    answers, labels = evidence.answers == one.positive, evidence.labels == one.positive
+    inside = {"selected": torch.ones_like(labels), "hits": labels, "alarms": ~labels}[part]
+    shares = np.divide(*_rates(one, part))
+    groups = np.flatnonzero(large_enough(one.counts, evidence.min_records, evidence.min_positives)[part])
+    top = int(np.argmax(shares))
+    bottom = int(np.argmin(np.where(np.arange(len(groups)) == top, np.inf, shares)))
     cells = torch.zeros_like(grouping.of)  # 0: neither group; else 1, 2: the group with the high rate; 3, 4: the other
-    for first, group in ((1, high), (3, low)):
-        cells = torch.where(inside[part] & (grouping.of == group), first + answers.long(), cells)
+    for first, group in ((1, int(groups[top])), (3, int(groups[bottom]))):
+        cells = torch.where(inside & (grouping.of == group), first + answers.long(), cells)
 
-    def difference(shares: np.ndarray) -> float:
-        return float(shares[2] / (shares[1] + shares[2]) - shares[4] / (shares[3] + shares[4]))
+    def statistic(shares: np.ndarray) -> float:
+        high, low = shares[2] / (shares[1] + shares[2]), shares[4] / (shares[3] + shares[4])
+        return float(low / high if metric == "p_rule" else high - low)
 
-    def ratio(shares: np.ndarray) -> float:
-        return float(shares[4] / (shares[3] + shares[4]) * (shares[1] + shares[2]) / shares[2])
-
-    return of_cells(evidence.ids, cells, ratio if metric == "p_rule" else difference, kinds=5)
+    value = shares[bottom] / shares[top] if metric == "p_rule" else shares[top] - shares[bottom]
+    return float(value), of_cells(evidence.ids, cells, statistic, kinds=5)
 
 
 def _labels(measured: Measurement, evidence: BehaviorEvidence, grouping: _Grouping) -> None:

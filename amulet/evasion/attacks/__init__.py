@@ -4,5 +4,6 @@ from amulet.evasion.attacks.balls import Ball, L2Ball, LinfBall
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.evasion.attacks.gradient import GradientAttack
 from amulet.evasion.attacks.pgd import EvasionPGD
+from amulet.evasion.attacks.square import SquareAttack
 
-__all__ = ["Ball", "EvasionAttack", "EvasionPGD", "GradientAttack", "L2Ball", "LinfBall"]
+__all__ = ["Ball", "EvasionAttack", "EvasionPGD", "GradientAttack", "L2Ball", "LinfBall", "SquareAttack"]

@@ -14,7 +14,7 @@ from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
-from amulet.evasion.attacks.balls import BALLS
+from amulet.evasion.attacks.balls import BALLS, Ball
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen
 
 
@@ -45,8 +45,8 @@ class EvasionAttack(Attack):
     batch_size: int | None = None
     follows_gradients: ClassVar[bool] = True
     """Does it need the victim's gradients? Where they are hidden, it finds less than there is."""
-    hint: ClassVar[str] = "Try an attack that needs no gradients"
-    """What helps where the victim's gradients are hidden."""
+    hint: ClassVar[str] = "Use attack=evasion_pgd"
+    """What helps where a longer search with another goal finds more."""
 
     def __init__(
         self,
@@ -99,6 +99,10 @@ class EvasionAttack(Attack):
             else:
                 raise SettingError(f"`attack.immutable` must name columns of {data.name} or be one_hot, got {name}")
         return mask
+
+    def ball(self, x: Tensor, mask: Tensor | None) -> Ball:
+        """The inputs to choose from for each of `x` (b, *shape); searches that check this attack choose from them."""
+        return BALLS[self.norm](x, self.budget, mask)
 
     def distance(self, x: Tensor, origin: Tensor) -> Tensor:
         """How far inputs (b, *shape) are from where they came from, in the budget's unit: (b,)."""

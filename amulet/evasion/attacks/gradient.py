@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from amulet.evasion.attacks.ascent import cross_entropy, lowered, search
-from amulet.evasion.attacks.balls import BALLS, Ball
+from amulet.evasion.attacks.balls import Ball
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.models.arithmetic import fast_dtype
 
@@ -41,10 +41,6 @@ class GradientAttack(EvasionAttack):
     def goal(self, logits: Tensor, y: Tensor) -> Tensor:
         """What is to be raised: logits (b, classes) and labels (b,) to (b,)."""
         return cross_entropy(logits, y)
-
-    def ball(self, x: Tensor, mask: Tensor | None) -> Ball:
-        """The inputs to choose from for each of `x` (b, *shape)."""
-        return BALLS[self.norm](x, self.budget, mask)
 
     def start(self, ball: Ball, generator: torch.Generator) -> Tensor:
         """Where a search begins, (b, *shape)."""

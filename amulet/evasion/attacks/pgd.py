@@ -30,12 +30,14 @@ class EvasionPGD(GradientAttack):
         labels: true: the true ones; `predicted`: the model's own answers, as CleverHans does when it gets no labels.
             Wrong answers are then turned into right ones, and robust accuracy on two classes cannot fall below
             1 - accuracy.
-        loss: `cross_entropy`, or `margin` for models with tiny gradients such as those of DP-SGD.
+        loss: what is raised: `margin`, the best wrong logit minus the true one, which neither saturates nor spends its
+            steps on classes that are out of reach; or `cross_entropy`, as in the paper. On two classes in L-inf both
+            take the same steps.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
     """
 
-    hint = "Try attack.loss=margin, attack.restarts=5"
+    hint = "Set attack.loss=margin, raise attack.steps or attack.restarts"
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class EvasionPGD(GradientAttack):
         random_start: bool = True,
         restarts: int = 1,
         labels: Literal[True, "predicted"] = True,
-        loss: Literal["cross_entropy", "margin"] = "cross_entropy",
+        loss: Literal["cross_entropy", "margin"] = "margin",
         immutable: list[str] | None = None,
         search_dtype: SearchDtype = "auto",
     ) -> None:

@@ -1,11 +1,14 @@
 """Robust accuracy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
+from amulet.core.influence import of_mean
 
 METRICS = metrics_of(
     "evasion",
@@ -25,6 +28,8 @@ class EvasionEvidence(Evidence):
     """(n,) bool: correct after it; with true labels never where `clean_correct` is false."""
     distance: Tensor
     """(n,) norm of the change."""
+    invalid: str = ""
+    """Why no verdict may rest on what withstood the attack; empty: one may."""
 
 
 def robust_accuracy(evidence: EvasionEvidence) -> float:
@@ -37,8 +42,23 @@ def robust_accuracy(evidence: EvasionEvidence) -> float:
 
 def measure(evidence: EvasionEvidence) -> Measurement:
     """Robust accuracy with its interval; its baseline is the accuracy without an attack."""
-    n = len(evidence.ids)
     measured = Measurement(warnings=list(evidence.warnings))
-    measured.proportion(METRICS["robust_accuracy"], int(evidence.robust_correct.sum()), n)
-    measured.baselines["robust_accuracy"] = evidence.clean_correct.double().mean().item()
+    measured.proportion(
+        METRICS["robust_accuracy"],
+        int(evidence.robust_correct.sum()),
+        len(evidence.ids),
+        baseline=evidence.clean_correct.double().mean().item(),
+        influence=of_mean(evidence.ids, evidence.robust_correct),
+        invalid=evidence.invalid,
+        at=_budget(evidence.manifest),
+    )
     return measured
+
+
+def _budget(manifest: Mapping[str, Any]) -> str:
+    """The budget in words: `eps 0.05`, `eps 0.5 (l2)`, with the columns that may not change."""
+    if "epsilon" not in manifest:
+        return ""
+    norm = "" if manifest["norm"] == "linf" else f" ({manifest['norm']})"
+    kept = "".join(f", {name} kept" for name in manifest.get("immutable") or ())
+    return f"eps {manifest['epsilon']:g}{norm}{kept}"

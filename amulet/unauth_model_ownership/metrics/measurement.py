@@ -79,6 +79,7 @@ def _theft(evidence: OwnershipEvidence, measured: Measurement) -> None:
         influence=of_cells(ids, victim * classes + stolen, partial(kappa_of_shares, classes), classes**2)
         if known
         else None,
+        invalid="the stolen model answers one class" if _only_thief_collapsed(victim, stolen) else "",
     )
     constant = torch.full_like(victim, evidence.majority)
     measured.baselines["majority.stolen_test_accuracy"] = fidelity(constant, labels)
@@ -114,6 +115,10 @@ def _smaller_theft(evidence: OwnershipEvidence, budget: str, answers: Tensor, me
     )
     who = f"{evidence.victim}, {budget} queries"
     measured.warnings += _of_theft(evidence, who, answers, kappa, math.nan if usual is None else usual)
+
+
+def _only_thief_collapsed(victim: Tensor, stolen: Tensor) -> bool:
+    return len(stolen.unique()) == 1 and len(victim.unique()) > 1
 
 
 def _of_other_model(evidence: OwnershipEvidence, answers: Tensor) -> dict[str, float]:
@@ -152,7 +157,7 @@ def _of_theft(evidence: OwnershipEvidence, who: str, stolen: Tensor, kappa: floa
     """What is doubtful about one stolen model of a victim that answers more than one class."""
     found: list[str] = []
     several = len(evidence.victim_answers.unique()) > 1
-    if several and len(stolen.unique()) == 1:
+    if _only_thief_collapsed(evidence.victim_answers, stolen):
         found.append(
             f"the stolen model gives class {int(stolen[0])} for every test record: the extraction collapsed, and its "
             "fidelity is that of a constant. Raise attack.queries or attack.epochs, or lower optimizer.lr"

@@ -51,6 +51,11 @@ class Entry:
         return self.row.facts.subject.get("attribute", "")
 
     @property
+    def pursued(self) -> bool:
+        """Whether the defence sets out to improve it, of several metrics that decide its risk."""
+        return self.row.cell.facts.pursued(self.metric)
+
+    @property
     def change(self) -> "Change":
         """Defended minus undefended, paired by seed, with its interval."""
         return self.verdict.change

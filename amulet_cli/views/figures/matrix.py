@@ -35,7 +35,7 @@ def interaction_matrix(interactions: Interactions) -> Figure:
     """
     rows, columns = interactions.defenses, interactions.risks
     heights = [_height(interactions, name) for name in rows]
-    left, top, bottom = 1.45, 0.92, 0.98 + 0.16 * any(entry.setting for entry in interactions.entries)
+    left, top, bottom = 1.45, 0.92, 0.98 + 0.16 * bool(_ways(interactions))
     width, height = left + _CELL * max(len(columns), 6) + 0.08, top + sum(heights) + bottom
     figure = style.new(width, height)
     figure.set_layout_engine("none")
@@ -65,8 +65,24 @@ def _metric(interactions: Interactions, code: str) -> str:
     entries = [entry for entry in interactions.entries if entry.risk.code == code]
     if not entries:
         return ""
+    if len(several := _metrics(entries)) > 1:
+        return ", ".join(map(_initials, several))
     facts = entries[0].row.facts
     return re.sub(r"[._]", " ", facts.name if "attribute" in facts.subject else entries[0].metric)
+
+
+def _metrics(entries: Sequence[Entry]) -> list[str]:
+    """The metrics that an attribute has more than one of, by name; a risk with one for each attribute has none."""
+    names: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.attribute:
+            names.setdefault(entry.attribute, {})[entry.row.facts.name] = None
+    return list(dict.fromkeys(name for own in names.values() if len(own) > 1 for name in own))
+
+
+def _initials(metric: str) -> str:
+    """`equalized_odds_difference` as EOD, which fits into a cell."""
+    return "".join(word[0] for word in re.split(r"[._]", metric) if word).upper()
 
 
 def description(interactions: Interactions) -> str:
@@ -84,30 +100,37 @@ def _said(entry: Entry) -> str:
 
 
 def _ways(interactions: Interactions) -> str:
-    """How risks were measured, where that is not by the default attack, or in several ways."""
+    """How risks were measured, where that is not by the default attack, or in several ways; what initials mean."""
     cells = [{entry.setting for entry in entries} for entries in interactions.cells.values()]
     named = {f"{e.risk.code} {e.setting}": None for e in interactions.entries if e.setting.startswith("by ")}
     several = (
         ["a, b: measured in several ways, in the order of the table"] if any(len(one) > 1 for one in cells) else []
     )
-    described = [*named, *several]
+    by_risk = [[e for e in interactions.entries if e.risk.code == code] for code in interactions.risks]
+    short = dict.fromkeys(name for entries in by_risk for name in _metrics(entries))
+    pursued = ["†: what the defence sets out to lower"] if any(e.pursued for e in interactions.entries) else []
+    described = [*named, *several, *pursued, *(f"{_initials(name)}: {name.replace('_', ' ')}" for name in short)]
     return f"{'; '.join(described)}." if described else ""
 
 
 def _height(interactions: Interactions, name: str) -> float:
-    most = max([len(interactions.cells.get((name, code), ())) for code in interactions.risks], default=1)
-    return max(2 * _LINE * most + 0.16, 0.62)
+    cells = [interactions.cells.get((name, code), ()) for code in interactions.risks]
+    most = max([len(entries) * (3 if _metrics(entries) else 2) for entries in cells], default=2)
+    return max(_LINE * most + 0.16, 0.62)
 
 
 def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Interactions, key: tuple[str, str]) -> None:
     x, y, width, height = box
     entries = interactions.cells.get(key, ())
     ways = list(dict.fromkeys(entry.setting for entry in entries))
+    metrics = _metrics(entries)
     for k, entry in enumerate(entries):
         part = height / len(entries)
         way = "abcdefghij"[ways.index(entry.setting) % 10] if len(ways) > 1 else ""
         label = " ".join(filter(None, (entry.attribute, way))) if len(entries) > 1 else ""
-        _draw(axes, (x, y + k * part, width, part), entry, label)
+        heading = f"{label} {_initials(entry.row.facts.name)}" if entry.row.facts.name in metrics else ""
+        heading += " †" if heading and entry.pursued else ""
+        _draw(axes, (x, y + k * part, width, part), entry, label, heading)
     if not entries:
         axes.add_patch(Rectangle((x, y), width, height, facecolor="#ffffff", edgecolor=_GREY, linewidth=0))
         word = "refused" if key in interactions.refused else "not measured"
@@ -119,8 +142,10 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
         _words(axes, x + 0.07, y + 0.1, "!", color=_INK, weight="bold")
 
 
-def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, label: str) -> None:
+def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, label: str, heading: str) -> None:
+    """One entry; its label before the change, or above it with the metric where a cell has several."""
     x, y, width, height = box
+    label = "" if heading else label
     fixed = _fixed(entry)
     colour = "#f2f2f2" if fixed else _colour(entry)
     axes.add_patch(
@@ -131,7 +156,7 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
     middle = x + width / 2 - (0.05 if label else 0)
     if fixed:
         axes.add_patch(Rectangle((middle - 0.28, y + height / 2 - 0.08), 0.56, 0.16, facecolor="#f2f2f2", linewidth=0))
-        _words(axes, middle, y + height / 2, f"{label} =".strip(), color=_INK)
+        _words(axes, middle, y + height / 2, f"{heading or label} =".strip(), color=_INK)
         return
     fraction = entry.fraction
     first = f"{label} {format_numbers.change(entry.change.mean, fraction=fraction)} {_mark(entry)}".strip()
@@ -140,11 +165,11 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
         span = f"[{entry.change.low:+.2g}, {entry.change.high:+.2g}]"
     if entry.outcome in ("cannot show", "not measurable"):
         span = entry.outcome
-    lines = [first, span] if span else [first]
+    lines = [line for line in (heading, first, span) if line]
     for k, line in enumerate(lines):
-        strong = "bold" if k == 0 and entry.outcome in ("rises", "falls") else "normal"
+        strong = "bold" if line is first and entry.outcome in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
-        small = 0.6 if k else 0.0
+        small = 0.0 if line is first else 0.6
         _words(axes, middle, place, line, color=_INK, weight=strong, size=_SIZE - small)
 
 
@@ -214,8 +239,8 @@ def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> N
     corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
     seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
     described = [
-        f"{interactions.title}: defended - undefended of the metric, in points (mse in its own unit); {seeds}.",
-        "Symbol and colour are about the risk: it falls where robust accuracy or the mse of reconstructions rises.",
+        f"{interactions.title}: defended - undefended of the metric, in points; {seeds}.",
+        "Symbol and colour are about the risk: it falls where robust accuracy rises.",
     ]
     if ways := _ways(interactions):
         described.append(ways)

@@ -8,6 +8,7 @@ import pytest
 from amulet.assessment import RISKS, Plan, assess, check
 from amulet.assessment.combinations import DataFacts, stand_in
 from amulet.core import Factory, IncompatibleError, SettingError
+from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionPGD
 from amulet_cli.cli import main
 from amulet_cli.config.arguments import parse
@@ -75,6 +76,19 @@ def test_settings_of_the_attacks_by_risk() -> None:
     assert attack_settings({}) == {}
     twice = {"distribution_inference": {"ratio_1": 0.2, "n_models": 150}, "P4": {"n_models": 2}}
     assert attack_settings({"every": twice}) == {"distribution_inference": {"ratio_1": 0.2, "n_models": 2}}
+    both = {"every": {"evasion": {"epsilon": 0.05, "steps": 3}, "S1": {"steps": 9}}}
+    assert attack_settings(both) == {"evasion": {"epsilon": 0.05, "steps": 9}}, "a code is another word for the name"
+
+
+def test_the_rows_of_the_matrix_have_one_budget_for_evasion() -> None:
+    asked = ["+experiment=matrix", "seed=0", "defense=none,adv_training"]
+    own = ["+experiment=matrix", "seed=0", "defense=adv_training", "defense.epsilon=0.2", "metric.every.S1.steps=3"]
+    for words in (asked, own):
+        for job in compose(parse(words)).jobs:
+            made = plan_of(job.config)
+            attack = made.attack_on("evasion")
+            assert isinstance(attack, EvasionPGD)
+            assert protocol.budget(attack, made.defenses) == 0.05
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,17 @@ def test_utility_has_baselines_intervals_and_warnings() -> None:
     assert baselines["test_balanced_accuracy"] == 0.5
     assert 0.5 < metrics["test_balanced_accuracy"] < metrics["test_accuracy"], "the rare class is the harder one"
     stuck = assess(plan(optimizer=Factory("torch.optim.SGD", lr=1e-12), epochs=1))
-    assert any("training collapsed" in w or "within 5 points" in w or "below that" in w for w in stuck.warnings)
+    assert any("answers class" in w or "within 5 points" in w or "below that" in w for w in stuck.warnings)
+
+
+def test_a_model_of_one_answer_is_told_apart_by_its_losses() -> None:
+    slow = assess(plan(optimizer=Factory("torch.optim.SGD", lr=0.05), epochs=4, metrics=("utility",)))
+    (warning,) = [w for w in slow.warnings if "answers class 0" in w]
+    assert "after 4 epochs" in warning
+    assert "Train it longer (epochs)" in warning
+    fast = assess(plan(optimizer=Factory("torch.optim.SGD", lr=100.0), epochs=4, metrics=("utility",)))
+    (warning,) = [w for w in fast.warnings if "answers class" in w]
+    assert "Training collapsed: lower optimizer.lr" in warning
 
 
 class _Takes(Defense):

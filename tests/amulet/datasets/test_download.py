@@ -10,7 +10,8 @@ import pytest
 
 from amulet.core.reporting import reporting_to
 from amulet.datasets.fetching import transfer
-from amulet.datasets.fetching.download import fetch
+from amulet.datasets.fetching.download import MIRROR, fetch
+from amulet.datasets.fetching.partial_file import Gauge
 from amulet.datasets.fetching.transfer import RetryPolicy
 from tests.helpers.download_toys import CONTENT, GOOD, HASTY, QUOTA, SIZE, WRONG, Ear, refused, toy
 from tests.helpers.misbehaving import Mood, Server, serving
@@ -230,6 +231,24 @@ def test_the_next_address_is_asked_where_onerefused(server: Server, folder: Path
     fetch(toy(f"{server.address}/gone", f"{server.address}/toy.bin"), folder, patience=HASTY)
     assert (folder / "raw" / "toy.bin").read_bytes() == CONTENT
     assert [path for path, _ in server.asked] == ["/gone", "/toy.bin"]
+
+
+@pytest.mark.parametrize("announced", [0, 10**15], ids=["without end", "announced"])
+@pytest.mark.parametrize("mirror", [True, False], ids=["mirror", "official"])
+def test_no_more_is_written_than_the_file_can_have(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, announced: int, *, mirror: bool
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(Gauge, "__call__", lambda self, done, total=None: written.append(done))  # pyright: ignore[reportUnknownLambdaType]
+    first = f"{server.address}/large"
+    if mirror:
+        monkeypatch.setenv(MIRROR, server.address)
+    server.files["/large"] = server.files["/toy/raw/toy.bin"] = CONTENT
+    server.moods = [Mood(announced=announced, stall_after=0 if announced else None), GOOD]
+    fetch(toy(*([] if mirror else [first]), f"{server.address}/toy.bin"), folder, patience=HASTY)
+    assert (folder / "raw" / "toy.bin").read_bytes() == CONTENT
+    assert max(written) <= 2 * SIZE
+    assert len(server.asked) == 2
 
 
 def test_every_address_and_its_reason_is_told(server: Server, folder: Path) -> None:

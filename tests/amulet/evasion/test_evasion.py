@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from amulet.core import Factory, SettingError, Stream
+from amulet.core.influence import of_mean
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.datasets.split import stratified_split
 from amulet.evasion import protocol
@@ -44,14 +45,14 @@ def census() -> AmuletDataset:
 def model(census: AmuletDataset) -> nn.Module:
     with (Stream(0) / "weights").seed_global():
         made = LinearNet(census.shape, 2)
-    return train_classifier(made, census.train, epochs=15)
+    return train_classifier(made, census.train, epochs=10)
 
 
 def scene_of(data: AmuletDataset, **changes: Any) -> DataSplits:
     recipe = Recipe(
-        architecture=Factory("amulet.models.LinearNet"),
+        architecture=Factory("amulet.models.LinearNet", hidden=[64]),
         num_classes=2,
-        optimizer=Factory("torch.optim.Adam", lr=1e-3),
+        optimizer=Factory("torch.optim.Adam", lr=5e-3),
         epochs=8,
     )
     return DataSplits(
@@ -97,7 +98,7 @@ def test_a_constant_on_all_logits_changes_nothing(census: AmuletDataset, model: 
     shifted, few = Shifted(model, offset).eval(), census.test.take(torch.arange(500))
     accurate = robust(model, few, EvasionPGD(epsilon=EPSILON, search_dtype="float32"))
     low = robust(shifted, few, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16"))
-    assert low.double().mean().item() == pytest.approx(accurate.double().mean().item(), abs=0.002)
+    assert abs(int(low.sum()) - int(accurate.sum())) <= 1  # of 500
 
 
 def test_what_low_precision_misses_is_searched_for_in_float32(census: AmuletDataset, model: nn.Module) -> None:
@@ -252,30 +253,6 @@ def test_search_keeps_the_best_iterate_where_plain_ascent_oscillates() -> None:
     assert (last - x).abs().item() <= 0.2 + 1e-6
 
 
-def test_the_run_is_told_when_gradients_are_masked(census: AmuletDataset) -> None:
-    class Rounded(nn.Module):  # answers well, has no gradient
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.inner((x * 20).round() / 20)
-
-    splits = scene_of(census)
-    victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
-    honest = protocol.assess(victim, EvasionPGD(epsilon=EPSILON), splits)
-    assert honest.warnings == ()
-    hiding = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
-    hiding.__dict__["trained"] = type(victim.trained)(Rounded(victim.model), {}, {}, "", False)
-    warned = protocol.assess(hiding, EvasionPGD(epsilon=EPSILON), splits).warnings
-    assert any("exactly zero" in w and "attack.loss=margin" in w for w in warned)
-    assert any("largest budget" in w for w in warned)
-    few = protocol.assess(
-        victim, EvasionPGD(epsilon=EPSILON, steps=3, rel_step_size=0.05, random_start=False), splits
-    ).warnings
-    assert any("had not converged" in w for w in few)
-
-
 def test_evidence_and_metrics(census: AmuletDataset) -> None:
     splits = scene_of(census, defenses=(AdversarialTrainingPGD(epsilon=0.02),))
     victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
@@ -290,6 +267,14 @@ def test_evidence_and_metrics(census: AmuletDataset) -> None:
     assert measured.metrics["robust_accuracy"] <= measured.baselines["robust_accuracy"]
     low, high = measured.intervals["robust_accuracy"]
     assert low < measured.metrics["robust_accuracy"] < high
+    assert measured.facts["robust_accuracy"].at == "eps 0.02"
+    assert measured.invalid == {}
+    influence = measured.influences["robust_accuracy"]
+    assert influence.digest == of_mean(splits.test_records.ids, evidence.robust_correct).blocks().digest
+    right = measured.metrics["robust_accuracy"]
+    assert influence.error == pytest.approx((right * (1 - right) / influence.records) ** 0.5, rel=0.4)
+    kept = protocol.measure(protocol.assess(victim, EvasionPGD(epsilon=0.5, norm="l2", immutable=["age"]), splits))
+    assert kept.facts["robust_accuracy"].at == "eps 0.5 (l2), age kept"
     assert set(evidence.arrays()) == {"ids", "clean_correct", "robust_correct", "distance"}
 
 
@@ -318,7 +303,7 @@ def test_an_attack_out_of_its_budget_is_an_error(census: AmuletDataset, monkeypa
 )
 def test_adversarial_training_makes_robust(census: AmuletDataset, changes: dict[str, Any]) -> None:
     defense = AdversarialTrainingPGD(**changes)
-    plain = scene_of(census).plain_recipe.changed(epochs=30)
+    plain = scene_of(census).plain_recipe.changed(epochs=10)
     defended = plain.changed(defenses=(defense,)).fit(census.train, 0)
     undefended = plain.fit(census.train, 0)
     attack = EvasionPGD(epsilon=defense.epsilon, norm=defense.norm)

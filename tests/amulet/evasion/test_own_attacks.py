@@ -38,31 +38,6 @@ def victim() -> Victim:
     return Victim("undefended", RECIPE, CENSUS.train, Stream(0) / "victim")
 
 
-def hiding(victim: Victim, wrapper: type[nn.Module]) -> Victim:
-    """The victim behind something that its gradients do not pass."""
-    hidden = Victim("undefended", RECIPE, CENSUS.train, Stream(0) / "victim")
-    hidden.__dict__["trained"] = type(victim.trained)(wrapper(victim.model), {}, {}, "", False)
-    return hidden
-
-
-class Rounded(nn.Module):
-    """Its gradient is zero everywhere."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner((x * 20).round() / 20)
-
-
-class Cut(Rounded):
-    """It has no gradient at all."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x.detach())
-
-
 class OneStep(EvasionAttack):
     """What `CONTRIBUTING.md` asks of an attack: one method. Its other settings are the base class's."""
 
@@ -102,22 +77,11 @@ class Steps(OneStep):
         return point
 
 
-class Guess(OneStep):
-    """Needs no gradient."""
-
-    follows_gradients = False
-
-    def perturb(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        return LinfBall(x, self.budget, mask).draw(generator)
-
-
 def test_one_method_is_a_whole_attack(victim: Victim) -> None:
     evidence = protocol.assess(victim, OneStep(epsilon=0.1), SPLITS)
     assert evidence.robust_correct.sum() < evidence.clean_correct.sum()
     assert not (evidence.robust_correct & ~evidence.clean_correct).any()
-    assert evidence.manifest == {
+    assert {name: value for name, value in evidence.manifest.items() if name != "check"} == {
         "epsilon": 0.1,
         "norm": "linf",
         "records": len(CENSUS.test),
@@ -167,23 +131,6 @@ def test_an_attack_asks_for_the_data_it_needs() -> None:
     with pytest.raises(SettingError, match="not on census"):
         protocol.check(Picky(), (), CENSUS)
     protocol.check(Picky(), (), None)
-
-
-def test_gradients_are_probed_as_far_as_the_attack_uses_them(victim: Victim) -> None:
-    assert protocol.assess(victim, OneStep(epsilon=0.1), SPLITS).warnings == ()
-    for wrapper in (Rounded, Cut):
-        (warning,) = protocol.assess(hiding(victim, wrapper), OneStep(epsilon=0.1), SPLITS).warnings
-        assert "exactly zero for 100%" in warning
-        assert warning.endswith("robust_accuracy is too high. Try an attack that needs no gradients")
-        assert protocol.assess(hiding(victim, wrapper), Guess(epsilon=0.1), SPLITS).warnings == ()
-
-
-def test_a_search_is_probed_with_more_steps_and_the_largest_budget(victim: Victim) -> None:
-    (warning,) = protocol.assess(victim, Steps(epsilon=0.3, steps=2), SPLITS).warnings
-    assert warning.endswith("the attack had not converged. Raise attack.steps (2 now)")
-    assert protocol.assess(victim, Steps(epsilon=0.3, steps=40), SPLITS).warnings == ()
-    warned = protocol.assess(hiding(victim, Rounded), Steps(epsilon=0.3), SPLITS).warnings
-    assert any("with the largest budget 100%" in w for w in warned)
 
 
 def test_a_gradient_attack_overrides_what_it_raises(victim: Victim) -> None:

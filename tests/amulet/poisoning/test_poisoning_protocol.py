@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from amulet.assessment import Outcome, Plan, assess, check
 from amulet.core import Factory, IncompatibleError, SettingError, Stream
+from amulet.core.influence import of_mean
 from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.models import LinearNet
 from amulet.poisoning import protocol
@@ -96,10 +97,10 @@ def test_metrics_by_hand() -> None:
 def test_the_influence_of_records_is_that_of_the_shares() -> None:
     several = evidence(triggered_answers=torch.tensor([[1, 1, 1, 0], [0, 1, 0, 0]]))
     influences = measure(several).influences
-    assert influences["attack_success_rate"].ids.tolist() == [0, 1, 3]
-    assert influences["attack_success_rate"].values.tolist() == pytest.approx([0, 0.5, -0.5])
-    assert influences["poisoned_accuracy"].values.tolist() == pytest.approx([0, 0.5, 0, -0.5])
-    assert influences["poisoned_test_accuracy"].values.tolist() == [0.25, 0.25, 0.25, -0.75]
+    # By record: the share of the two triggers that it obeys; the record of class 1 is no success.
+    assert influences["attack_success_rate"] == of_mean([0, 1, 3], [0.5, 1.0, 0.0]).blocks()
+    assert influences["poisoned_accuracy"] == of_mean([0, 1, 2, 3], [0.5, 1.0, 0.5, 0.0]).blocks()
+    assert influences["poisoned_test_accuracy"] == of_mean([0, 1, 2, 3], [1, 1, 1, 0]).blocks()
 
 
 def test_success_at_other_rates_has_a_name_for_each_and_decides_nothing() -> None:

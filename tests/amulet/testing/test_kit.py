@@ -182,7 +182,7 @@ class NamesStrangers(AttributeInference):
 
 class PoisonsTooMuch(BadNets):
     def poison(self, records: Records, triggers: Sequence[Trigger], stream: Stream) -> Poisoned:
-        more = BadNets(rate=self.rate * 1.5, target=self.target)
+        more = BadNets(rate=self.rate * 4, target=self.target)
         return more.poison(records, triggers, stream)
 
 

@@ -1,6 +1,7 @@
 """Fidelity in its readings, agreement beyond chance, and the rates of a verification."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from amulet.core import clopper_pearson
+from amulet.core.influence import Influence, of_cells
 from amulet.unauth_model_ownership.metrics import (
     OwnershipEvidence,
     Verification,
@@ -21,6 +23,7 @@ from amulet.unauth_model_ownership.metrics import (
     kappa_interval,
     measure,
 )
+from amulet.unauth_model_ownership.metrics.extraction import kappa_of_shares
 from amulet.unauth_model_ownership.metrics.verification import balanced
 
 ANSWERS = st.integers(2, 5).flatmap(
@@ -177,6 +180,7 @@ def test_collapses_are_flagged(victim: int | None, stolen: int | None, says: str
     assert measured.warnings[0].startswith("undefended: ")
     assert measured.metrics["fidelity_kappa"] == pytest.approx(kappa, nan_ok=True)
     assert ("fidelity_kappa" in measured.intervals) == (not math.isnan(kappa))
+    assert ("fidelity_kappa" in measured.invalid) == (victim is None)  # the attack failed, and no verdict rests on it
 
 
 def test_rates_of_a_verification() -> None:
@@ -237,12 +241,17 @@ def test_influences_are_those_of_leaving_records_out() -> None:
     for name in ("fidelity_kappa", "fidelity", "correct_fidelity", "agreement_and_correct", "stolen_test_accuracy"):
         values = np.array([metrics[name] for metrics in without])
         jackknife = 59 * (values.mean() - values)
-        influence = measured.influences[name]
-        assert influence.ids.tolist() == list(range(60))
-        assert influence.values == pytest.approx(jackknife, abs=0.1)
-        assert abs(influence.values.mean()) < 1e-9
-    low, high = measured.intervals["fidelity_kappa"]
-    assert measured.influences["fidelity_kappa"].error == pytest.approx((high - low) / 2 / 1.959964, rel=0.01)
+        kept, expected = measured.influences[name], Influence(np.arange(60), jackknife).blocks()
+        assert (kept.digest, kept.records) == (expected.digest, expected.records)
+        assert kept.sums == pytest.approx(expected.sums, abs=0.003)
+
+
+def test_kappas_influence_has_its_standard_error() -> None:
+    victim, stolen, _ = made_up()
+    found = of_cells(np.arange(400), victim * 3 + stolen, partial(kappa_of_shares, 3), 9)
+    kappa, low, high = kappa_interval(victim, stolen, 3)
+    assert kappa_of_shares(3, confusion(victim, stolen, 3).numpy().ravel() / 400) == pytest.approx(kappa)
+    assert found.error == pytest.approx((high - low) / 2 / 1.959964, rel=0.002)
 
 
 def test_a_theft_that_yields_nothing_or_all_is_said_to_be() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from amulet.assessment.verdict import Verdict
+from amulet.core.facts import DefenseFacts, RiskFacts, RunFacts
+from amulet.unauth_model_ownership.metrics.names import METRICS as MEASURED
 from amulet_cli.analysis.comparisons import change_of, smallest_effects
 from amulet_cli.analysis.groups import aggregate
 from amulet_cli.analysis.matrix.entries import interactions
@@ -123,3 +125,19 @@ def test_one_seed_has_the_interval_of_its_records(tmp_path: Path) -> None:
     assert isinstance(row, Row)
     assert row.change.low < 0.1 < row.change.high
     assert row.change.high - row.change.low < 0.04
+
+
+def test_verification_that_alters_no_weight_is_compared_with_having_none(tmp_path: Path) -> None:
+    """Both victims are one model and have one number: what the defence adds is the proof."""
+    facts = RunFacts(
+        metrics={"ownership_accuracy": MEASURED["ownership_accuracy"].facts({"question": "ownership"}, decides=True)},
+        risks={"unauth_model_ownership": RiskFacts(name="unauth_model_ownership", code="S3", title="ownership")},
+        defenses=(DefenseFacts(kind="DatasetInference", risk="unauth_model_ownership", stage="after"),),
+    )
+    for seed in range(10):
+        numbers = {victim: {"ownership_accuracy": 0.9 + NOISE[seed]} for victim in ("undefended", "defended")}
+        made = MadeUp(numbers, {victim: {"ownership_accuracy": 0.5} for victim in numbers}, facts=facts)
+        write(tmp_path, made, seed=seed, chosen=choices("dataset_inference", "none"))
+    (entry,) = interactions(find_results([tmp_path])).entries
+    assert entry.change.mean == pytest.approx(0.4, abs=0.01)
+    assert entry.outcome == "falls"

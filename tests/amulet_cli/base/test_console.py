@@ -67,14 +67,15 @@ def test_warnings_and_what_to_do_next_stand_below(tmp_path: Path) -> None:
     outcome = typical()
     outcome.warnings = ["the attack had not converged. Raise attack.steps"]
     result = write(tmp_path, outcome, chosen=choices(second_defense="watermark"), overrides={"epochs": 3})
-    text = shown(result_table(result), 200)
+    words = ("second_defense=watermark", "epochs=3", "dataset.positive=<=50K", "output_dir=my runs", "seed=4")
+    text = shown(result_table(result, words), 200)
     assert "warning  the attack had not converged" in text
     assert str(result.folder) in text
-    more, report = next_commands(result)
-    assert " ".join(more[:3]) == "amulet run -m"
-    assert {"second_defense=watermark", "epochs=3", "seed=range(0,10)"} <= set(more)
+    more, report = next_commands(result, words)
+    assert more == ["amulet", "run", "-m", *words[:-1], "seed=range(0,10)"], "the same command over seeds"
+    assert "'dataset.positive=<=50K' 'output_dir=my runs' 'seed=range(0,10)'" in text, "a shell reads them back"
     assert report == ["amulet", "report", str(result.folder.parent)]
-    assert f"amulet run --config-dir {tmp_path} -m" in shown(result_table(result, tmp_path), 400)
+    assert f"amulet run --config-dir {tmp_path} -m" in shown(result_table(result, words, tmp_path), 400)
 
 
 def test_an_undefended_run_has_no_change(tmp_path: Path) -> None:

@@ -120,9 +120,16 @@ def test_several_settings_are_not_thrown_together(tmp_path: Path) -> None:
     assert "adv_training" in error.value.try_
 
 
-def test_evidence_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = membership(tmp_path / "outputs")
-    (result.folder / "evidence.npz").unlink()
+def test_evidence_that_is_gone_or_changed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evidence = membership(tmp_path / "outputs").folder / "evidence.npz"
     monkeypatch.chdir(tmp_path)
+    evidence.write_bytes(b"garbage")
     with pytest.raises(UsageError, match=r"`evidence.npz` in .* has no scores of lira_online"):
         plot.main(["outputs", "--kind", "roc"])
+    assert "evidence.npz is left out: it is not what was written" in capsys.readouterr().err
+    evidence.unlink()
+    with pytest.raises(UsageError, match="There is no finished run") as error:
+        plot.main(["outputs", "--kind", "roc"])
+    assert "`evidence.npz` is missing" in (error.value.where or "")
