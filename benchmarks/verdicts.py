@@ -42,7 +42,7 @@ def comparison(draw: np.random.Generator, records: int, taste: float, effect: fl
 
 def main() -> None:
     """Print the share of grids with a wrong verdict, the coverage of intervals and the power."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--grids", type=int, default=400)
     parser.add_argument("--records", type=int, default=1000)
     asked = parser.parse_args()
