@@ -6,12 +6,16 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
+from amulet_cli.base import format_numbers
 from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import CONFIG_DIR, user_folder
 from amulet_cli.config.options import Option, find_options
 from amulet_cli.config.schema import CHOICES
+
+
+_MANY = 20  # options that are only counted unless their group is asked for
 
 
 def command_line() -> CommandLine:
@@ -50,7 +54,13 @@ def main(words: list[str]) -> int:
         out.print(json.dumps(rows, indent=2, ensure_ascii=False), soft_wrap=True, markup=False)
         return 0
     for group in dict.fromkeys(option.group for option in options):
-        _show([option for option in options if option.group == group])
+        its = [option for option in options if option.group == group]
+        if groups or len(its) <= _MANY:
+            _show(its)
+        else:
+            count = format_numbers.plural(len(its), "option")
+            key = its[0].choice.partition("=")[0]
+            out.print(f"[bold]{key}[/]\n  {count}: [cyan]amulet list {group}[/]\n")
     out.print(
         "[dim]Choose with[/] [cyan]amulet run group=option[/][dim]; its settings:[/] "
         "[cyan]amulet run group=option --cfg job -p group[/]",
