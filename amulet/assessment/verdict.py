@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from amulet.assessment.crossed import BlockEffects, Change, paired_change
+from amulet.assessment.crossed import ROUNDING, BlockEffects, Change, paired_change
 from amulet.core.intervals import clopper_pearson
 
 __all__ = ["MIN_SEEDS", "Comparison", "Summary", "Verdict", "clopper_pearson", "holm", "judge", "summarize"]
@@ -94,8 +94,10 @@ def summarize(values: ArrayLike) -> Summary:
     n = len(kept)
     if n == 0:
         return Summary(0, math.nan, math.nan, math.nan)
+    mean = float(kept.mean())
     sd = float(kept.std(ddof=1)) if n > 1 else math.nan
-    return Summary(n, float(kept.mean()), sd / math.sqrt(n), sd)
+    sd = 0.0 if sd <= ROUNDING * max(abs(mean), 1.0) else sd  # the same number on every seed
+    return Summary(n, mean, sd / math.sqrt(n), sd)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

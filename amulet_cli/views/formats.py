@@ -55,7 +55,8 @@ def _cells(row: Row, keys: Sequence[str]) -> tuple[str, ...]:
 def _caption(report: Report) -> str:
     common = ", ".join(f"{key}={as_text(value)}" for key, value in report.common.items())
     text = (
-        "In per cent: mean ± standard error over n seeds; change in points: defended - undefended, paired by seed, "
+        "In per cent, or in its own unit: mean ± standard error "
+        "over n seeds; change in points: defended - undefended, paired by seed, "
         f"with {INTERVAL}."
     )
     return f"{text} All with {common}." if common else text

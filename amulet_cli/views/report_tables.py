@@ -21,7 +21,8 @@ from amulet_cli.views.run_table import at_budget, marked_name
 
 _WIDE = 110
 LEGEND = (
-    "In per cent: mean ± standard error over n seeds. Change in points: defended - undefended, seed by seed, with "
+    "In per cent, or in its own unit: mean ± standard error "
+    "over n seeds. Change in points: defended - undefended, seed by seed, with "
     f"{INTERVAL}. ↑ ↓ the way that is worse for the victim; * decides the verdict on its risk."
 )
 

@@ -48,13 +48,11 @@ def assign(
     Raises:
         SettingError: the table has no such column, or it has two roles that exclude each other.
     """
+    _check_once(table, {"target": [target], "sensitive": sensitive, "inputs": inputs or (), "drop": drop})
     (label, *rest) = _named(table, "target", [target])
     if rest:
         raise SettingError(f"`target` must be one column, `{target}` is {1 + len(rest)}: {label} to {rest[-1]}")
     attributes = _named(table, "sensitive", sensitive)
-    for asked in (target, *sensitive, *(inputs or ())):
-        if asked in table.repeated:
-            raise SettingError(f"{table.path}: several columns have the name {asked!r}; give each a name of its own")
     if label in attributes:
         raise SettingError(f"`sensitive` must not name the target, got {label}")
     for name in bins or {}:
@@ -130,3 +128,13 @@ def _refuse(**settings: object) -> None:
     for setting, value in settings.items():
         if value:
             raise SettingError(f"`{setting}` is for tables: here pictures are the input")
+
+
+def _check_once(table: Table, asked: Mapping[str, Sequence[str]]) -> None:
+    """Each setting names a column once, and no name that several columns have."""
+    for setting, names in asked.items():
+        for name in names:
+            if list(names).count(name) > 1:
+                raise SettingError(f"`{setting}` must name each column once, got {name!r} twice")
+            if name in table.repeated and setting != "drop":
+                raise SettingError(f"{table.path}: several columns have the name {name!r}; give each a name of its own")

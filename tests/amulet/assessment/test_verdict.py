@@ -43,6 +43,7 @@ def test_summary_leaves_out_what_is_no_number_and_has_no_error_for_one_seed() ->
     assert math.isnan(one.error)
     assert math.isnan(one.sd)
     assert summarize([]).n == 0
+    assert summarize([8.0, 8.0 + 1e-15, 8.0 - 1e-15]).sd == 0, "rounding is no spread"
     assert math.isnan(summarize([]).mean)
 
 

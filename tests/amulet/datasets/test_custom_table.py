@@ -364,6 +364,8 @@ def test_a_file_that_changed_is_told(tmp_path: Path) -> None:
 def test_a_column_that_is_there_twice_has_a_number(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("age,age,risk\n" + "1,3,a\n2,5,b\n" * 10)
     assert load_custom(path=str(tmp_path / "a.csv"), target="risk").feature_names == ("age", "age.1")
+    with pytest.raises(SettingError, match="`sensitive` must name each column once"):
+        load_custom(path=str(tmp_path / "a.csv"), target="risk", sensitive=["age.1", "age.1"])
     for target, sensitive, inputs in (("age", [], None), ("risk", ["age"], None), ("risk", [], ["age"])):
         with pytest.raises(SettingError, match="several columns have the name 'age'"):
             load_custom(path=str(tmp_path / "a.csv"), target=target, sensitive=sensitive, inputs=inputs)
