@@ -210,9 +210,11 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
     else:  # the undefended victim is the same one beside every strength of the defence
         column, fitting = replace(column, victim="undefended"), list(rows)
     values: dict[int, float] = {}
+    limits: set[str] = set()
     for row in fitting:
         if row.metric in _names(column, row.cell):
             values = {**_values(row, column), **values}
+            limits |= _limits_of(row)
     from amulet.assessment.verdict import summarize
 
     wanted = [row for row in fitting if row.metric in _names(column, row.cell) and column.place == "metrics"]
@@ -225,11 +227,17 @@ def _cell(line: Mapping[str, str], layout: Layout, rows: Sequence[Row], *, compa
         source=line["source"],
         note=line["note"],
         scale=column.scale,
-        comparable=comparable,
+        comparable=comparable and not limits,
         ours=summarize(list(values.values())) if values else None,
         by_seed=dict(sorted(values.items())),
-        warnings=tuple(dict.fromkeys(flags)),
+        warnings=tuple(dict.fromkeys([*sorted(limits), *flags])),
     )
+
+
+def _limits_of(row: Row) -> set[str]:
+    """Why runs are no repetition of the paper's: they were trials on a part of the data."""
+    limit = flat(row.cell.config).get("dataset.limit")
+    return {f"ours: a trial on at most {limit:,} training records, not of the paper's size"} if limit else set()
 
 
 def _warnings_of(row: Row) -> tuple[str, ...]:
