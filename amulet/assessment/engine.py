@@ -13,7 +13,7 @@ import torch
 
 from amulet.assessment.compatibility import check_defenses
 from amulet.assessment.measured import Measured, key_of
-from amulet.assessment.pretrained import check_pretrained
+from amulet.assessment.pretrained import check_accuracy, check_pretrained
 from amulet.assessment.risks import RISKS, risk_of
 from amulet.assessment.utility import measure_utility
 from amulet.core.blocks import RecordBlocks
@@ -209,6 +209,8 @@ def assess(plan: Plan) -> Outcome:
     outcome.manifest = _manifest(splits)
     plain = recipe.plain() if plan.pretrained is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.pretrained)]
+    if plan.pretrained is not None:
+        outcome.warnings += check_accuracy(plan.pretrained, victims[0], splits.test_records)
     if plan.defenses:
         victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _answers={}))
     for victim in victims:
@@ -420,7 +422,8 @@ def _manifest(splits: DataSplits) -> dict[str, Any]:
         "test": splits.test_records,
     }
     return {
-        "dataset": dict(splits.data.notes),
+        "dataset": dict(splits.data.notes)
+        | ({"columns": list(splits.data.feature_names)} if splits.data.feature_names else {}),
         "split": {
             name: {
                 "records": len(part),

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from amulet.assessment.risks import risk_of
-from amulet.core.errors import IncompatibleError
+from amulet.core.errors import IncompatibleError, SettingError
+from amulet.core.intervals import clopper_pearson
+from amulet.datasets.records import Records
 from amulet.training.defense import Defense
 from amulet.training.pretrained import Pretrained
+from amulet.training.victim import Victim
 
 _HOW = (
     "how the checkpoint was trained is unknown. If it was by the model, optimizer, epochs and batch_size of this "
@@ -60,3 +63,34 @@ def check_pretrained(
             "the defence needs another architecture than the checkpoint has: the defended victim differs in that too"
         )
     return warnings
+
+
+def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> list[str]:
+    """Compare a checkpoint's accuracy on test records with the one that its owner states.
+
+    A checkpoint does not say in which order and on which scale its inputs are. With others it still answers, worse, and
+    everything measured on it would be about another model.
+
+    Returns:
+        A warning, where no accuracy is stated.
+
+    Raises:
+        SettingError: the stated accuracy is outside the 99 % interval of the one found (Clopper and Pearson, 1934).
+    """
+    right = int((victim.logits(records).argmax(dim=1) == records.y).sum())
+    found, majority = right / len(records), records.y.bincount().max().item() / len(records)
+    low, high = clopper_pearson(right, len(records), 0.99)
+    here = f"{found:.3f} of {len(records):,} test records right (always answering the majority class: {majority:.3f})"
+    if pretrained.accuracy is None:
+        near = ". It is hardly better than that" if low <= majority else ""
+        said = (
+            "undefended: nothing shows that the checkpoint reads the inputs in this order and on this scale (`columns` "
+            f"in metrics.json). It has {here}{near}. State the accuracy that you know: checkpoint_accuracy=0.85"
+        )
+        return [said]
+    if not low <= pretrained.accuracy <= high:
+        raise SettingError(
+            f"`checkpoint_accuracy` is {pretrained.accuracy:g}, but the checkpoint has {here}: its inputs have another "
+            "order or scale, or these are other records. Give the data in the encoding that it was trained on"
+        )
+    return []

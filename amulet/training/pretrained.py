@@ -26,6 +26,8 @@ class Pretrained:
     """SHA-256 of their source, as an identifier."""
     recipe_known: bool = False
     """Were they made with the plan's recipe?"""
+    accuracy: float | None = None
+    """Their accuracy on test records, as their owner knows it."""
 
     def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
         """The recipe's architecture with these weights, in eval mode on its device.

@@ -49,6 +49,7 @@ SETTINGS = {
     "precision": _Setting(Literal["auto", "float32", "amp"]),
     "adversary_fraction": _Setting(float, between=(0, 1)),
     "checkpoint": _Setting(dict[str, str] | None),
+    "checkpoint_accuracy": _Setting(float | None, between=(0, 1)),
     "recipe": _Setting(Literal["unknown", "given"]),
     "logger": _Setting(dict[str, Any] | None),
 }

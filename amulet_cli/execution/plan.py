@@ -148,7 +148,8 @@ def _given(config: Mapping[str, Any]) -> Pretrained | None:
     if not config["checkpoint"]:
         return None
     found, known = weights(**config["checkpoint"]), config["recipe"] == "given"
-    return Pretrained(found, config["checkpoint"]["sha256"], recipe_known=known)
+    digest, accuracy = config["checkpoint"]["sha256"], config["checkpoint_accuracy"]
+    return Pretrained(found, digest, recipe_known=known, accuracy=accuracy)
 
 
 def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:

@@ -23,6 +23,7 @@ SCHEMA = 2
 """What is written; 1, without `facts`, is read too."""
 LOST = "no finite number, kept as null"
 VICTIMS = ("undefended", "defended")
+_OF_CHECKPOINT = ("checkpoint", "checkpoint_accuracy", "recipe")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
 _AGAIN = "the same command again: it does what is missing"
 CHOICES = ("dataset", "model", "defense", "second_defense", "attack")
@@ -123,7 +124,7 @@ def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
     if kept.get("checkpoint"):
         kept["checkpoint"] = kept["checkpoint"]["sha256"]
     else:  # without a checkpoint its recipe has no meaning
-        kept = {key: value for key, value in kept.items() if key not in ("checkpoint", "recipe")}
+        kept = {key: value for key, value in kept.items() if key not in _OF_CHECKPOINT}
     return _without_about(kept)
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from amulet.assessment import Plan, assess, check
+from amulet.assessment import Outcome, Plan, assess, check
 from amulet.core import Factory, IncompatibleError, SettingError
 from amulet.datasets import load_census
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
@@ -190,7 +190,7 @@ def test_the_given_model_is_attacked_as_it_is_and_nothing_is_trained_in_its_name
         assert outcome.manifest["training"]["undefended"] == {"checkpoint": "0" * 16, "recipe": "unknown"}
         assert any("trained on is unknown" in text for text in outcome.warnings)
     trained = [key for key in store._kept if not key.startswith("measured-")]  # pyright: ignore[reportPrivateUsage]
-    assert len(trained) == 2, "a stolen and an independent model"
+    assert len(trained) == 3, "a stolen and an independent model, and the surrogate that checks evasion"
 
 
 @pytest.mark.parametrize("attack", [BadNets(), LiRA(), DistributionInference()])
@@ -253,3 +253,28 @@ def test_a_run_on_a_checkpoint(workdir: Path, capsys: pytest.CaptureFixture[str]
     assert "does not fit" in capsys.readouterr().err
     assert main([*words, "checkpoint=3"]) == 2
     assert main([*words, "checkpoint=moved.pt", "attack=badnets", "~attack.steps"]) == 2
+
+
+def test_a_model_of_another_encoding_is_refused_or_warned_of() -> None:
+    """The columns in another order: the model answers, and is worse than its owner knows it to be."""
+    data, store = load_census(limit=4000), MemoryStore()
+    base = plan(data=data, attack=DiscriminatoryBehavior())
+    trained = assess(dataclasses.replace(base, pretrained=None, epochs=15, runtime=Runtime(store=store)))
+    accuracy = trained.metrics["undefended"]["test_accuracy"]
+    kept = store._kept  # pyright: ignore[reportPrivateUsage]
+    (tensors,) = (stored.tensors for key, stored in kept.items() if not key.startswith("measured-"))
+    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    other = {name: tensor.flip(1) if tensor.ndim == 2 else tensor for name, tensor in weights.items()}
+
+    def given(state: dict[str, Tensor], stated: float | None) -> Outcome:
+        return assess(dataclasses.replace(base, pretrained=Pretrained(state, f"{stated}" * 8, accuracy=stated)))
+
+    known = given(weights, round(accuracy, 3))
+    assert known.metrics["undefended"]["test_accuracy"] == accuracy
+    assert not any("nothing shows" in text for text in known.warnings)
+    assert known.manifest["dataset"]["columns"] == list(data.feature_names or ())
+    with pytest.raises(SettingError, match="its inputs have another order or scale"):
+        given(other, accuracy)
+    (warning,) = (text for text in given(other, None).warnings if "nothing shows" in text)
+    assert "always answering the majority class" in warning
+    assert "hardly better" in warning

@@ -55,9 +55,11 @@ def inference(seed: int, race: float = 0.6, sex: str = "sex") -> MadeUp:
     return MadeUp({"undefended": {**row, "robust_accuracy": 0.2}, "defended": row})
 
 
-def table6(folder: Path, dataset: str = "census", sex: str = "sex", epsilon: float = 0.03, **more: Any) -> PaperTable:
+def table6(
+    folder: Path, dataset: str = "census", sex: str = "sex", epsilon: float = 0.03, limit: int | None = None
+) -> PaperTable:
     chosen = choices(attack="attribute_inference", dataset=dataset)
-    overrides = {"defense.epsilon": epsilon, **more}
+    overrides: dict[str, Any] = {"defense.epsilon": epsilon} | ({"dataset.limit": limit} if limit else {})
     for seed in range(3):
         write(folder, inference(seed, sex=sex), seed=seed, chosen=chosen, overrides=overrides)
     [table] = compare("table6", find_results([folder]))
@@ -229,7 +231,7 @@ def test_other_data_stands_beside_the_papers_without_a_distance(tmp_path: Path) 
 
 def test_a_trial_on_a_part_of_the_data_is_not_called_near_the_paper(tmp_path: Path) -> None:
     whole = cell_of(table6(tmp_path / "whole"), "defense.epsilon=0.03", "Acc_att(Sex)")
-    trial = cell_of(table6(tmp_path / "trial", **{"dataset.limit": 1000}), "defense.epsilon=0.03", "Acc_att(Sex)")
+    trial = cell_of(table6(tmp_path / "trial", limit=1000), "defense.epsilon=0.03", "Acc_att(Sex)")
     assert whole.comparable
     assert not trial.comparable
     assert trial.warnings[0] == "ours: a trial on at most 1,000 training records, not of the paper's size"
