@@ -32,6 +32,7 @@ from amulet_cli.results.result import config_hash
 from amulet_cli.results.store import DiskStore
 
 CENSUS = load_census(limit=400)
+torch.manual_seed(0)
 MODEL = LinearNet(CENSUS.shape, 2, hidden=[8])
 WEIGHTS = MODEL.state_dict()
 GIVEN = Pretrained(WEIGHTS, "0" * 64)
@@ -190,7 +191,7 @@ def test_the_given_model_is_attacked_as_it_is_and_nothing_is_trained_in_its_name
         assert outcome.manifest["training"]["undefended"] == {"checkpoint": "0" * 16, "recipe": "unknown"}
         assert any("trained on is unknown" in text for text in outcome.warnings)
     trained = [key for key in store._kept if not key.startswith("measured-")]  # pyright: ignore[reportPrivateUsage]
-    assert len(trained) == 3, "a stolen and an independent model, and the surrogate that checks evasion"
+    assert 2 <= len(trained) <= 3, "a stolen and an independent model, and where evasion leaves any the surrogate"
 
 
 @pytest.mark.parametrize("attack", [BadNets(), LiRA(), DistributionInference()])
