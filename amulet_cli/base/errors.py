@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 """Exit codes: the command was wrong; something failed; Ctrl-C."""
 TRACEBACK = "AMULET_TRACEBACK"
-_LONGEST = 320  # signs of one text in a panel
+_LONGEST = 240  # characters of a line of an error
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
 

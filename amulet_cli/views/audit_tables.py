@@ -119,7 +119,7 @@ def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
     lines: dict[str, list[list[Text]]] = {}
     for row in rows:
         attack = _place(row) != "utility"
-        lines.setdefault(_name(row, report, attack=attack), []).append(_line(row, victims))
+        lines.setdefault(_name(row, report, attack=attack), []).extend(_lines(row, victims))
     widths = [max(len(line[i]) for some in ([head], *lines.values()) for line in some) for i in range(len(head))]
     yield aligned([head], widths)
     for name, some in lines.items():
@@ -128,23 +128,22 @@ def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
         yield aligned(some, widths)
 
 
-def _line(row: Row, victims: Sequence[str]) -> list[Text]:
+def _lines(row: Row, victims: Sequence[str]) -> Iterator[list[Text]]:
+    """The numbers of a metric, and below them their intervals: of one seed's records, and of the change."""
     fraction = row.facts.fraction
-    cells = [metric_name(row)]
+    cells, below = [metric_name(row)], ["    95% interval"]
     for victim in victims:
         summary, span = row.summaries[victim], _span(row, victim)
-        if summary.n == 0:
-            cells.append("-")
-        elif summary.n == 1:
-            cells.append(format_numbers.with_interval(summary.mean, span, fraction=fraction))
-        else:
-            cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction))
+        cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction) if summary.n else "-")
+        below.append(format_numbers.interval(*span, fraction=fraction) if span and summary.n else "")
     if len(victims) > 1:
-        span = format_numbers.interval(row.change.low, row.change.high, fraction=fraction, signed=True)
-        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6} {span}".rstrip())
+        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6}")
+        below.append(format_numbers.interval(row.change.low, row.change.high, fraction=fraction, signed=True))
     bases = [format_numbers.number(row.baseline(victim), fraction=fraction, unit=False) for victim in victims]
     cells.append(bases[0] if len(set(bases)) == 1 else " → ".join(bases))
-    return [Text(cell) for cell in cells]
+    yield [Text(cell) for cell in cells]
+    if any(below[1:]):
+        yield [Text(text, style="dim") for text in (*below, "")]
 
 
 def _span(row: Row, victim: str) -> tuple[float, float] | None:

@@ -86,7 +86,8 @@ def test_smoke_from_command_to_files(tmp_path: Path) -> None:
     }
     assert result["overrides"] == {"+experiment": "smoke"}
     assert set(result["metrics"]) == {"undefended", "defended"}
-    assert result["warnings"] == []
+    known = ("near its ceiling", "changes of one-hot columns")
+    assert all(any(part in text for part in known) for text in result["warnings"]), result["warnings"]
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert {row["victim"] for row in rows} == {"undefended", "defended"}
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -108,7 +109,7 @@ def test_two_folders_the_same_bytes_and_seeds_differ(tmp_path: Path, here: Here)
     assert here("run", *SMALL, "seed=1", "output_dir=three").returncode == 0
     one, two, three = (results(tmp_path / folder)[0] for folder in ("one", "two", "three"))
     for result in (one, two, three):
-        del result["timings"], result["environment"]
+        del result["timings"], result["environment"], result["seal"]  # config.yaml names the folder
     assert json.dumps(one) == json.dumps(two)
     assert one["manifest"] != three["manifest"]
 

@@ -27,6 +27,7 @@ FEW: dict[str, Any] = {
     "attribute": "gender",
     "query_fraction": 0.4,
     "records": 40,
+    "rate": 0.1,
     "noise_multiplier": 1.0,  # no search for the noise ...
 }
 """By hyper-parameter, whatever component has it: what 200 faces can give."""

@@ -108,9 +108,10 @@ def test_a_sweep_gives_the_same_numbers(kind: str, tmp_path: Path, basic: dict[s
     assert "12 jobs: 12 done" in run.stdout
     assert [line for line in run.stderr.splitlines() if not line.startswith(("sweep", "done", "        "))] == []
     assert numbers(tmp_path / "outputs") == basic
-    # Jobs that began at once have shared their victims: three without a defence, six with one.
+    # Jobs that began at once have shared their models: three victims without a defence, six with one, and for each
+    # seed the surrogate that checks evasion.
     kept = [path.name for path in (tmp_path / "outputs/models").glob("*.safetensors")]
-    assert len([name for name in kept if not name.startswith("measured-")]) == 9
+    assert len([name for name in kept if not name.startswith("measured-")]) == 12
     logs = [log.read_text() for log in tmp_path.rglob("run.log")]
     assert sum(log.count(" train undefended: 4 epochs") for log in logs) == 3
     assert sum(log.count(" train defended: 4 epochs") for log in logs) == 6

@@ -83,7 +83,7 @@ def test_a_ninth_risk_is_in_every_verb(site: Path, tmp_path: Path) -> None:
     assert run.index("S1 evasion") < run.index("X1 miscalibration"), "risks of other letters come last"
     assert "X1 miscalibration" in audit
     assert "confidence * calibration_error ↑" in audit
-    assert "S1 robust_accuracy ↓" in chosen
+    assert "S1 robust_accuracy (eps 0.03) ↓" in chosen
     assert "by RandomSigns" in chosen
     assert "X1 calibration_error ↑" in chosen
     assert "by Confidence" not in chosen, "it is the default attack"
@@ -222,8 +222,8 @@ def test_a_users_evasion_attack_is_one_class_and_one_file(own: Path) -> None:
         own,
     )
     assert "brighten mine evasion · mine · from my_conf" in listed
-    assert "S1 evasion * robust_accuracy ↓" in run
+    assert "S1 evasion * robust_accuracy (eps 0.03) ↓" in run
     assert "S1 evasion" in audit
-    assert "brighten * robust_accuracy ↓" in audit
-    assert "S1 robust_accuracy ↓" in shown
+    assert "brighten * robust_accuracy (eps 0.03) ↓" in audit
+    assert "S1 robust_accuracy (eps 0.1) ↓" in shown
     assert "by Brighten" in shown

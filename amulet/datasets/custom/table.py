@@ -9,7 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,7 +40,7 @@ class Table:
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     """Arrays of an NPZ file with three or four dimensions."""
     repeated: tuple[str, ...] = ()
-    """Names that several columns of a CSV have: the second is `name.1`."""
+    """Names that several columns of a CSV have, whose values differ."""
 
 
 def read_table(path: Path) -> Table:
@@ -110,8 +110,18 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
         raise DataError(f"{path}: line {_line_of_odd_bytes(content)} is no UTF-8 text; save it in UTF-8") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path}: is no table: {_one_line(error)}; every line must have {len(names)} fields") from error
-    repeated = tuple(name for name, count in Counter(names).items() if count > 1)
-    return dataclasses.replace(_of_frame(path, digest, frame), repeated=repeated)
+    return dataclasses.replace(_of_frame(path, digest, frame), repeated=_repeated(names, frame))
+
+
+def _repeated(names: Sequence[str], frame: Any) -> tuple[str, ...]:
+    """The names of several columns whose values differ; the second column of a name is `name.1`, as pandas reads it."""
+    counts = {name: count for name, count in Counter(names).items() if count > 1}
+    columns = {name: [f"{name}.{i}" for i in range(1, count)] for name, count in counts.items()}
+    return tuple(
+        name
+        for name, others in columns.items()
+        if not all(other in frame and frame[name].equals(frame[other]) for other in others)
+    )
 
 
 def _line_of_odd_bytes(content: bytes) -> int:

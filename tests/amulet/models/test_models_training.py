@@ -192,7 +192,14 @@ def test_a_users_own_model_of_images_is_attacked_and_defended(pictures: list[str
 def test_an_architecture_of_ours_runs_on_a_users_images(
     model: str, settings: list[str], pictures: list[str], workdir: Path
 ) -> None:
-    words = [f"model={model}", *settings, "defense=adv_training", "defense.steps=1", "attack=badnets"]
+    words = [
+        f"model={model}",
+        *settings,
+        "defense=adv_training",
+        "defense.steps=1",
+        "attack=badnets",
+        "attack.rate=0.1",
+    ]
     assert main(["run", *pictures, *words, "metric=poisoning"]) == 0
     assert len(list(workdir.glob(f"outputs/pictures/{model}/**/metrics.json"))) == 1
 

@@ -176,9 +176,9 @@ def test_a_failed_run_is_named_and_the_others_make_the_matrix(
     words = ("defenses=watermark", "seeds=2", *TINY, "hydra/launcher=basic")
     assert main(["matrix", *words]) == 0
     lost = find_results([workdir / "outputs/census"])[0].folder
-    for name in ("metrics.json", "status.json"):
+    for name in ("metrics.json", "status.json", "config.yaml"):
         (lost / name).unlink()
-    (lost / "metrics.json").mkdir()  # cannot be written
+    (lost / "config.yaml").mkdir()  # cannot be written
     capsys.readouterr()
     assert main(["matrix", *words]) == 1
     shown = " ".join(capsys.readouterr().out.split())
