@@ -523,3 +523,20 @@ def test_a_skipped_run_counts_like_a_finished_one(tmp_path: Path) -> None:
     sweep(tmp_path, 2, (0.01,))
     results = [dataclasses.replace(result, state="skipped") for result in find_results([tmp_path])]
     assert aggregate(results).rows[0].change.n == 2
+
+
+def test_in_a_narrow_console_rows_are_stacked_and_no_number_is_cut(tmp_path: Path) -> None:
+    for defense in ("adv_training", "dp_sgd"):
+        for attack in ("lira", "evasion_pgd"):
+            for seed in range(2):
+                write(tmp_path, typical(seed), seed=seed, chosen=choices(defense, attack), overrides={"epochs": 3})
+    report = report_on(tmp_path)
+    robust = next(row for row in report.rows if row.metric == "robust_accuracy")
+    for width in (60, 80, 120):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(report_table(report, "metric", width))
+        text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+        assert max(map(len, text.splitlines())) <= width
+        for victim in ("undefended", "defended"):
+            assert f"{100 * robust.summaries[victim].mean:.2f} ± " in text
+        assert f"{100 * robust.change.mean:+.2f}" in text
