@@ -124,7 +124,7 @@ def _not_measurable(row: Row) -> str:
 
 
 def _invalid(row: Row) -> str:
-    """Why the measurement carries no verdict, as it says itself: the first reason, with its seeds."""
+    """Why the measurement carries no verdict, as it says itself: every reason, with its seeds."""
     found: dict[str, list[int]] = {}
     for seed, run in row.cell.runs.items():
         for victim in VICTIMS:

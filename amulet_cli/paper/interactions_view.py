@@ -25,7 +25,7 @@ HEAD = (
 )
 LEGEND = (
     "In per cent, MSE as it is: mean ± standard error over n seeds; change in points: defended - undefended, paired by "
-    "seed, with its 95% t interval. p: paired t-test, Holm-corrected over the rows of the table."
+    "seed, with its 95% interval. p: paired test, Holm-corrected over the rows of the table."
 )
 _STYLES = {"rises": "bold red", "falls": "bold green"}
 
