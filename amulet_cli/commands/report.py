@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +76,9 @@ def main(words: list[str]) -> int:
         if view.shown and (chosen := asked.get(f"--{view.name}")):
             return _special(view, view.shown(chosen, results), files)
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
-    report = aggregate(results, wanted, smallest_effects(asked.get("--smallest", "")))
+    smallest = smallest_effects(asked.get("--smallest", ""))
+    _check_metrics("--smallest", smallest, results)
+    report = aggregate(results, wanted, smallest)
     if not report.rows:
         known = {name for result in results for row in result.metrics.values() for name in row}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
@@ -117,6 +119,15 @@ def _page(report: "Report", results: "Sequence[Result]", words: "Sequence[str]")
         return html_report(report, results, command=shlex.join(["amulet", "report", *words]))
 
     return page
+
+
+def _check_metrics(flag: str, names: "Iterable[str]", results: "Sequence[Result]") -> None:
+    """Names with or without a prefix, or `fraction` for all that are in per cent."""
+    facts = [(name, result.facts.of(name)) for result in results for row in result.metrics.values() for name in row]
+    known = {"fraction", *(word for name, its in facts for word in (name, its.name))}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"No run has a metric named {name}", where=f"`{flag}`", meant=similar(name, known))
 
 
 def _check(report: "Report", by: str | None) -> None:

@@ -540,3 +540,11 @@ def test_in_a_narrow_console_rows_are_stacked_and_no_number_is_cut(tmp_path: Pat
         for victim in ("undefended", "defended"):
             assert f"{100 * robust.summaries[victim].mean:.2f} ± " in text
         assert f"{100 * robust.change.mean:+.2f}" in text
+
+
+def test_a_smallest_change_of_no_metric_is_a_mistake(tmp_path: Path) -> None:
+    write(tmp_path, typical())
+    assert verb.main([str(tmp_path), "--smallest", "robust_accuracy=0.02,fraction=0.005"]) == 0
+    with pytest.raises(UsageError, match="No run has a metric named robust_acuracy") as error:
+        verb.main([str(tmp_path), "--smallest", "robust_acuracy=0.02"])
+    assert "robust_accuracy" in error.value.meant
