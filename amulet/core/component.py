@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
+from amulet.core.access import Access
 from amulet.core.errors import SettingError
 
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
@@ -92,6 +93,8 @@ class Attack(Component):
 
     risk: ClassVar[str]
     """The risk's package: `evasion`, `poisoning`, ..."""
+    needs: ClassVar[Access] = Access.LABELS | Access.QUERIES
+    """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""
 
 
 class Factory:
