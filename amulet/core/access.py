@@ -43,10 +43,8 @@ class Access(Flag):
         return ", ".join(_WORDS[str(one.name)] for one in self)
 
 
-ALL = Access(0)
+ALL = ~Access(0)
 """What a PyTorch model in memory grants, with the recipe that made it."""
-for _one in Access:
-    ALL |= _one
 
 _IMPLIED = {
     Access.PROBABILITIES: Access.LABELS,
