@@ -35,13 +35,13 @@ class AdaptiveBlend(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
-    pictures_only = "it cuts its pattern into squares of pixels. blended and clean_label poison tables"
+    pictures_only = "it cuts its pattern into squares of pixels"
 
     def __init__(
         self,
         dataset: Dataset[Any] | DataLoader[Any] | None = None,
         *,
-        rate: float = 0.01,
+        rate: float = 0.03,
         target: int = 1,
         alpha: float = 0.2,
         train_alpha: float = 0.15,

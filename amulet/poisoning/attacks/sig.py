@@ -22,14 +22,14 @@ class SIG(Backdoor):
         rate: share of the training records that are poisoned, (0, 1); all of them of the target class, so that class
             must have as many.
         target: the label that the trigger should cause.
-        delta: amplitude of the wave, (0, 1]; the paper's 20 to 60 grey levels are 0.08 to 0.24.
+        delta: amplitude of the wave, (0, 1]: 0.24 are 61 grey levels.
         frequency: waves from the left to the right edge, below half the width; None: the paper's 6, at most a quarter
             of the width.
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
     clean_label = True
-    pictures_only = "its trigger is a wave from pixel to pixel. blended and clean_label poison tables"
+    pictures_only = "its trigger is a wave from pixel to pixel"
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SIG(Backdoor):
         *,
         rate: float = 0.05,
         target: int = 1,
-        delta: float = 0.16,
+        delta: float = 0.24,
         frequency: int | None = None,
         rate_curve: list[float] | None = None,
     ) -> None:

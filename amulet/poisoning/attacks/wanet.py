@@ -34,7 +34,7 @@ class WaNet(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
-    pictures_only = "its trigger moves pixels. blended and clean_label poison tables"
+    pictures_only = "its trigger moves pixels"
 
     def __init__(
         self,
