@@ -216,8 +216,8 @@ def _warnings(victim: Victim, aim: Aim, presence: Sequence[dict[str, float]], ev
     elif (before := evidence.success(poisoned=False).mean().item()) > 0.5:
         found.append(
             f"{victim.name}: without any poisoning the model gives the answer that the attack wants for {before:.0%} "
-            "of the records that it is after: attack_success_rate is not the poison's doing. Choose another trigger or "
-            "attack.target"
+            "of the records that it is after: attack_success_rate is not the poison's doing. Choose another trigger, "
+            "seed or attack.target"
         )
     return found
 

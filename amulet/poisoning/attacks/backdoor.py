@@ -103,7 +103,8 @@ class Backdoor(PoisoningAttack):
         """Refuse a target that is no class, a table where it needs pictures, a trigger that does not fit."""
         is_class("target", self.target, data)
         if self.pictures_only and data.modality != "image":
-            raise IncompatibleError(f"{type(self).__name__} needs pictures: {self.pictures_only}. Choose an attack that poisons tables")
+            kind = type(self).__name__
+            raise IncompatibleError(f"{kind} needs pictures: {self.pictures_only}. Take one that poisons tables")
         self.triggers_for(data.train, data.feature_names)
 
     def triggered(self, dataset: Dataset[Any] | DataLoader[Any]) -> Records:
