@@ -9,6 +9,7 @@ from torch import Tensor
 
 from amulet.assessment import Plan, assess, check
 from amulet.core import Factory, IncompatibleError, SettingError, Stream
+from amulet.core.access import Access, missing
 from amulet.datasets import AmuletDataset, Records
 from amulet.poisoning.attacks import (
     ANY_OTHER,
@@ -246,6 +247,12 @@ def test_a_backdoor_is_learned_and_accuracy_stays(attack: PoisoningAttack, modal
     assert metrics["poisoned_test_accuracy"] > baselines["poisoned_test_accuracy"] - 0.1
     # Of two classes, what is not taken for the target is right.
     assert metrics["triggered_accuracy"] == pytest.approx(1 - metrics["attack_success_rate"])
+
+
+def test_only_a_backdoor_asks_the_victim_about_records_of_its_own() -> None:
+    assert Access.QUERIES in BadNets.needs
+    assert Access.QUERIES not in LabelFlipping.needs | WitchesBrew.needs
+    assert not missing(BadNets.needs, Access.LABELS | Access.QUERIES | Access.TRAINING), "labels are enough"
 
 
 def test_an_attack_that_is_after_no_record_has_no_success_rate() -> None:
