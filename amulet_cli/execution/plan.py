@@ -140,6 +140,7 @@ def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
 
 
 def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    node = {name: value for name, value in node.items() if name != "about"}
     instantiation.check(node, key, keywords_only=True)
     built = instantiation.build(node, key)
     if not isinstance(built, kind):
