@@ -80,6 +80,8 @@ COMMANDS: dict[str, str] = {
     "run checkpoint=.": "`checkpoint` cannot be read: not a regular file",
     "run checkpoint=/dev/zero": "`checkpoint` cannot be read: not a regular file",
     "run dataset=custom dataset.target=x dataset.path=/dev/zero": "`dataset.path` must be a file",
+    "run dataset=custom dataset.path=a.csv dataset.target=a dataset.drop=[inf]": "or a text in quotes: '\"inf\"'",
+    "run dataset=custom dataset.path=1 dataset.target=a": "in quotes where it is a text: '\"1\"'",
     "run output_dir=": "`output_dir` must not be empty",
     "run output_dir=loop": "`output_dir` must be a folder",
     "run store=loop": "`store` must be a folder",
