@@ -127,7 +127,9 @@ def own_code(error: BaseException | None) -> str | None:
     A user's own is what belongs neither to Amulet, nor to an installed package, nor to Python.
     """
     library = sys.modules.get("amulet.core.errors")
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # OmegaConf's errors cause each other
+        seen.add(id(error))
         # Amulet's own errors say what is wrong themselves, also those that a user's code raises.
         if not isinstance(error, UsageError) and not (library and isinstance(error, library.AmuletError)):
             trace = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]

@@ -178,7 +178,9 @@ def test_an_error_of_ones_own_code_shows_its_line(what: str, conf: Path, capsys:
     (conf / "metric").mkdir()
     (conf / "dataset").mkdir()
     (conf / "dataset" / "own.yaml").write_text("_target_: own_parts.rows\nlimit: 100")
-    (conf / "metric" / "own.yaml").write_text("# @package metric.own\nrisk: discriminatory_behavior\nfunction: own_parts.count")
+    (conf / "metric" / "own.yaml").write_text(
+        "# @package metric.own\nrisk: discriminatory_behavior\nfunction: own_parts.count"
+    )
     words, code, says = _FAILURES[what]
     small = ["dataset.limit=100", "epochs=1"]
     got = main(["run", "--config-dir", "my_conf", *words.split(), *small])
