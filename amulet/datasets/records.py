@@ -83,6 +83,11 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
         rows = [data[i] for i in range(len(data))]
         return cls.of(torch.stack([torch.as_tensor(r[0]) for r in rows]), torch.tensor([int(r[1]) for r in rows]))
 
+    def __repr__(self) -> str:
+        """How many there are, and of what."""
+        sensitive = ", ".join(self.attributes) or "no attributes"
+        return f"Records({len(self):,} of shape {self.shape}, {self.x.dtype}, {sensitive})"
+
     def __len__(self) -> int:
         return len(self.x)
 
