@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, hanging
-from amulet_cli.base.errors import UsageError, as_usage_error
+from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
 from amulet_cli.config import schema, suites
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
@@ -124,7 +124,7 @@ def placed(job: Job, request: RunRequest) -> "Iterator[None]":
     try:
         yield
     except Exception as error:
-        known = as_usage_error(error)
+        known = as_usage_error(error) or in_own_code(error)
         if known is None or type(error).__name__ == "IncompatibleError":
             raise
         raise known.within(_place(known, job, request)) from error
