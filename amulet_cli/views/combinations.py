@@ -13,6 +13,7 @@ from amulet.training import Defense
 from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config import instantiation
 from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.options import is_suite
 
 Reasons = Mapping[tuple[str, str], str | None]
 """By attack and defence: why not, or None."""
@@ -33,7 +34,7 @@ def options(group: str) -> dict[str, Any]:
     """The options of `attack` or `defense` by name, built with their defaults; None for `none`, which comes first."""
     found: dict[str, Any] = {"none": None}
     for name, node in _nodes(group):
-        if node["_target_"]:
+        if node["_target_"] and not is_suite(node):
             found[name] = instantiation.build({k: v for k, v in node.items() if k != "about"}, group)
     return found
 
