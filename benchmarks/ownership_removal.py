@@ -1,7 +1,7 @@
 """What each remover leaves of a watermark or a fingerprint on census, and what it costs the thief.
 
-The matches among 100 triggers of a watermark, the median p-value, how many copies are recognised at 0.01, and their mean
-accuracy. 20 epochs. Some minutes for each seed on one thread.
+Matches among 100 triggers of a watermark, the median p-value, how many copies are recognised at 0.01, and the accuracy
+of the copies. 20 epochs. Some minutes for each seed on one thread.
 
     python benchmarks/ownership_removal.py [--seeds 3] [--marks noise in_distribution fingerprint]
 """

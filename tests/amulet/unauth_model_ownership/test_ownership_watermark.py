@@ -17,7 +17,7 @@ from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.models import LinearNet, predict
 from amulet.training import DataSplits, Recipe, Victim
-from amulet.unauth_model_ownership.defenses import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
+from amulet.unauth_model_ownership import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
 from amulet.unauth_model_ownership.removers import Filtering, Thief
 
 
