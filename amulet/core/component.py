@@ -76,6 +76,10 @@ class Component:
         """The hyper-parameters: ``{name: value}``."""
         return {name: getattr(self, name) for name in self.parameters()}
 
+    def settable(self) -> tuple[str, ...]:
+        """The names that `changed` takes."""
+        return self.parameters()
+
     def changed(self, **changes: Any) -> Self:
         """An unbound copy with some hyper-parameters changed."""
         return type(self)(**{**self.settings(), **changes})
@@ -97,7 +101,7 @@ def kind_of(component: Component) -> str:
 class Attack(Component):
     """The base of all attacks. A subclass belongs to one risk, whose protocol defines what it must offer."""
 
-    risk: ClassVar[str]
+    risk: str
     """The risk's package: `evasion`, `poisoning`, ..."""
     needs: ClassVar[Access] = Access.LABELS | Access.QUERIES
     """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""

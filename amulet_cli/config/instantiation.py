@@ -77,8 +77,12 @@ def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Seq
                 expected=f"{', '.join(known)} (the settings of {_short(target)})" if known else None,
                 meant=[f"{key}.{other}" for other in similar(name, known)],
             )
-        if isinstance(value, Mapping) and "_target_" in value:
-            check(cast(Node, value), f"{key}.{name}")
+        inner = cast(Node, value) if isinstance(value, Mapping) else {}
+        if "_target_" in inner:
+            check(inner, f"{key}.{name}")
+        elif inner and all(isinstance(one, Mapping) and "_target_" in one for one in inner.values()):
+            for part, one in inner.items():
+                check(one, f"{key}.{name}.{part}", keywords_only=keywords_only)
         elif name in hints and not fits(value, hints[name]):
             raise UsageError(
                 f"`{key}.{name}` must be {phrase(hints[name])}, got {shown(value)}", expected=quotes(value, hints[name])

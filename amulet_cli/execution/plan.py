@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from amulet.assessment import RISKS, Plan, risk_of
-from amulet.assessment.engine import ExtraMetric
+from amulet.assessment.plan import ExtraMetric
 from amulet.core import Attack, Factory, SettingError
 from amulet.core.evidence import Measurement
 from amulet.core.risk import UTILITY
@@ -35,6 +35,8 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
     """
     instantiation.check(config["dataset"], "dataset")
     chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
+    metrics = tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node))
+    suites = {risk: _built(node, "attack", Attack) for risk, node in (config["attack"].get("suites") or {}).items()}
     return Plan(
         data=data,
         architecture=_factory(config, "model"),
@@ -47,8 +49,9 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
         defenses=tuple(_component(config, key, Defense) for key in chosen),
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
-        metrics=tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node)),
-        optional=tuple(risk_selection.among(config["metric"])),
+        attacks=suites,
+        metrics=(*metrics, *suites) if suites and "default" in metrics else metrics,
+        optional=tuple(dict.fromkeys((*risk_selection.among(config["metric"]), *suites))),
         attack_settings=_attack_settings(config["metric"]),
         extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
@@ -133,14 +136,17 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
 
 
 def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
-    instantiation.check(config[key], key, keywords_only=True)
-    built = instantiation.build(config[key], key)
+    return _built(config[key], key, kind)
+
+
+def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    node = {name: value for name, value in node.items() if name != "about"}
+    instantiation.check(node, key, keywords_only=True)
+    built = instantiation.build(node, key)
     if not isinstance(built, kind):
-        raise UsageError(
-            f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {config[key]['_target_']}"
-        )
+        raise UsageError(f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {node['_target_']}")
     if built.risk not in RISKS:
-        raise UsageError(f"`{config[key]['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
+        raise UsageError(f"`{node['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
     return built
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
-from amulet_cli.base.console import err
+from amulet_cli.base.console import err, hanging
 from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
-from amulet_cli.config import schema
+from amulet_cli.config import schema, suites
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
@@ -84,7 +84,10 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     if not jobs:
         return {}
     with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
-        return _checked(request, jobs)
+        refused = _checked(request, jobs)
+    for line in dict.fromkeys(line for job in jobs if job not in refused for line in suites.announced(job.config)):
+        err.print(hanging("suite    ", line))
+    return refused
 
 
 def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
