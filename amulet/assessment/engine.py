@@ -56,9 +56,9 @@ class Outcome:
     """What a reader has to know beside the numbers."""
 
     def __repr__(self) -> str:
-        """The numbers that decide after the first of utility, and how many of the rest there are."""
+        """The numbers that decide and those of utility, and how many there are of everything."""
         known = self.facts.metrics.items()
-        deciding = [name for name, one in known if one.decides or (one.risk == UTILITY.name and not one.rank)]
+        deciding = [name for name, one in known if one.decides or one.risk == UTILITY.name]
         rows = [
             f"{victim}: " + ", ".join(f"{name} {values[name]:.4g}" for name in deciding if name in values)
             for victim, values in self.metrics.items()

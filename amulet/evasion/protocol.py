@@ -45,13 +45,17 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
 def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
     """Attack every test record and evaluate the result in float32."""
     records = splits.test_records
-    attack = attack.changed(epsilon=budget(attack, splits.defenses))
+    attack = attack.changed(epsilon=budget(attack, splits.defenses)).bound(victim, splits)
     mask = attack.changeable(splits.data)
     stream = splits.attack_stream("evasion")
     model = victim.model
-    clean = victim.logits(records).argmax(dim=1) == records.y
-    robust, distance = torch.empty_like(clean), torch.empty(len(records))
-    with splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
+    asked = attack.asked(model)
+    with (
+        splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage,
+        (stream / "answers").seed_global(device_of(model)),  # of a model whose answers are random
+    ):
+        clean = attack.judged(victim, records).argmax(dim=1) == records.y
+        robust, distance = torch.empty_like(clean), torch.empty(len(records))
         for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
             origin = records.inputs(batch).to(x.device)
             distance[batch] = attack.distance(x, origin).cpu()
@@ -63,7 +67,7 @@ def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasio
                 )
             if mask is not None and bool(((x != origin) & (mask.to(x.device) == 0)).any()):
                 raise RuntimeError(f"{attack!r} changed columns that are immutable")
-            robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
+            robust[batch] = predict(asked, x).argmax(dim=1) == records.y[batch]
     if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
         robust &= clean
     return EvasionEvidence(
@@ -142,9 +146,10 @@ def _turned(clean: Tensor, after: Sequence[Tensor]) -> list[int]:
 
 def _checked(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence: EvasionEvidence) -> EvasionEvidence:
     """With what other searches find on a sample of the records that withstood."""
-    attack = attack.changed(epsilon=evidence.manifest["epsilon"])
+    attack = attack.changed(epsilon=evidence.manifest["epsilon"]).bound(victim, splits)
     mask = attack.changeable(splits.data)
-    checked = check_search(victim, attack, splits, mask, evidence.robust_correct)
+    with splits.attack_stream("evasion", "check", "answers").seed_global(device_of(victim.model)):
+        checked = check_search(victim, attack, splits, mask, evidence.robust_correct)
     return evidence.changed(
         manifest={**evidence.manifest, **checked.manifest},
         warnings=(*checked.warnings, *_impossible(attack, splits.data, mask)),

@@ -7,5 +7,17 @@ from amulet.evasion.attacks.fab import FAB
 from amulet.evasion.attacks.gradient import GradientAttack
 from amulet.evasion.attacks.pgd import EvasionPGD
 from amulet.evasion.attacks.square import SquareAttack
+from amulet.evasion.attacks.transfer import TransferAttack
 
-__all__ = ["APGD", "FAB", "Ball", "EvasionAttack", "EvasionPGD", "GradientAttack", "L2Ball", "LinfBall", "SquareAttack"]
+__all__ = [
+    "APGD",
+    "FAB",
+    "Ball",
+    "EvasionAttack",
+    "EvasionPGD",
+    "GradientAttack",
+    "L2Ball",
+    "LinfBall",
+    "SquareAttack",
+    "TransferAttack",
+]

@@ -73,7 +73,7 @@ class GradientAttack(EvasionAttack):
 
     def asked(self, model: nn.Module) -> nn.Module:
         """The model, or the mean of `eot` answers of it."""
-        return Averaged(model, self.eot) if self.eot > 1 else model
+        return Averaged(model, self.eot) if self.eot > 1 and not isinstance(model, Averaged) else model
 
     def start(self, ball: Ball, generator: torch.Generator) -> Tensor:
         """Where a search begins, (b, *shape)."""

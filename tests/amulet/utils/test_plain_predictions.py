@@ -55,6 +55,6 @@ def test_every_name_that_the_page_on_switching_gives_is_there() -> None:
     page = (Path(__file__).parents[3] / "docs" / "switching.md").read_text(encoding="utf-8")
     rows = [line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| ")]
     named = [match for row in rows for match in re.findall(r"`((?:\w+\.)+)(\w+)", row) if match[0] != "nn."]
-    assert len(named) > 15
+    assert len(named) >= 15
     for package, name in named:
         assert hasattr(importlib.import_module(f"amulet.{package.rstrip('.')}"), name), (package, name)

@@ -145,7 +145,8 @@ def test_what_was_taken_of_a_checkpoint_is_said() -> None:
     taken = "the entry `state_dict`, the names without `model.`, nothing of loss.weight"
     assert f"undefended: of the checkpoint was taken {taken}" in outcome.warnings
     plain = assess(plan(metrics=("utility",)))
-    assert repr(plain).startswith("Outcome(undefended: test_accuracy 0.")
+    assert repr(plain).startswith("Outcome(undefended: ")
+    assert "test_accuracy 0." in repr(plain)
     assert len(repr(plain)) < 200
     assert outcome.metrics == plain.metrics
     assert not any("was taken" in text for text in plain.warnings)
