@@ -55,6 +55,17 @@ class Outcome:
     facts: RunFacts = field(default_factory=RunFacts)
     """What a reader has to know beside the numbers."""
 
+    def __repr__(self) -> str:
+        """The numbers that decide and those of utility, and how many there are of everything."""
+        known = self.facts.metrics.items()
+        deciding = [name for name, one in known if one.decides or one.risk == UTILITY.name]
+        rows = [
+            f"{victim}: " + ", ".join(f"{name} {values[name]:.4g}" for name in deciding if name in values)
+            for victim, values in self.metrics.items()
+        ]
+        count = sum(map(len, self.metrics.values()))
+        return f"Outcome({'; '.join(rows)}; {count} metrics, {len(self.warnings)} warnings, {len(self.arrays)} arrays)"
+
 
 def check(plan: Plan) -> list[str]:
     """Refuse a plan that cannot work, before anything slow; return warnings for the user.

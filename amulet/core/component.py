@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 from amulet.core.access import Access
+from amulet.core.arguments import checked
 from amulet.core.errors import SettingError
 
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
@@ -60,6 +61,11 @@ class Component:
     The positional arguments of a subclass are the objects it works on (a model, a loader). The keyword-only arguments
     are its hyper-parameters; their types and defaults are the schema of its configuration.
     """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:

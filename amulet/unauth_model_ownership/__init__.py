@@ -6,29 +6,24 @@ from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
     from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
-    from amulet.unauth_model_ownership.defenses import (
-        DatasetInference,
-        Judgement,
-        OwnershipDefense,
-        TriggerSet,
-        TriggerVerifier,
-        Verifier,
-        WatermarkNN,
-    )
+    from amulet.unauth_model_ownership.defenses import DatasetInference, OwnershipDefense, WatermarkNN
+    from amulet.unauth_model_ownership.defenses.base import Judgement, Verifier
+    from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
 
 __getattr__, __dir__ = attach(
     __name__,
     {
         "DatasetInference": "defenses",
         "ExtractionAttack": "attacks",
-        "Judgement": "defenses",
+        "Judgement": "defenses.base",
         "ModelExtraction": "attacks",
         "Oracle": "attacks",
         "OwnershipDefense": "defenses",
-        "TriggerSet": "defenses",
-        "TriggerVerifier": "defenses",
-        "Verifier": "defenses",
+        "TriggerSet": "defenses.triggers",
+        "TriggerVerifier": "defenses.triggers",
+        "Verifier": "defenses.base",
         "WatermarkNN": "defenses",
+        "match_p_value": "defenses.triggers",
     },
 )
 
@@ -43,4 +38,5 @@ __all__ = [
     "TriggerVerifier",
     "Verifier",
     "WatermarkNN",
+    "match_p_value",
 ]

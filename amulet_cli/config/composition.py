@@ -218,9 +218,10 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
         plain["checkpoint"] = stamped(plain["checkpoint"])
     if "dataset" in plain:
         plain["dataset"] = with_digests(plain["dataset"])
-    if suites.is_suite(plain.get("attack")):
-        plain["attack"] = suites.expanded(plain["attack"], config_dir)
-    return _without_about(plain)
+    attack, plain = plain.get("attack"), _without_about(plain)
+    if suites.is_suite(attack):
+        plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
+    return plain
 
 
 def chosen(choices: Mapping[str, Any]) -> dict[str, str]:

@@ -35,7 +35,20 @@ def expanded(node: Mapping[str, Any], config_dir: Path | None) -> dict[str, Any]
         if option.name.endswith(f"_{STRONGEST}"):
             there = cast(dict[str, Any], read_option(Path(option.file)))
             suites[option.risk] = _suite({**there, "strength": node["strength"]}, options)
-    return {**node, "suites": suites}
+    return {"_target_": None, "strength": node["strength"], "suites": suites}
+
+
+def announced(config: Mapping[str, Any]) -> list[str]:
+    """What a configuration's suites consist of and cost, a line for each."""
+    attack = cast(Mapping[str, Any], config["attack"])
+    suites = attack.get("suites") or ([attack] if attack.get("_target_") == SUITE else [])
+    found = list(suites.values()) if isinstance(suites, Mapping) else suites
+    lines: list[str] = []
+    for node in cast(Sequence[Mapping[str, Any]], found):
+        cost = node.get("about", {}).get("cost")
+        stated = f"about {cost:g} times the time of the default attack" if cost else "its cost is not stated"
+        lines.append(f"{node['risk']} ({node['strength'] or 'own'}): {', '.join(node['attacks'])}; {stated}")
+    return lines
 
 
 def _suite(node: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
@@ -63,7 +76,9 @@ def _suite(node: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, 
     for key in shared:
         if not any(key in member for member in members.values()):
             raise UsageError(f"`attack.{key}` is a setting of none of {', '.join(members)}")
-    kept = {key: node[key] for key in ("about", "knows_defense") if key in node}
+    kept = {"knows_defense": node["knows_defense"]} if "knows_defense" in node else {}
+    if (cost := cast(Mapping[str, Any], about.get("cost") or {}).get(strength)) and node.get("attacks") is None:
+        kept["about"] = {"cost": cost}
     return {"_target_": SUITE, **kept, "risk": risk, "strength": strength, "attacks": members}
 
 

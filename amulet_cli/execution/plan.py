@@ -1,10 +1,13 @@
 """From a composed configuration to the library's `Plan`."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from torch import Tensor
 
 from amulet.assessment import RISKS, Plan, risk_of
 from amulet.assessment.plan import ExtraMetric
@@ -104,9 +107,13 @@ def try_out(plan: Plan) -> None:
     if plan.pretrained is not None:
         plan.pretrained.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
     model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
-    optimizer = _tried("optimizer", plan.optimizer, model.parameters())
     if plan.schedule is not None:
-        _tried("schedule", plan.schedule, optimizer)
+        _tried("schedule", plan.schedule, _tried("optimizer", plan.optimizer, model.parameters()))
+    elif _judges_before_weights(plan.optimizer):
+        with suppress(_WeightsAskedFor):
+            _tried("optimizer", plan.optimizer, _no_weights())
+    else:
+        _tried("optimizer", plan.optimizer, model.parameters())
 
 
 def store_folder(config: Mapping[str, Any]) -> Path:
@@ -126,10 +133,29 @@ def _augmentation(node: Mapping[str, Any]) -> Factory:
     return Factory.from_mapping(node)
 
 
+class _WeightsAskedFor(Exception):
+    """An optimizer has accepted its settings."""
+
+
+def _no_weights() -> Iterator[Tensor]:
+    raise _WeightsAskedFor
+    yield  # makes it a generator
+
+
+def _judges_before_weights(factory: Factory) -> bool:
+    """Does this optimizer refuse wrong settings before it looks at the weights?
+
+    To register weights, torch imports its compiler: longer than all the rest of a check. Its own optimizers judge their
+    numbers before that, but flags that exclude each other after it.
+    """
+    own = factory.path.startswith("torch.optim.")
+    return own and not any(value is True for value in factory.settings.values())
+
+
 def _tried(key: str, factory: Factory, over: object) -> Any:
     try:
         return factory.build(over)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
     except SystemExit as error:
         raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
@@ -140,6 +166,7 @@ def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
 
 
 def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    node = {name: value for name, value in node.items() if name != "about"}
     instantiation.check(node, key, keywords_only=True)
     built = instantiation.build(node, key)
     if not isinstance(built, kind):

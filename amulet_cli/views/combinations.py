@@ -99,7 +99,8 @@ LFW and CelebA without `dataset.sensitive` run as fmnist.
 
 What depends on the numbers is refused for its own reason, also before training: ratios that the records cannot give
 (`distribution_inference`), more queries than records (`model_extraction`), more records to poison than there are of
-other classes (`badnets`), a trigger that is larger than the picture, too few triggers to prove anything (`watermark`).
+other classes (`badnets`) or of the target class (`sig`), a trigger that is larger than the picture, too few triggers to
+prove anything (`watermark`).
 Models that need pictures (`cnn`, `vgg11`, `resnet18`, `vit`, ...) or a table (`ft_transformer`) refuse the other kind
 of data."""
 

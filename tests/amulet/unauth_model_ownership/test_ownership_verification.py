@@ -15,9 +15,9 @@ from amulet.datasets import AmuletDataset, Records, load_census, stratified_spli
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import predict
 from amulet.training import DataSplits, Defense, MemoryStore, Recipe, Runtime, Victim
+from amulet.unauth_model_ownership import Judgement, OwnershipDefense, Verifier, WatermarkNN
 from amulet.unauth_model_ownership.attacks import ModelExtraction, Oracle
 from amulet.unauth_model_ownership.copies import Filtered, pruned
-from amulet.unauth_model_ownership.defenses import Judgement, OwnershipDefense, Verifier, WatermarkNN
 from amulet.unauth_model_ownership.metrics import measure
 from amulet.unauth_model_ownership.protocol import assess
 from amulet.unauth_model_ownership.suspects import suspects_of

@@ -17,8 +17,8 @@ from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.models import LinearNet, predict
 from amulet.training import DataSplits, Recipe, Victim
+from amulet.unauth_model_ownership import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
 from amulet.unauth_model_ownership.copies import Filtered
-from amulet.unauth_model_ownership.defenses import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
 
 
 def table(n: int = 400, dim: int = 20, seed: int = 0, classes: int = 2, first: int = 0) -> Records:

@@ -9,7 +9,7 @@ from amulet_cli.base.errors import UsageError
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import Job, compose
 from amulet_cli.config.hydra_setup import conf_dir
-from amulet_cli.config.suites import STRENGTHS
+from amulet_cli.config.suites import STRENGTHS, announced
 from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import config_hash
 
@@ -71,6 +71,22 @@ def test_a_users_own_attack_joins(tmp_path: Path) -> None:
     )
     node = job("--config-dir", str(tmp_path / "my_conf"), "attack=both").config["attack"]
     assert node["attacks"]["mine"] == {"_target_": "amulet.evasion.attacks.SquareAttack", "queries": 3}
+
+
+def test_what_it_is_made_of_and_costs_is_said_before_it_starts() -> None:
+    (line,) = announced(job("attack=evasion_strongest", "attack.strength=full").config)
+    assert line.startswith("evasion (full): apgd, ")
+    assert line.endswith(" times the time of the default attack")
+    (own,) = announced(job("attack=evasion_strongest", "attack.attacks=[square]").config)
+    assert own == "evasion (standard): square; its cost is not stated"
+    several = announced(job("attack=strongest").config)
+    assert [line.partition(" ")[0] for line in several] == list(job("attack=strongest").config["attack"]["suites"])
+
+
+def test_what_is_stated_of_the_cost_does_not_change_the_run() -> None:
+    config = job("attack=evasion_strongest").config
+    assert config["attack"]["about"]["cost"] > 0
+    assert config_hash({**config, "attack": {**config["attack"], "about": {"cost": 1000}}}) == config_hash(config)
 
 
 @pytest.mark.parametrize(
