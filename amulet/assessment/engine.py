@@ -15,6 +15,7 @@ from amulet.assessment.measuring import deciding_attack, measure_risk, usable
 from amulet.assessment.plan import Plan, protocol_of
 from amulet.assessment.pretrained import check_accuracy, check_pretrained
 from amulet.assessment.risks import risk_of
+from amulet.assessment.suite import Suite
 from amulet.assessment.utility import measure_utility
 from amulet.core.blocks import RecordBlocks
 from amulet.core.component import Attack, kind_of
@@ -123,7 +124,8 @@ def assess(plan: Plan) -> Outcome:
     recipe = _recipe(plan, data.num_classes)
     recipe.try_out(data.train)
     splits = _splits(plan, data, recipe)
-    outcome.warnings += [text for text in _check_splits(plan, splits, left_out) if text not in outcome.warnings]
+    plan, said = _settled(plan, splits, left_out)
+    outcome.warnings += [text for text in said if text not in outcome.warnings]
     outcome.manifest = _manifest(splits)
     plain = recipe.plain() if plan.pretrained is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.pretrained)]
@@ -205,14 +207,17 @@ def _attack_facts(attack: Attack, plan: Plan) -> AttackFacts:
     )
 
 
-def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> list[str]:
-    """Checks that need the splits; a protocol may have a `check_splits` for them. Warnings."""
-    warnings: list[str] = []
+def _settled(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> tuple[Plan, list[str]]:
+    """The plan with what can be used of each suite, after the checks that need the splits; warnings."""
+    attacks, warnings = dict[str, Attack](), list[str]()
     for risk in plan.risks():
         if risk != UTILITY.name and risk not in left_out:
             with _optional(risk, plan, left_out):
-                warnings += [f"{risk}: {text}" for text in usable(risk, plan, splits)[1]]
-    return warnings
+                attacks[risk], said = usable(risk, plan, splits)
+                warnings += [f"{risk}: {text}" for text in said]
+    chosen = plan.attack and attacks.get(plan.attack.risk, plan.attack)
+    others = {risk: attack for risk, attack in attacks.items() if isinstance(attack, Suite)}
+    return dataclasses.replace(plan, attack=chosen, attacks={**plan.attacks, **others}), warnings
 
 
 def _measure(risk: str, victim: Victim, plan: Plan, splits: DataSplits, outcome: Outcome) -> Measurement:

@@ -43,12 +43,14 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
         raise SettingError(f"`metric` functions need the evidence of one attack on {risk}, not of a suite")
     if not members:
         raise IncompatibleError(f"no attack of the suite can be used. {'; '.join(left_out)}")
+    if (look := getattr(protocol, "check_suite", None)) is not None:
+        look(members, plan.defenses)
     return attack.changed(attacks=members), left_out
 
 
 def deciding_attack(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Attack:
     """The attack on a risk; of a suite the one that decided."""
-    attack = usable(risk, plan, splits)[0]
+    attack = plan.attack_on(risk)
     if not isinstance(attack, Suite):
         return attack
     decided = measure_risk(risk, victim, plan, splits).manifest["suite"]["decided"]
@@ -58,7 +60,7 @@ def deciding_attack(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -
 def measure_risk(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Measured:
     """What the attack on a risk finds, or the attacks of a suite."""
     functions = plan.extra_metrics.get(risk, ())
-    attack = usable(risk, plan, splits)[0]
+    attack = plan.attack_on(risk)
     if not isinstance(attack, Suite):
         return _stored(risk, victim, attack, splits, plan, functions)
     if not hasattr(protocol_of(risk), "cascade"):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from amulet.core.access import Access
 from amulet.core.component import Attack, Component, Factory
 from amulet.core.errors import AmuletError, DataError, Diverged, IncompatibleError, SettingError
 from amulet.core.lazy import attach
@@ -18,6 +19,7 @@ __getattr__, __dir__ = attach(  # these need torch
 )
 
 __all__ = [
+    "Access",
     "AmuletError",
     "Attack",
     "Component",

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from amulet.core.access import Access
 from amulet.core.arguments import checked
@@ -103,7 +103,7 @@ class Attack(Component):
 
     risk: str
     """The risk's package: `evasion`, `poisoning`, ..."""
-    needs: ClassVar[Access] = Access.LABELS | Access.QUERIES
+    needs: Access = Access.LABELS | Access.QUERIES
     """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""
 
 

@@ -73,6 +73,12 @@ def check_search(
     return _judged(probe, more, large, blind, len(sample), len(held))
 
 
+def varies(model: nn.Module, records: Records) -> bool:
+    """Does the model answer one input in two ways?"""
+    first, second = (predict(model, records) for _ in range(2))
+    return not torch.allclose(first, second, rtol=1e-3, atol=1e-3 * (first.max() - first.min()).item())
+
+
 class _Probe:
     """The searches on one victim's sample."""
 
@@ -85,8 +91,7 @@ class _Probe:
 
     def randomness(self, few: Records, sample: Records) -> Findings | None:
         """What is wrong where the model answers one input in two ways; None: it does not, or its mean is attacked."""
-        first, second = (predict(self.model, few) for _ in range(2))
-        if torch.allclose(first, second, rtol=1e-3, atol=1e-3 * (first.max() - first.min()).item()):
+        if not varies(self.model, few):
             return None
         draws = self.attack.settings().get("eot", 1)
         if draws == 1:

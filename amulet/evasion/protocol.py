@@ -2,21 +2,29 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from amulet.core.errors import SettingError
+from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD
-from amulet.evasion.checks import check_search
+from amulet.evasion.checks import check_search, varies
 from amulet.evasion.metrics import EvasionEvidence, measure
 from amulet.models.inspect import device_of, predict
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
-__all__ = ["assess", "attempt", "cascade", "check", "default_attack", "measure"]
+__all__ = ["assess", "attempt", "cascade", "check", "check_suite", "default_attack", "measure"]
+
+
+_THREAT = ("norm", "labels", "immutable")  # beside the budget
 
 
 def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
@@ -29,6 +37,20 @@ def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDatase
     if data is not None:
         attack.changeable(data)
         attack.check(data)
+
+
+def check_suite(attacks: Mapping[str, EvasionAttack], defenses: Sequence[Defense]) -> None:
+    """`SettingError` unless all attacks have one threat model: the worst of several is a number at none of them."""
+    (first, base), *others = attacks.items()
+    same = {"epsilon": budget(base, defenses), **{key: getattr(base, key) for key in _THREAT}}
+    for name, attack in others:
+        mine = {"epsilon": budget(attack, defenses), **{key: getattr(attack, key) for key in _THREAT}}
+        for key, value in same.items():
+            if mine[key] != value:
+                raise SettingError(
+                    f"`attack.{key}` must be the same for all attacks of a suite: {first} has {value!r}, {name} "
+                    f"{mine[key]!r}"
+                )
 
 
 def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
@@ -52,7 +74,7 @@ def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasio
     asked = attack.asked(model)
     with (
         splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage,
-        (stream / "answers").seed_global(device_of(model)),  # of a model whose answers are random
+        _seeded(victim, records, stream / "answers"),
     ):
         clean = attack.judged(victim, records).argmax(dim=1) == records.y
         robust, distance = torch.empty_like(clean), torch.empty(len(records))
@@ -75,14 +97,7 @@ def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasio
         clean_correct=clean,
         robust_correct=robust,
         distance=distance,
-        manifest={
-            "epsilon": attack.budget,
-            "norm": attack.norm,
-            **({"immutable": list(attack.immutable)} if attack.immutable else {}),
-            "records": len(records),
-            "largest_change": distance.max().item(),
-            **attack.manifest(device_of(model)),
-        },
+        manifest={**_conditions(attack, distance), **attack.manifest(device_of(model))},
     )
 
 
@@ -101,7 +116,9 @@ def cascade(
         attempted: the arrays of `attempt`, which are kept for the next time.
     """
     records = splits.test_records
-    clean = victim.logits(records).argmax(dim=1) == records.y
+    first = next(iter(attacks.values()))
+    with _seeded(victim, records, splits.attack_stream("evasion", "answers")):
+        clean = first.judged(victim, records).argmax(dim=1) == records.y
     robust, distance = clean.clone(), torch.zeros(len(records))
     after: dict[str, Tensor] = {}
     for name, attack in attacks.items():
@@ -122,11 +139,7 @@ def cascade(
         distance=distance,
         after=after,
         manifest={
-            "epsilon": attack.budget,
-            "norm": attack.norm,
-            **({"immutable": list(attack.immutable)} if attack.immutable else {}),
-            "records": len(records),
-            "largest_change": distance.max().item() if len(distance) else 0.0,
+            **_conditions(attack, distance),
             "suite": {
                 "attacks": list(attacks),
                 "decided": {"robust_accuracy": decided},
@@ -136,6 +149,25 @@ def cascade(
         },
     )
     return _checked(victim, attack, splits, evidence)
+
+
+def _seeded(victim: Victim, records: Records, stream: Stream) -> AbstractContextManager[None]:
+    """For a model whose answers are random: it draws from the run's seed. An attack has a generator of its own."""
+    device = device_of(victim.model)
+    with (stream / "probe").seed_global(device):
+        random = varies(victim.model, records.take(torch.arange(min(len(records), 32))))
+    return stream.seed_global(device) if random else nullcontext()
+
+
+def _conditions(attack: EvasionAttack, distance: Tensor) -> dict[str, Any]:
+    """Under which a robust accuracy holds, and how far the changes went, (n,)."""
+    return {
+        "epsilon": attack.budget,
+        "norm": attack.norm,
+        **({"immutable": list(attack.immutable)} if attack.immutable else {}),
+        "records": len(distance),
+        "largest_change": distance.max().item(),
+    }
 
 
 def _turned(clean: Tensor, after: Sequence[Tensor]) -> list[int]:
@@ -148,7 +180,7 @@ def _checked(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence
     """With what other searches find on a sample of the records that withstood."""
     attack = attack.changed(epsilon=evidence.manifest["epsilon"]).bound(victim, splits)
     mask = attack.changeable(splits.data)
-    with splits.attack_stream("evasion", "check", "answers").seed_global(device_of(victim.model)):
+    with _seeded(victim, splits.test_records, splits.attack_stream("evasion", "check", "answers")):
         checked = check_search(victim, attack, splits, mask, evidence.robust_correct)
     return evidence.changed(
         manifest={**evidence.manifest, **checked.manifest},

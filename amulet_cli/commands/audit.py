@@ -65,7 +65,7 @@ def _every_attack(arguments: Arguments) -> Arguments:
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)
-        found = [option for option in find_options(arguments.config_dir) if option.group == "attack"]
+        found = find_options(arguments.config_dir, "attack")
         names = [option.name for option in found if option.name != "none" and not option.suite]
         overrides = (f"attack={','.join(names)}", *overrides)
     return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)

@@ -34,14 +34,15 @@ class Option:
         return f"{'+' if self.group in ADDED else ''}{self.group}={self.name}"
 
 
-def find_options(config_dir: Path | None = None) -> list[Option]:
-    """Every option, sorted by group and name, without importing what they name."""
+def find_options(config_dir: Path | None = None, only: str = "") -> list[Option]:
+    """Every option, or those of one group, sorted by group and name, without importing what they name."""
     folders = option_folders(config_dir)
     there = (p.name for folder in folders for p in sorted(folder.path.iterdir()) if p.is_dir() and p.name != "hydra")
     groups = list(dict.fromkeys([*CHOICES, *there]))
     found = [
         _read(group, file, folder)
         for group in groups
+        if only in ("", group)
         for folder in folders
         for file in sorted((folder.path / group).glob("**/*.yaml"))
     ]
@@ -52,7 +53,7 @@ def find_options(config_dir: Path | None = None) -> list[Option]:
 
 def names_of(group: str, config_dir: Path | None = None) -> list[str]:
     """The options of one group but `none`."""
-    return [o.name for o in find_options(config_dir) if o.group == group and o.name != "none"]
+    return [option.name for option in find_options(config_dir, group) if option.name != "none"]
 
 
 def is_suite(node: Any) -> bool:

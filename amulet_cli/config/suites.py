@@ -27,7 +27,7 @@ def expanded(node: Mapping[str, Any], config_dir: Path | None) -> dict[str, Any]
     Raises:
         UsageError: an attack, a setting or a strength that there is not.
     """
-    options = {option.name: option for option in find_options(config_dir) if option.group == "attack"}
+    options = {option.name: option for option in find_options(config_dir, "attack")}
     if node.get("_target_") == SUITE:
         return _suite(node, options)
     suites: dict[str, Any] = {}
@@ -46,7 +46,7 @@ def announced(config: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for node in cast(Sequence[Mapping[str, Any]], found):
         cost = node.get("about", {}).get("cost")
-        stated = f"about {cost:g} times the time of the default attack" if cost else "its cost is not stated"
+        stated = f"about {cost:g} times the cost of the default attack" if cost else "its cost is not stated"
         lines.append(f"{node['risk']} ({node['strength'] or 'own'}): {', '.join(node['attacks'])}; {stated}")
     return lines
 

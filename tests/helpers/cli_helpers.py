@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 TINY = ("dataset.limit=200", "epochs=1")
 """A run of about a second, imports aside."""
@@ -98,9 +99,17 @@ def command() -> str:
 def start(*words: str, cwd: Path, **settings: str) -> "subprocess.Popen[str]":
     """Start `amulet`, its output in a pipe, as many columns as the tests count on."""
     env = {**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1", **settings}
-    return subprocess.Popen(
-        [command(), *words], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    return _Started([command(), *words], cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+class _Started(subprocess.Popen[str]):
+    """A process that a failing test ends: `with` would otherwise wait for one that hangs."""
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
 
 
 def amulet(*words: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":

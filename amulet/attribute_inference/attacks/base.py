@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from amulet.attribute_inference.decision import answers, balanced_thresholds
 from amulet.attribute_inference.metrics import AttributeEvidence
+from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
@@ -35,6 +36,7 @@ class AttributeAttack(Attack):
     """
 
     risk = "attribute_inference"
+    needs = Access.PROBABILITIES | Access.QUERIES
     outputs: Literal["probabilities", "logits"]
     knows_inputs: bool
     knows_label: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError
 from amulet.core.reporting import Reporter, Stage
@@ -26,6 +27,7 @@ class ReconstructionAttack(Attack):
     """
 
     risk = "data_reconstruction"
+    needs = Access.LOGITS | Access.QUERIES | Access.GRADIENTS
 
     def __init__(
         self,

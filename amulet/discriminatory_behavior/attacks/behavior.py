@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, in_range
 from amulet.core.stream import Stream
@@ -27,6 +28,7 @@ class DiscriminatoryBehavior(Attack):
     """
 
     risk = "discriminatory_behavior"
+    needs = Access.LABELS | Access.QUERIES
 
     def __init__(
         self,

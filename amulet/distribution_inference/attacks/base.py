@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import IncompatibleError, SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
@@ -37,6 +38,7 @@ class DistributionAttack(Attack):
     """
 
     risk = "distribution_inference"
+    needs = Access.PROBABILITIES | Access.QUERIES | Access.TRAINING
     attribute: str | None
     value: int
     ratio_1: float

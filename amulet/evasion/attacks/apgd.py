@@ -11,7 +11,7 @@ from amulet.core.errors import IncompatibleError, in_range, one_of
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.adaptive import CLASSES, GOALS, TOWARD, adapt
-from amulet.evasion.attacks.balls import BALLS, Ball, Norm
+from amulet.evasion.attacks.balls import Ball, Norm
 from amulet.evasion.attacks.gradient import GradientAttack, SearchDtype, Searcher
 
 
@@ -61,26 +61,18 @@ class APGD(GradientAttack):
         search_dtype: SearchDtype = "auto",
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1, optional=True)
-        one_of("norm", norm, BALLS)
-        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
         in_range("steps", steps, 1)
         one_of("loss", loss, GOALS)
         in_range("targets", targets, 0)
         in_range("restarts", restarts, 1)
-        one_of("labels", labels, (True, "predicted"))
         in_range("eot", eot, 1)
         one_of("search_dtype", search_dtype, ("auto", "float32", "bfloat16"))
-        self.batch_size = batch_size
-        self.epsilon = epsilon
         self.steps = steps
         self.loss = loss
         self.targets = targets
         self.restarts = restarts
-        self.norm = norm
-        self.labels = labels
         self.eot = eot
-        self.immutable = immutable
         self.search_dtype: SearchDtype = search_dtype
 
     def check(self, data: AmuletDataset) -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from amulet.core.access import Access
 from amulet.core.component import Attack
-from amulet.core.errors import SettingError
+from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
@@ -35,6 +36,7 @@ class EvasionAttack(Attack):
     """
 
     risk = "evasion"
+    needs = Access.QUERIES | Access.LOGITS | Access.GRADIENTS
     epsilon: float | None = None
     """The budget in units of the input. None: that of a defence against evasion under assessment, else 0.03."""
     norm: str = "linf"
@@ -44,8 +46,6 @@ class EvasionAttack(Attack):
     immutable: list[str] | None = None
     """Columns that may not change, by name; `one_hot` stands for all one-hot columns."""
     batch_size: int | None = None
-    follows_gradients: ClassVar[bool] = True
-    """Does it need the victim's gradients? Where they are hidden, it finds less than there is."""
     hint: ClassVar[str] = "Use attack=evasion_pgd"
     """What helps where a longer search with another goal finds more."""
 
@@ -56,6 +56,28 @@ class EvasionAttack(Attack):
         device: str | torch.device = "cpu",
     ) -> None:
         self.model, self.test_loader, self.device = model, test_loader, device
+
+    @property
+    def follows_gradients(self) -> bool:
+        """Does it need the victim's gradients? Where they are hidden, it finds less than there is."""
+        return Access.GRADIENTS in self.needs
+
+    def settle(
+        self,
+        *,
+        batch_size: int | None,
+        epsilon: float | None,
+        norm: str,
+        labels: Literal[True, "predicted"],
+        immutable: list[str] | None,
+    ) -> None:
+        """Check and keep the settings that attacks have in common."""
+        in_range("batch_size", batch_size, 1, optional=True)
+        one_of("norm", norm, BALLS)
+        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        one_of("labels", labels, (True, "predicted"))
+        self.batch_size, self.epsilon, self.norm, self.labels = batch_size, epsilon, norm, labels
+        self.immutable = immutable
 
     @abstractmethod
     def perturb(

@@ -1,15 +1,14 @@
 """FAB: the nearest inputs that a model gets wrong (Croce and Hein, ICML 2020)."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from amulet.core.access import Access
-from amulet.core.errors import in_range, one_of
+from amulet.core.errors import in_range
 from amulet.datasets.records import Records
-from amulet.evasion.attacks.balls import BALLS, Norm
+from amulet.evasion.attacks.balls import Norm
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.evasion.attacks.boundary import nearest
 
@@ -39,7 +38,6 @@ class FAB(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
-    needs: ClassVar[Access] = Access.QUERIES | Access.LOGITS | Access.GRADIENTS
     hint = "Use attack=apgd, raise attack.steps, attack.targets or attack.restarts"
 
     def __init__(
@@ -61,27 +59,19 @@ class FAB(EvasionAttack):
         immutable: list[str] | None = None,
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1, optional=True)
-        one_of("norm", norm, BALLS)
-        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
         in_range("steps", steps, 1)
         in_range("targets", targets, 0)
         in_range("restarts", restarts, 1)
         in_range("alpha_max", alpha_max, 0, 1)
         in_range("eta", eta, 1)
         in_range("beta", beta, above=0, high=1)
-        one_of("labels", labels, (True, "predicted"))
-        self.batch_size = batch_size
-        self.epsilon = epsilon
         self.steps = steps
         self.targets = targets
         self.restarts = restarts
         self.alpha_max = alpha_max
         self.eta = eta
         self.beta = beta
-        self.norm = norm
-        self.labels = labels
-        self.immutable = immutable
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator

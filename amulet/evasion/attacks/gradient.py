@@ -1,12 +1,11 @@
 """What every evasion attack is that climbs along the victim's gradients."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from amulet.core.access import Access
 from amulet.evasion.attacks.ascent import cross_entropy, lowered, search
 from amulet.evasion.attacks.balls import Ball
 from amulet.evasion.attacks.base import EvasionAttack
@@ -41,7 +40,6 @@ class GradientAttack(EvasionAttack):
     The settings below are hyper-parameters of a subclass that takes them as keyword-only arguments.
     """
 
-    needs: ClassVar[Access] = Access.QUERIES | Access.LOGITS | Access.GRADIENTS
     steps: int = 40
     rel_step_size: float = 0.1
     """The length of a step as a share of epsilon."""

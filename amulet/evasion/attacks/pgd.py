@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.ascent import GOALS
-from amulet.evasion.attacks.balls import BALLS, Norm
+from amulet.evasion.attacks.balls import Norm
 from amulet.evasion.attacks.gradient import GradientAttack, SearchDtype
 
 
@@ -60,27 +60,19 @@ class EvasionPGD(GradientAttack):
         search_dtype: SearchDtype = "auto",
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1, optional=True)
-        one_of("norm", norm, BALLS)
-        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
         in_range("restarts", restarts, 1)
-        one_of("labels", labels, (True, "predicted"))
         one_of("loss", loss, GOALS)
         in_range("eot", eot, 1)
         one_of("search_dtype", search_dtype, ("auto", "float32", "bfloat16"))
-        self.batch_size = batch_size
-        self.epsilon = epsilon
         self.steps = steps
         self.rel_step_size = rel_step_size
-        self.norm = norm
         self.random_start = random_start
         self.restarts = restarts
-        self.labels = labels
         self.loss = loss
         self.eot = eot
-        self.immutable = immutable
         self.search_dtype: SearchDtype = search_dtype
 
     def goal(self, logits: Tensor, y: Tensor) -> Tensor:

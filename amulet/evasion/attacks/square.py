@@ -1,16 +1,16 @@
 """Search by the model's scores alone (Square Attack: Andriushchenko et al., ECCV 2020)."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from amulet.core.access import Access
-from amulet.core.errors import in_range, one_of
+from amulet.core.errors import in_range
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.ascent import margin, unfinished
-from amulet.evasion.attacks.balls import BALLS, Ball, Norm
+from amulet.evasion.attacks.balls import Ball, Norm
 from amulet.evasion.attacks.base import EvasionAttack
 
 _HALVED_AT = 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8  # of the queries: the paper's schedule of the share
@@ -35,8 +35,7 @@ class SquareAttack(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
-    needs: ClassVar[Access] = Access.QUERIES | Access.LOGITS
-    follows_gradients = False
+    needs = Access.QUERIES | Access.LOGITS
     hint = "Raise attack.queries"
 
     def __init__(
@@ -54,19 +53,11 @@ class SquareAttack(EvasionAttack):
         immutable: list[str] | None = None,
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1, optional=True)
-        one_of("norm", norm, BALLS)
-        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
         in_range("queries", queries, 1)
         in_range("share", share, above=0, high=1)
-        one_of("labels", labels, (True, "predicted"))
-        self.batch_size = batch_size
-        self.epsilon = epsilon
         self.queries = queries
         self.share = share
-        self.norm = norm
-        self.labels = labels
-        self.immutable = immutable
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator

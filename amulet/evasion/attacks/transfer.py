@@ -1,6 +1,6 @@
 """Examples made for a model of the adversary's own (Papernot et al., 2017; MI-FGSM: Dong et al., CVPR 2018)."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from amulet.core.access import Access
 from amulet.core.errors import SettingError, in_range, one_of
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.ascent import cross_entropy
-from amulet.evasion.attacks.balls import BALLS, Ball, Norm
+from amulet.evasion.attacks.balls import Ball, Norm
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.models.inspect import evaluating, frozen, predict
 from amulet.training.victim import DataSplits, Victim
@@ -40,8 +40,7 @@ class TransferAttack(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
-    needs: ClassVar[Access] = Access.LABELS | Access.QUERIES | Access.TRAINING
-    follows_gradients = False
+    needs = Access.LABELS | Access.QUERIES | Access.TRAINING
     hint = "Examples of another model find a part of what there is: use attack=apgd"
 
     def __init__(
@@ -63,25 +62,17 @@ class TransferAttack(EvasionAttack):
         immutable: list[str] | None = None,
     ) -> None:
         super().__init__(model, test_loader, device)
-        in_range("batch_size", batch_size, 1, optional=True)
-        one_of("norm", norm, BALLS)
-        in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
         in_range("momentum", momentum, 0)
         one_of("answers", answers, ("victim", "true"))
-        one_of("labels", labels, (True, "predicted"))
         self.surrogate = surrogate
-        self.batch_size = batch_size
-        self.epsilon = epsilon
         self.steps = steps
         self.rel_step_size = rel_step_size
         self.momentum = momentum
         self.answers = answers
         self.knows_defense = knows_defense
-        self.norm = norm
-        self.labels = labels
-        self.immutable = immutable
 
     def bound(self, victim: Victim, splits: DataSplits) -> Self:
         """With a surrogate of this victim, trained or loaded from the store."""

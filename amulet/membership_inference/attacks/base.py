@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
+from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, in_range, one_of
 from amulet.core.stream import Stream
@@ -44,6 +45,7 @@ class MembershipAttack(Attack):
     """
 
     risk = "membership_inference"
+    needs = Access.LOGITS | Access.QUERIES | Access.TRAINING
     n_shadow: int
     shadow: Shadow
     pool_size: int | None

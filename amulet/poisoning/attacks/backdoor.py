@@ -24,7 +24,7 @@ class Backdoor(PoisoningAttack):
     A subclass writes `triggers_for`, and `plant` where training records get something else than test inputs.
     """
 
-    needs: ClassVar[Access] = Access.LABELS | Access.QUERIES | Access.TRAINING
+    needs = Access.LABELS | Access.QUERIES | Access.TRAINING
     target: int
     clean_label: ClassVar[bool] = False
     """Whether it changes records of the target class and leaves all labels alone. Else it changes records of the other

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -63,7 +63,7 @@ class PoisoningAttack(Attack):
     """
 
     risk = "poisoning"
-    needs: ClassVar[Access] = Access.LABELS | Access.TRAINING
+    needs = Access.LABELS | Access.TRAINING
     rate: float
     """Share of the training records that it changes."""
     rate_curve: list[float] | None = None

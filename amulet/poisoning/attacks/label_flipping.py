@@ -1,6 +1,6 @@
 """Label flipping (Biggio, Nelson and Laskov, ACML 2011)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class LabelFlipping(PoisoningAttack):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
-    needs: ClassVar[Access] = Access.LABELS | Access.TRAINING
+    needs = Access.LABELS | Access.TRAINING
 
     def __init__(
         self,

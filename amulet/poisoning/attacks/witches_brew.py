@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class WitchesBrew(PoisoningAttack):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
-    needs: ClassVar[Access] = Access.LABELS | Access.TRAINING
+    needs = Access.LABELS | Access.TRAINING
 
     def __init__(
         self,

@@ -137,8 +137,7 @@ class ModelExtraction(ExtractionAttack):
         self.fine_tune_epochs = fine_tune_epochs
         self.removers = None if removers is None else described(removers)
         self.sequential = strategy != "random"
-        needs = _OBJECTIVES[self.objective][1] | Access.QUERIES
-        self.needs = needs  # pyright: ignore[reportAttributeAccessIssue]  # here it depends on a setting
+        self.needs = _OBJECTIVES[self.objective][1] | Access.QUERIES
         self.report: dict[str, Any] = {}
         """Of the last `attack()`: `queries`, and the training report."""
 

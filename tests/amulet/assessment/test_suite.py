@@ -167,6 +167,14 @@ def test_a_setting_reaches_the_attacks_that_have_it() -> None:
         suite.changed(speed=1)
 
 
+@pytest.mark.parametrize(("change", "said"), [({"epsilon": 0.2}, "epsilon"), ({"norm": "l2"}, "norm")])
+def test_the_worst_of_several_budgets_is_a_number_at_none(change: dict[str, Any], said: str) -> None:
+    suite = evasion()
+    suite.attacks["weak"] = suite.attacks["weak"].changed(**change)
+    with pytest.raises(SettingError, match=f"`attack.{said}` must be the same for all attacks of a suite"):
+        check(plan(suite))
+
+
 def test_a_suite_has_attacks_on_one_risk() -> None:
     with pytest.raises(SettingError, match="at least one"):
         Suite(risk="evasion", attacks={})

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amulet.core import Factory, Stream
+from amulet.core import Access, Factory, Stream
 from amulet.datasets import load_census
 from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD, L2Ball, LinfBall, SquareAttack
@@ -107,7 +107,7 @@ class OneStep(EvasionAttack):
 class Guess(OneStep):
     """Needs no gradient, and finds little."""
 
-    follows_gradients = False
+    needs = Access.LABELS | Access.QUERIES
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator

@@ -140,7 +140,7 @@ def test_a_wrong_shell_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("amulet val", "validate "),
         ("amulet run defense=adv_t", "defense=adv_training "),
-        ("amulet run -m attack=none,evas", "attack=none,evasion_pgd "),
+        ("amulet run -m attack=none,evasion_p", "attack=none,evasion_pgd "),
         ("amulet plot -o wi", "wide.pt"),
         ("amulet report wi", "wide"),
         ("amulet plot --metric wi", ""),

@@ -76,7 +76,7 @@ def test_a_users_own_attack_joins(tmp_path: Path) -> None:
 def test_what_it_is_made_of_and_costs_is_said_before_it_starts() -> None:
     (line,) = announced(job("attack=evasion_strongest", "attack.strength=full").config)
     assert line.startswith("evasion (full): apgd, ")
-    assert line.endswith(" times the time of the default attack")
+    assert line.endswith(" times the cost of the default attack")
     (own,) = announced(job("attack=evasion_strongest", "attack.attacks=[square]").config)
     assert own == "evasion (standard): square; its cost is not stated"
     several = announced(job("attack=strongest").config)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amulet.core import Attack
+from amulet.core import Access, Attack
 from amulet.core.errors import in_range
 from amulet.datasets import Records
 from amulet.evasion.attacks import EvasionAttack
@@ -39,7 +39,7 @@ class RandomSigns(EvasionAttack):
         tries: corners that are tried for each record.
     """
 
-    follows_gradients = False
+    needs = Access.LABELS | Access.QUERIES
 
     def __init__(self, *given: Any, epsilon: float | None = None, tries: int = 20) -> None:
         super().__init__(*given)
