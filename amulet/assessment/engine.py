@@ -263,7 +263,14 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
     """What a plan says before anything is run: defences, attacks, and every risk that is named anywhere."""
     facts = RunFacts()
     facts.defenses = tuple(
-        DefenseFacts(kind=kind_of(d), risk=d.risk, stage=d.stage, family=d.family, pursues=tuple(d.pursues))
+        DefenseFacts(
+            kind=kind_of(d),
+            risk=d.risk,
+            stage=d.stage,
+            family=d.family,
+            pursues=tuple(d.pursues),
+            title=d.name_in_words(),
+        )
         for d in plan.defenses
     )
     facts.attack = _attack_facts(plan.attack, plan) if plan.attack else None
@@ -283,7 +290,11 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
 def _attack_facts(attack: Attack, plan: Plan) -> AttackFacts:
     usual = protocol_of(attack.risk).default_attack(plan.defenses)
     return AttackFacts(
-        kind=kind_of(attack), risk=attack.risk, settings=attack.settings(), default=type(attack) is type(usual)
+        kind=kind_of(attack),
+        risk=attack.risk,
+        settings=attack.settings(),
+        default=type(attack) is type(usual),
+        title=attack.name_in_words(),
     )
 
 
@@ -344,7 +355,8 @@ def _measured(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Meas
     with store.lock(key):
         stored = store.load(key)
         if stored is not None:
-            plan.runtime.reporter.note(f"{risk} of {victim.name}: the same was measured before ({key[9:17]})")
+            text = f"{risk} of {victim.name}: the same was measured before ({key[9:17]})"
+            plan.runtime.reporter.reused("measurement", text)
             return Measured.of(stored, victim.name)
         found = _measured_again(risk, victim, attack, splits, functions)
         kept = found.stored(victim.name)

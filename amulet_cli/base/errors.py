@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 """Exit codes: the command was wrong; something failed; Ctrl-C."""
 TRACEBACK = "AMULET_TRACEBACK"
 _LONGEST = 240  # characters of a line of an error
+_ABBREVIATION = 3  # characters at least of what only begins a word
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
 
@@ -54,12 +55,19 @@ class UsageError(Exception):
         return self
 
 
-def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+def similar(word: str, known: Collection[str], most: int = 3) -> list[str]:
     """The known words that look like `word`, best first; none that looks much less like it than the best.
+
+    Where `word` is how only a few of them begin, it is those: an abbreviation.
 
     >>> similar("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
     ['model_extraction']
+    >>> similar("eps", ["epsilon", "epochs", "steps"])
+    ['epsilon']
     """
+    begun = sorted({other for other in known if other.startswith(word) and other != word}, key=lambda w: (len(w), w))
+    if len(word) >= _ABBREVIATION and 0 < len(begun) <= most:
+        return begun
     near = get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
     ratios = [SequenceMatcher(None, other, word).ratio() for other in near]
     return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - _CLOSE]

@@ -34,6 +34,7 @@ class SquareAttack(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
+    title = "Square Attack"
     follows_gradients = False
     hint = "Raise attack.queries"
 
