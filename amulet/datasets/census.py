@@ -29,7 +29,7 @@ _ONE_HOT = {
     "paper": ("workclass", "marital-status", "occupation", "relationship"),
     "full": ("workclass", "marital-status", "occupation", "relationship", "education", "native-country"),
 }
-_ATTRIBUTES = {"race": "White", "sex": "Male"}  # attribute: the value that is 1
+_VALUES = {"race": ("Black", "White"), "sex": ("Female", "Male")}  # of each attribute: what is 0, what is 1
 _TRAIN = 23_223
 
 
@@ -60,7 +60,7 @@ def load_census(
     one_of("encoding", encoding, _ONE_HOT)
     in_range("limit", limit, 20, optional=True)
     for name in sensitive:
-        one_of("sensitive", name, _ATTRIBUTES)
+        one_of("sensitive", name, _VALUES)
     table = _table(root)
     y = table.codes["income"]
     stream = Stream(split_seed) / "census"
@@ -81,7 +81,14 @@ def load_census(
         limit=limit,
         feature_names=names,
         groups=groups,
-        notes={"checksum": SHA256, "licence": INFO.licence, "encoding": encoding, "split_seed": split_seed},
+        notes={
+            "checksum": SHA256,
+            "licence": INFO.licence,
+            "labels": ("<=50K", ">50K"),
+            "values": {name: _VALUES[name] for name in sensitive},
+            "encoding": encoding,
+            "split_seed": split_seed,
+        },
     )
 
 
@@ -131,7 +138,7 @@ def _table(root: str | None) -> _Table:
     rows = [row for name in SHA256 for row in _parse(_read(name, root))]
     columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
     numbers = {name: torch.tensor([float(value) for value in columns[name]]) for name in _NUMERIC}
-    codes = {name: _is(columns[name], one) for name, one in _ATTRIBUTES.items()}
+    codes = {name: _is(columns[name], one) for name, (_, one) in _VALUES.items()}
     codes["income"] = torch.tensor([value.startswith(">50K") for value in columns["income"]]).long()
     categories: dict[str, list[str]] = {}
     for name in _ONE_HOT["full"]:
