@@ -32,7 +32,8 @@ def named(text: str, names: Mapping[str, str], between: str = " · ") -> str:
     'census · adversarial training, epochs 3'
     """
     first, comma, rest = text.partition(", ")
-    return between.join(names.get(word, word) for word in first.split(between)) + comma + rest
+    words = first.removesuffix(f"{between}none").split(between)  # no attack was chosen: each risk has its default one
+    return between.join(names.get(word, word) for word in words) + comma + rest
 
 
 def metric_title(facts: MetricFacts, run: RunFacts | None = None) -> str:
