@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 from amulet.core.access import Access
+from amulet.core.arguments import checked
 from amulet.core.errors import SettingError
 
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
@@ -64,6 +65,11 @@ class Component:
     title: ClassVar[str] = ""
     """Its name for people, where its class does not read as one: `adversarial training`. A subclass has its own."""
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
+
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
         """The names of the hyper-parameters, in the order of the signature."""
@@ -76,6 +82,10 @@ class Component:
     def name_in_words(self) -> str:
         """`title`, or its class as words."""
         return vars(type(self)).get("title") or in_words(kind_of(self))
+
+    def settable(self) -> tuple[str, ...]:
+        """The names that `changed` takes."""
+        return self.parameters()
 
     def changed(self, **changes: Any) -> Self:
         """An unbound copy with some hyper-parameters changed."""
@@ -108,7 +118,7 @@ def in_words(kind: str) -> str:
 class Attack(Component):
     """The base of all attacks. A subclass belongs to one risk, whose protocol defines what it must offer."""
 
-    risk: ClassVar[str]
+    risk: str
     """The risk's package: `evasion`, `poisoning`, ..."""
     needs: ClassVar[Access] = Access.LABELS | Access.QUERIES
     """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""

@@ -177,6 +177,11 @@ class AttackFacts:
     title: str = ""
     """Its name for people; empty in results of earlier versions."""
 
+    @property
+    def strength(self) -> str:
+        """Of a suite, how thorough it is; of a single attack nothing."""
+        return str(self.settings.get("strength") or "own") if "attacks" in self.settings else ""
+
 
 @dataclass(kw_only=True)
 class RunFacts:

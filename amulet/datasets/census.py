@@ -29,7 +29,8 @@ _ONE_HOT = {
     "paper": ("workclass", "marital-status", "occupation", "relationship"),
     "full": ("workclass", "marital-status", "occupation", "relationship", "education", "native-country"),
 }
-_VALUES = {"race": ("Black", "White"), "sex": ("Female", "Male")}  # of each attribute: what is 0, what is 1
+_ATTRIBUTES = {"race": ("Black", "White"), "sex": ("Female", "Male")}
+"""By attribute the values 0 and 1."""
 _TRAIN = 23_223
 
 
@@ -60,7 +61,7 @@ def load_census(
     one_of("encoding", encoding, _ONE_HOT)
     in_range("limit", limit, 20, optional=True)
     for name in sensitive:
-        one_of("sensitive", name, _VALUES)
+        one_of("sensitive", name, _ATTRIBUTES)
     table = _table(root)
     y = table.codes["income"]
     stream = Stream(split_seed) / "census"
@@ -79,16 +80,11 @@ def load_census(
         origin=f"census {' '.join(SHA256.values())} {encoding} {' '.join(sensitive)} {split_seed}",
         stream=stream,
         limit=limit,
+        labels=("up to 50K", "over 50K"),
+        values={name: _ATTRIBUTES[name] for name in sensitive},
         feature_names=names,
         groups=groups,
-        notes={
-            "checksum": SHA256,
-            "licence": INFO.licence,
-            "labels": ("<=50K", ">50K"),
-            "values": {name: _VALUES[name] for name in sensitive},
-            "encoding": encoding,
-            "split_seed": split_seed,
-        },
+        notes={"checksum": SHA256, "licence": INFO.licence, "encoding": encoding, "split_seed": split_seed},
     )
 
 
@@ -138,7 +134,7 @@ def _table(root: str | None) -> _Table:
     rows = [row for name in SHA256 for row in _parse(_read(name, root))]
     columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
     numbers = {name: torch.tensor([float(value) for value in columns[name]]) for name in _NUMERIC}
-    codes = {name: _is(columns[name], one) for name, (_, one) in _VALUES.items()}
+    codes = {name: _is(columns[name], values[1]) for name, values in _ATTRIBUTES.items()}
     codes["income"] = torch.tensor([value.startswith(">50K") for value in columns["income"]]).long()
     categories: dict[str, list[str]] = {}
     for name in _ONE_HOT["full"]:
