@@ -35,7 +35,8 @@ class Reporter:
         """Something useful to know: a run waits for another process."""
 
     def reused(self, what: str, text: str, count: int = 1) -> None:
-        """`count` things of a kind (`model`, `measurement`) came from the store; there may be many, so count them."""
+        """`count` things of a kind (`model`, `measurement`) came from the store. A note, unless they are counted."""
+        self.note(text)
 
     def warn(self, text: str) -> None:
         """Something that went wrong and was handled: a damaged file was set aside."""

@@ -17,7 +17,7 @@ def test_what_makes_no_sense_on_the_data_is_refused_before_they_are_fetched(
 
     monkeypatch.setattr(plan, "load_data", fetch)
     assert main(["run", "dataset=fmnist", "defense=adv_debiasing"]) == 2
-    assert "sensitive attributes" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "adversarial debiasing needs" in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
