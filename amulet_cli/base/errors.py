@@ -70,10 +70,11 @@ def similar(word: str, known: Collection[str], most: int = 3) -> list[str]:
     >>> similar("eps", ["epsilon", "epochs", "steps"])
     ['epsilon']
     """
-    begun = sorted({other for other in known if other.startswith(word) and other != word}, key=lambda w: (len(w), w))
-    if len(word) >= _ABBREVIATION and 0 < len(begun) <= most:
-        return begun
-    near = get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
+    begun = sorted(
+        {other for other in known if other.startswith(word) and other != word}, key=lambda other: (len(other), other)
+    )
+    abbreviated = len(word) >= _ABBREVIATION and 0 < len(begun) <= most
+    near = begun if abbreviated else get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
     ratios = [SequenceMatcher(None, other, word).ratio() for other in near]
     return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - _CLOSE]
 
