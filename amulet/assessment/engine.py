@@ -183,7 +183,14 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
     """What a plan says before anything is run: defences, attacks, and every risk that is named anywhere."""
     facts = RunFacts()
     facts.defenses = tuple(
-        DefenseFacts(kind=kind_of(d), risk=d.risk, stage=d.stage, family=d.family, pursues=tuple(d.pursues))
+        DefenseFacts(
+            kind=kind_of(d),
+            risk=d.risk,
+            stage=d.stage,
+            family=d.family,
+            pursues=tuple(d.pursues),
+            title=d.name_in_words(),
+        )
         for d in plan.defenses
     )
     facts.attack = _attack_facts(plan.attack, plan) if plan.attack else None
@@ -203,7 +210,11 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
 def _attack_facts(attack: Attack, plan: Plan) -> AttackFacts:
     usual = protocol_of(attack.risk).default_attack(plan.defenses)
     return AttackFacts(
-        kind=kind_of(attack), risk=attack.risk, settings=attack.settings(), default=type(attack) is type(usual)
+        kind=kind_of(attack),
+        risk=attack.risk,
+        settings=attack.settings(),
+        default=type(attack) is type(usual),
+        title=attack.name_in_words(),
     )
 
 

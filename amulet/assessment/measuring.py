@@ -93,7 +93,8 @@ def _kept_in_store(plan: Plan, key: str, what: str, victim: Victim, make: Callab
     with store.lock(key):
         stored = store.load(key)
         if stored is not None:
-            plan.runtime.reporter.note(f"{what}: the same was measured before ({key.rpartition('-')[2][:8]})")
+            text = f"{what}: the same was measured before ({key.rpartition('-')[2][:8]})"
+            plan.runtime.reporter.reused("measurement", text)
             return Measured.of(stored, victim.name)
         found = make()
         kept = found.stored(victim.name)

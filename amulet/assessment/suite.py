@@ -56,6 +56,14 @@ class Suite(Attack):
         members = {name: {"class": kind_of(one), **one.settings()} for name, one in self.attacks.items()}
         return {**super().settings(), "attacks": members}
 
+    def name_in_words(self) -> str:
+        """How many attacks it has: their names are in the result."""
+        return f"suite of {len(self.attacks)} attacks"
+
+    def models_trained(self) -> int:
+        """Those of all its attacks."""
+        return sum(attack.models_trained() for attack in self.attacks.values())
+
     def settable(self) -> tuple[str, ...]:
         """Also every hyper-parameter of its attacks."""
         return tuple(

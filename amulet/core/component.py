@@ -62,6 +62,9 @@ class Component:
     are its hyper-parameters; their types and defaults are the schema of its configuration.
     """
 
+    title: str = ""
+    """Its name for people, where its class does not read as one: `adversarial training`. A subclass has its own."""
+
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if "__init__" in cls.__dict__:
@@ -75,6 +78,10 @@ class Component:
     def settings(self) -> dict[str, Any]:
         """The hyper-parameters: ``{name: value}``."""
         return {name: getattr(self, name) for name in self.parameters()}
+
+    def name_in_words(self) -> str:
+        """`title`, or its class as words."""
+        return vars(type(self)).get("title") or in_words(kind_of(self))
 
     def settable(self) -> tuple[str, ...]:
         """The names that `changed` takes."""
@@ -98,6 +105,16 @@ def kind_of(component: Component) -> str:
     return f"{type(component).__module__}.{type(component).__qualname__}"
 
 
+def in_words(kind: str) -> str:
+    """The name of a class as words, for people.
+
+    >>> in_words("amulet.poisoning.defenses.OutlierRemoval"), in_words("my_attacks.RMIA")
+    ('outlier removal', 'RMIA')
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", kind.rpartition(".")[2]).split()
+    return " ".join(word.lower() if word.istitle() else word for word in words)
+
+
 class Attack(Component):
     """The base of all attacks. A subclass belongs to one risk, whose protocol defines what it must offer."""
 
@@ -105,6 +122,13 @@ class Attack(Component):
     """The risk's package: `evasion`, `poisoning`, ..."""
     needs: Access = Access.LABELS | Access.QUERIES
     """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""
+
+    def models_trained(self) -> int:
+        """About how many models its risk is assessed with for each victim, the victim not counted: its cost.
+
+        Override it where they are many; it is said before the first one is trained.
+        """
+        return 0
 
 
 class Factory:

@@ -118,9 +118,19 @@ class Metric:
         )
 
 
+_defined: dict[str, dict[str, Metric]] = {}
+
+
 def metrics_of(risk: str, *metrics: Metric) -> Mapping[str, Metric]:
-    """The metrics of a risk by name, ranked in the order given."""
-    return {m.name: dataclasses.replace(m, risk=risk, rank=place) for place, m in enumerate(metrics)}
+    """The metrics of a risk by name, ranked in the order given; `defined_metrics` knows them from now on."""
+    found = {m.name: dataclasses.replace(m, risk=risk, rank=place) for place, m in enumerate(metrics)}
+    _defined.setdefault(risk, {}).update(found)
+    return found
+
+
+def defined_metrics(risk: str) -> Mapping[str, Metric]:
+    """The metrics of a risk whose protocol has been imported; empty where it defines none by `metrics_of`."""
+    return dict(_defined.get(risk, {}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +161,8 @@ class DefenseFacts:
     """Its family in the literature's table (`amulet.assessment.literature`); empty where it has none."""
     pursues: tuple[str, ...] = ()
     """The metrics that it sets out to improve, by name without a prefix, where several decide its risk."""
+    title: str = ""
+    """Its name for people; empty in results of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +174,8 @@ class AttackFacts:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     default: bool = True
     """Whether it is of the class that measures the risk where none is chosen."""
+    title: str = ""
+    """Its name for people; empty in results of earlier versions."""
 
     @property
     def strength(self) -> str:

@@ -32,7 +32,11 @@ class Reporter:
         return Stage(name, total, unit)
 
     def note(self, text: str) -> None:
-        """Something useful to know: a model was loaded instead of trained."""
+        """Something useful to know: a run waits for another process."""
+
+    def reused(self, what: str, text: str, count: int = 1) -> None:
+        """`count` things of a kind (`model`, `measurement`) came from the store. A note, unless they are counted."""
+        self.note(text)
 
     def warn(self, text: str) -> None:
         """Something that went wrong and was handled: a damaged file was set aside."""

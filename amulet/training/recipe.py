@@ -134,7 +134,7 @@ class Recipe(BaseRecipe):
         key = self.key(records, stream)
         stored, loaded = self.make(records, stream, key, label)
         if loaded:
-            self.runtime.reporter.note(f"{label}: loaded, the same model was trained before ({key[:8]})")
+            self.runtime.reporter.reused("model", f"{label}: loaded, the same model was trained before ({key[:8]})")
         return self.restore(stored, records.shape, key, loaded=loaded)
 
     def produce_many(

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from amulet.core.facts import FRACTION
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
-from amulet_cli.base.errors import UsageError
+from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:
@@ -77,6 +78,19 @@ def smallest_effects(text: str) -> dict[str, float]:
                 expected="such as robust_accuracy=0.02, or fraction=0.02 for all that are in per cent",
             )
     return found
+
+
+def check_smallest(where: str, smallest: Mapping[str, float], results: Sequence[Result]) -> None:
+    """Names with or without a prefix, or `fraction` for all that are in per cent.
+
+    Raises:
+        UsageError: no run has such a metric.
+    """
+    facts = [(name, result.facts.of(name)) for result in results for row in result.metrics.values() for name in row]
+    known = {FRACTION, *(word for name, its in facts for word in (name, its.name))}
+    for name in smallest:
+        if name not in known:
+            raise UsageError(f"No run has a metric named {name}", where=f"`{where}`", meant=similar(name, known))
 
 
 def change_of(result: Result, metric: str) -> "tuple[Change, str] | None":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.names import metric_title, option_names
 from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
 from amulet_cli.analysis.rows import Row
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
@@ -15,8 +16,10 @@ from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 
 if TYPE_CHECKING:
+    from amulet.assessment.crossed import Change
     from amulet.assessment.literature import Expectation
     from amulet.assessment.verdict import Verdict
+    from amulet.core.facts import RiskFacts
 
 _SEVERAL = 4  # names that a sentence can carry
 
@@ -34,6 +37,8 @@ class Finding:
     """Whether it is about the risk that was attacked, and not only about the defence's own."""
     size: float
     """By which findings of one verdict are ordered, the largest first."""
+    leaning: str = ""
+    """Below ten seeds, where the interval leaves out 0: `up`, the risk would rise, or `down`."""
     warnings: tuple[str, ...] = ()
     """What the risk's measurement warned of: why the number may not carry its claim."""
 
@@ -56,8 +61,8 @@ def question(report: Report) -> str:
     >>> question(Report(rows=(), keys=()))
     'What does nothing do to the risks of a model?'
     """
-    labels = [row.cell.labels for row in report.rows]
-    defenses = [name for name in _distinct(labels, "defense") if name != "none"]
+    labels, names = [row.cell.labels for row in report.rows], option_names(row.cell for row in report.rows)
+    defenses = [names[name] for name in _distinct(labels, "defense") if name != "none"]
     risks = _risks(report)
     does = "does" if len(defenses) < 2 else "do"
     where = f"{_several(_distinct(labels, 'model'), 'models')} on {_several(_distinct(labels, 'dataset'), 'data sets')}"
@@ -65,18 +70,20 @@ def question(report: Report) -> str:
         where = "a model"
     if not defenses and labels:
         return f"What are the risks of {where} without a defence?"
-    to = _several(risks, "risks") if risks else "the risks"
+    to = "the risks"
+    if risks:
+        to = _listed([r.heading for r in risks] if len(risks) <= _SEVERAL else [r.code for r in risks])
     return f"What {does} {_several(defenses, 'defences') if defenses else 'nothing'} do to {to} of {where}?"
 
 
 def findings(report: Report) -> list[Finding]:
     """A sentence for each metric that decides on its risk, the certain and the large first."""
-    keys = [key for key in report.telling if key != "metric"]
+    keys, names = [key for key in report.telling if key != "metric"], option_names(row.cell for row in report.rows)
     judged: dict[int, list[Row]] = {}
     for row in report.rows:
         if row.verdict is not None:  # one measurement in several settings has one verdict
             judged.setdefault(id(row.verdict), []).append(row)
-    found = [_finding(rows, keys) for rows in judged.values()]
+    found = [_finding(rows, keys, names) for rows in judged.values()]
     return sorted(found, key=lambda one: (ORDER.index(one.outcome), not one.asked, -one.size))
 
 
@@ -94,6 +101,14 @@ def tally(found: Sequence[Finding]) -> str:
         UNCERTAIN: "there are too few seeds for a verdict",
     }
     parts = [f"in {count[word]} {words[word]}" for word in ORDER if count[word]]
+    leaning = Counter(one.leaning for one in found if one.outcome == UNCERTAIN)
+    if leaning["up"] or leaning["down"]:
+        ways = [
+            f"the interval of {leaning[way]} {text}"
+            for way, text in (("up", "points to a higher risk"), ("down", "points to a lower risk"), ("", "holds 0"))
+            if leaning[way]
+        ]
+        parts.append(f"of these {', '.join(ways)}")
     return f"{format_numbers.plural(len(found), 'comparison')}: {', '.join(parts)}" if found else ""
 
 
@@ -101,6 +116,7 @@ def literature(report: Report) -> list[Expected]:
     """Measured here beside expected, for each pair of a defence and a risk."""
     pairs: dict[tuple[str, str], tuple[list[str], Expectation]] = {}
     seen: set[int] = set()
+    names = option_names(row.cell for row in report.rows)
     for row in report.rows:
         if row.verdict is None or id(row.verdict) in seen:
             continue
@@ -108,7 +124,7 @@ def literature(report: Report) -> list[Expected]:
         risk = row.cell.facts.heading(row.facts.risk)
         expectation = expectation_of(row)
         if expectation is not None:
-            key = (as_text(row.cell.labels["defense"]), risk)
+            key = (names[as_text(row.cell.labels["defense"])], risk)
             pairs.setdefault(key, ([], expectation))[0].append(row.verdict.outcome)
     return [
         Expected(
@@ -130,35 +146,40 @@ def _measured(words: Sequence[str]) -> str:
     return ", ".join(f"{word} ({count[word]} of {len(words)})" for word in ORDER if count[word])
 
 
-def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
+def _finding(rows: Sequence[Row], keys: Sequence[str], names: Mapping[str, str]) -> Finding:
     info = rows[0].facts
     row = next((row for row in rows if row.cell.facts.attacked == info.risk), rows[0])
     verdict = cast("Verdict", row.verdict)
     change = verdict.change
     fraction = info.fraction
     labels = row.cell.labels
-    more = [f"{key} {as_text(labels.get(key))}" for key in keys if key != "defense" and as_text(labels.get(key))]
+    told = {key: as_text(labels.get(key)) for key in keys if key != "defense" and as_text(labels.get(key))}
+    more = [f"{key} {names.get(value, value) if key == 'attack' else value}" for key, value in told.items()]
     others = [f"beside {len(rows)} attacks"] if len(rows) > 1 else []
     more = [word for word in more if not (others and word.startswith("attack "))]
-    setting = ", ".join((as_text(labels["defense"]), *more, *others))
+    setting = ", ".join((names[as_text(labels["defense"])], *more, *others))
     moved = format_numbers.change(change.mean, fraction=fraction)
     span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
     means = [format_numbers.number(row.summaries[v].mean, fraction=fraction) for v in ("undefended", "defended")]
     unit = " points" if fraction else ""
-    name = f"{row.metric} at {info.at}" if info.at else row.metric
+    title = metric_title(info, row.cell.facts)
+    name = f"{title[:1].upper()}{title[1:]} ({row.metric}{f', {info.at}' if info.at else ''})"
     text = f"{name} goes from {means[0]} to {means[1]}: {moved}{unit}"
     text += f", 95% interval {span}, over {format_numbers.plural(change.n, 'seed')}" if span else " on one seed"
     if not math.isnan(verdict.p_value):
         text += f" (p {verdict.p_value:.2g}, Holm-corrected)"
     if verdict.outcome == "unchanged by construction":
-        text = f"{row.metric} stays at {means[0]}: the defence alters no weight"
+        text = f"{name} stays at {means[0]}: the defence alters no weight"
     elif verdict.outcome == "not measurable":
-        text = f"{row.metric} cannot be measured: {verdict.reason}"
+        text = f"{name} cannot be measured: {verdict.reason}"
     elif verdict.outcome == "cannot show":
         text += f"; this cannot show an effect: {verdict.reason}"
     elif verdict.outcome in ("no evidence", UNCERTAIN) and math.isfinite(verdict.detectable):
         seen = format_numbers.number(verdict.detectable, fraction=fraction, unit=False)
         text += f"; a true change of {seen}{unit} or more would have been seen 4 times in 5"
+    lean = leaning(change, "lower" if info.harm == "lower" else "higher") if verdict.outcome == UNCERTAIN else ""
+    if verdict.outcome == UNCERTAIN:
+        text += f". {_with_more_seeds(change, lean, fraction=fraction)}"
     return Finding(
         outcome=verdict.outcome,
         mark=symbol(verdict.outcome),
@@ -167,17 +188,43 @@ def _finding(rows: Sequence[Row], keys: Sequence[str]) -> Finding:
         text=f"{text}.",
         asked=row.cell.facts.attacked == info.risk,
         size=abs(change.mean) if math.isfinite(change.mean) else 0.0,
+        leaning=lean,
         warnings=warnings_of(row) if verdict.outcome != "unchanged by construction" else (),
     )
 
 
-def _risks(report: Report) -> list[str]:
-    """The risks that were attacked; without an attack, those that were judged."""
-    attacked = {row.cell.facts.attacked for row in report.rows} - {""}
+def leaning(change: "Change", worse: str) -> str:
+    """Where an interval that leaves out 0 points: `up`, the risk would rise, or `down`; else nowhere."""
+    if not (change.low > 0 or change.high < 0):
+        return ""
+    return "up" if (change.low > 0) == (worse == "higher") else "down"
+
+
+def _with_more_seeds(change: "Change", lean: str, *, fraction: bool) -> str:
+    """Which way a change points that has no verdict, and how much more ten seeds could say."""
+    from amulet.assessment.verdict import MIN_SEEDS
+
+    if lean:
+        text = f"The interval leaves out 0, on the side of a {'higher' if lean == 'up' else 'lower'} risk"
+    elif math.isfinite(change.low):
+        text = "The interval holds 0: it points neither way"
+    else:
+        text = "There is no interval"
+    text += f"; a verdict takes {MIN_SEEDS} seeds"
+    records = change.records_error if math.isfinite(change.records_error) else 0.0
+    if change.n > 1 and math.isfinite(change.seeds_error):
+        half = 1.96 * math.hypot(change.seeds_error * math.sqrt(change.n / MIN_SEEDS), records)
+        shown = format_numbers.number(half, fraction=fraction, unit=False)
+        text += f", with which the interval would be about ±{shown}{' points' if fraction else ''}"
+    return text
+
+
+def _risks(report: Report) -> "list[RiskFacts]":
+    """The risks that were attacked or judged, in the paper's order."""
+    attacked = {row.cell.facts.attacked for row in report.rows}
     decided = {row.facts.risk for row in report.rows if row.verdict is not None}
     known = {name: risk for row in report.rows for name, risk in row.cell.facts.risks.items()}
-    found = sorted((known[name] for name in attacked or decided if name in known), key=lambda r: code_order(r.code))
-    return [risk.heading for risk in found]
+    return sorted((known[name] for name in attacked | decided if name in known), key=lambda r: code_order(r.code))
 
 
 def _distinct(labels: Sequence[Mapping[str, Any]], key: str) -> list[str]:

@@ -3,7 +3,7 @@
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 TRACEBACK = "AMULET_TRACEBACK"
 _HOW_TO_SEE_ALL = f"{TRACEBACK}=1 before the same command shows the whole traceback"
 _LONGEST = 240  # characters of a line of an error
+_ABBREVIATION = 3  # characters at least of what only begins a word
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
 
@@ -59,13 +60,21 @@ class UsageError(Exception):
         return self
 
 
-def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+def similar(word: str, known: Collection[str], most: int = 3) -> list[str]:
     """The known words that look like `word`, best first; none that looks much less like it than the best.
+
+    Where `word` is how only a few of them begin, it is those: an abbreviation.
 
     >>> similar("model_extractoin", ["evasion_pgd", "model_extraction", "none"])
     ['model_extraction']
+    >>> similar("eps", ["epsilon", "epochs", "steps"])
+    ['epsilon']
     """
-    near = get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
+    begun = sorted(
+        {other for other in known if other.startswith(word) and other != word}, key=lambda other: (len(other), other)
+    )
+    abbreviated = len(word) >= _ABBREVIATION and 0 < len(begun) <= most
+    near = begun if abbreviated else get_close_matches(word[:_LONGEST], sorted(set(known)), n=most, cutoff=0.6)
     ratios = [SequenceMatcher(None, other, word).ratio() for other in near]
     return [other for other, ratio in zip(near, ratios, strict=True) if ratio > ratios[0] - _CLOSE]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
-from amulet_cli.analysis.comparisons import smallest_effects
+from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.matrix.entries import matrices
 from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
@@ -99,6 +99,7 @@ def main(words: list[str]) -> int:
         raise _in_its_words(error, words) from error
     _check(request, arguments)
     check_settings(request)
+    _check_smallest(request, smallest)
     request, arguments = _launched(request, arguments)
     with prompt_end(_KEPT):
         code = run_sweep(request, arguments, table=False)
@@ -219,6 +220,28 @@ def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
             )
 
 
+def _check_smallest(request: "RunRequest", smallest: Mapping[str, float]) -> None:
+    """Refuse a metric that none of the risks has. A prefix, such as an attribute, is known after the runs."""
+    if not smallest:
+        return
+    from amulet.assessment.engine import protocol_of
+    from amulet.core.facts import FRACTION, defined_metrics
+
+    risks = list(dict.fromkeys(risk for job in request.jobs for risk in among(job.config["metric"])))
+    for risk in risks:
+        protocol_of(risk)  # its import defines them
+    metrics = [list(defined_metrics(risk)) for risk in risks]
+    if not all(metrics):  # a plug-in's risk that says it with its results alone
+        return
+    known = [FRACTION, *(name for names in metrics for name in names)]
+    for name in smallest:
+        if not any(name == one or name.endswith(f".{one}") for one in known):
+            codes = ", ".join(RISKS[risk].code for risk in risks)
+            raise UsageError(
+                f"No metric of the risks {codes} is named {name}", where="`smallest=`", meant=similar(name, known)
+            )
+
+
 def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest, Arguments]":
     """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
     chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
@@ -251,6 +274,7 @@ def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, f
         out.print(matrix_table(one, out.width))
     _save(found, folder)
     _next(found, words, folder)
+    check_smallest("smallest=", smallest, results)  # last: a wrong name must not hide what was measured
     return 0
 
 

@@ -2,12 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.comparisons import smallest_effects
+from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.groups import SETTING, aggregate
 from amulet_cli.base.console import err, here, out
 from amulet_cli.base.errors import UsageError, similar
@@ -77,7 +78,7 @@ def main(words: list[str]) -> int:
             return _special(view, view.shown(chosen, results), files)
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
     smallest = smallest_effects(asked.get("--smallest", ""))
-    _check_metrics("--smallest", smallest, results)
+    check_smallest("--smallest", smallest, results)
     report = aggregate(results, wanted, smallest)
     if not report.rows:
         known = {name for result in results for row in result.metrics.values() for name in row}
@@ -116,18 +117,10 @@ def _check_parquet(name: str) -> None:
 
 def _page(report: "Report", results: "Sequence[Result]", words: "Sequence[str]") -> Callable[[], str]:
     def page() -> str:
-        return html_report(report, results, command=shlex.join(["amulet", "report", *words]))
+        today = datetime.now().astimezone().date().isoformat()
+        return html_report(report, results, command=shlex.join(["amulet", "report", *words]), date=today)
 
     return page
-
-
-def _check_metrics(flag: str, names: "Iterable[str]", results: "Sequence[Result]") -> None:
-    """Names with or without a prefix, or `fraction` for all that are in per cent."""
-    facts = [(name, result.facts.of(name)) for result in results for row in result.metrics.values() for name in row]
-    known = {"fraction", *(word for name, its in facts for word in (name, its.name))}
-    for name in names:
-        if name not in known:
-            raise UsageError(f"No run has a metric named {name}", where=f"`{flag}`", meant=similar(name, known))
 
 
 def _check(report: "Report", by: str | None) -> None:

@@ -113,7 +113,7 @@ def _composed(arguments: Arguments) -> RunRequest:
         composer = _Composer(hydra, arguments, swept or ())
         composed: list[Job] = []
         for words in jobs:
-            with explained(hydra, words, arguments.config_name):
+            with explained(hydra, words, arguments.config_name, typed=arguments.overrides):
                 composed.append(composer.job(words))
         return RunRequest(
             tuple(composed),

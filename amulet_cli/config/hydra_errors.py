@@ -21,8 +21,12 @@ _REFERENCE = "${key}, with the key of another setting; quotes around it where it
 
 
 @contextmanager
-def explained(hydra: "Hydra", words: Sequence[str], config_name: str = "config") -> Iterator[None]:
+def explained(
+    hydra: "Hydra", words: Sequence[str], config_name: str = "config", typed: Sequence[str] | None = None
+) -> Iterator[None]:
     """Turn every exception in this block into a `UsageError` about the overrides `words`.
+
+    Those that are not among `typed` come from an experiment's sweep; None: all were typed.
 
     All that is composed here comes from the command and from files, and Hydra has no error of its own for much of what
     can be wrong with them.
@@ -32,12 +36,13 @@ def explained(hydra: "Hydra", words: Sequence[str], config_name: str = "config")
     except UsageError:
         raise
     except Exception as error:
-        raise _Explanation(hydra, words, config_name).of(error) from error
+        raise _Explanation(hydra, words, config_name, words if typed is None else typed).of(error) from error
 
 
 class _Explanation:
-    def __init__(self, hydra: "Hydra", words: Sequence[str], config_name: str) -> None:
+    def __init__(self, hydra: "Hydra", words: Sequence[str], config_name: str, typed: Sequence[str]) -> None:
         self.hydra, self.words, self.config_name = hydra, list(words), config_name
+        self.typed = {_key(word) for word in typed}
 
     def of(self, error: Exception) -> UsageError:
         from hydra.errors import MissingConfigException, OverrideParseException
@@ -163,8 +168,11 @@ class _Explanation:
         groups = self._groups()
         if key in groups:  # a group that no default mentions
             return UsageError(f"`{key}` is added to a run with a plus", where=f"`{word}`", meant=[f"+{word}"])
-        without = [other for other in self.words if other != word]
         parent, _, last = key.rpartition(".")
+        option = next((w for w in reversed(self.words) if _key(w) == parent), None)
+        if _key(word) not in self.typed:
+            return self._not_of_the_experiment(key, option)
+        without = [other for other in self.words if other != word]
         value = word.partition("=")[2]
         keys = list(settings(self.hydra, without, self.config_name))
         near = [k for k in keys if k.rpartition(".")[0] == parent and similar(last, [k.rpartition(".")[2]])]
@@ -173,11 +181,21 @@ class _Explanation:
         ranked = similar(key, near) or near[:3] or similar(key, [*keys, *groups])
         beside = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
         return UsageError(
-            f"there is no `{key}` in this configuration",
+            f"`{option}` has no setting `{last}`" if option else f"there is no `{key}` in this configuration",
             where=f"`{word}`",
             expected=f"one of {', '.join(beside)}" if parent and beside else None,
             meant=[f"{'+' if k == 'experiment' else ''}{k}={value}" if value else k for k in ranked],
             try_="amulet list" if not parent else f"amulet list {parent.partition('.')[0]}",
+        )
+
+    def _not_of_the_experiment(self, key: str, option: str | None) -> UsageError:
+        """An experiment sweeps over a setting of its own option, and another was chosen."""
+        experiment = next((w for w in self.words if _key(w) == "experiment"), None)
+        lacking = f"`{option}` lacks" if option else "is not in this configuration"
+        return UsageError(
+            f"`{experiment or 'the sweep'}` sweeps over `{key}`, which {lacking}",
+            where=f"`{option}`" if option else None,
+            expected="the options that the experiment is about, or an experiment file of your own: docs/experiments.md",
         )
 
     def _already_there(self, key: str) -> UsageError:
@@ -194,6 +212,15 @@ class _Explanation:
         for group in self._groups():
             for option in self.hydra.config_loader.get_group_options(group):
                 yield ("+experiment" if group == "experiment" else group), option
+
+
+def _key(word: str) -> str:
+    """What an override sets: `defense.epsilon`, `second_defense`.
+
+    >>> _key("+experiment=table7"), _key("defense@second_defense=none")
+    ('experiment', 'second_defense')
+    """
+    return word.lstrip("+~").partition("=")[0].rpartition("@")[2]
 
 
 def _first_line(error: BaseException) -> str:

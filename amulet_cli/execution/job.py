@@ -89,9 +89,9 @@ class _Attempt:
         self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
-        self.reporter: Reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
-        self.recorder = Recorder(self.reporter) if self.config.get("logger") else None
-        self.reporter = self.recorder or self.reporter
+        self.console = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
+        self.recorder = Recorder(self.console) if self.config.get("logger") else None
+        self.reporter: Reporter = self.recorder or self.console
 
     def code(self) -> int:
         """Run unless it is done; any error is written to `status.json` and the log."""
@@ -122,7 +122,10 @@ class _Attempt:
             return self._failed(error)
         self._track(result)
         if self.task.sweep:
-            return self._say("done", f"in {_seconds(time.monotonic() - began)}")
+            took = f"in {_seconds(time.monotonic() - began)}"
+            return self._say("done", ", ".join(filter(None, (took, self.console.from_store))))
+        if self.console.from_store:
+            err.print(f"[dim]{self.console.from_store}[/]")
         out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 

@@ -23,6 +23,7 @@ from amulet_cli.execution.progress import RichReporter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amulet.assessment import Plan
     from amulet.core import Reporter
 
 
@@ -84,18 +85,19 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     if not jobs:
         return {}
     with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
-        refused = _checked(request, jobs)
+        refused = _checked(request, jobs, reporter)
     for line in dict.fromkeys(line for job in jobs if job not in refused for line in suites.announced(job.config)):
         err.print(hanging("suite    ", line))
     return refused
 
 
-def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
+def _checked(request: RunRequest, jobs: Sequence[Job], reporter: "Reporter") -> dict[Job, str]:
     from amulet.assessment import check
     from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
 
     refused: dict[Job, str] = {}
     reasons: dict[str, str | None] = {}
+    costs: dict[str, None] = {}
     # By data set, so that each is read once although only one is kept.
     for job in sorted(jobs, key=lambda job: json.dumps(job.config["dataset"], sort_keys=True)):
         kind = json.dumps({**job.config, "seed": None}, sort_keys=True)
@@ -103,10 +105,12 @@ def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
             try:
                 with placed(job, request):
                     check(plan_of(job.config))
+                    _check_declared(job)
                     plan = plan_of(job.config, data=load_data(job.config["dataset"]))
                     check(plan)
                     try_out(plan)
                 reasons[kind] = None
+                costs |= dict.fromkeys(_costs(plan))
             except IncompatibleError as error:
                 if not request.sweep:
                     raise
@@ -115,7 +119,46 @@ def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
             refused[job] = reason
     if request.launcher != "basic":
         forget_data()  # the workers read it themselves
+    for cost in costs:
+        reporter.note(cost)
     return refused
+
+
+def _check_declared(job: Job) -> None:
+    """Refuse what makes no sense on the data that the option says it has, before they are read or downloaded.
+
+    With settings of its own it may have other data than it says. Other mistakes are looked for in the data themselves.
+    """
+    from amulet.assessment import check
+    from amulet.assessment.combinations import stand_in
+    from amulet.core import AmuletError
+    from amulet_cli.execution.plan import plan_of
+    from amulet_cli.views.combinations import datasets
+
+    facts = datasets().get(job.choices["dataset"])
+    if facts is None or any(key.startswith("dataset.") for key in job.overrides):
+        return
+    try:
+        check(plan_of(job.config, data=stand_in(facts)))
+    except IncompatibleError:
+        raise
+    except AmuletError:
+        return
+
+
+def _costs(plan: "Plan") -> "Iterator[str]":
+    """What a defence's own risk, which nobody asked for by name, will cost in models."""
+    from amulet.assessment.risks import RISKS
+
+    for defense in plan.defenses if "default" in plan.metrics else ():
+        if plan.attack is not None and plan.attack.risk == defense.risk:
+            continue
+        risk, attack = RISKS[defense.risk], plan.attack_on(defense.risk)
+        if count := attack.models_trained():
+            yield (
+                f"{risk.code} {risk.title} is measured too, for {type(defense).__name__} is made against it: "
+                f"{type(attack).__name__} trains {count} models for each victim. metric=[...] chooses what is measured"
+            )
 
 
 @contextmanager
@@ -153,6 +196,8 @@ def _place(error: UsageError, job: Job, request: RunRequest) -> str:
             where = f"`{words[key]}`"
         elif group in job.choices:
             where = f"`{group}={job.choices[group]}`"
+            experiment = next((word for word in job.words if word.startswith("+experiment=")), None)
+            where += f" with `{experiment}`" if experiment else ""
     if not request.sweep:
         return where
     number = f"job {request.jobs.index(job) + 1} of {len(request.jobs)}"

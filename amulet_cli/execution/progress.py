@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
@@ -47,6 +48,7 @@ class RichReporter(Reporter):
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._beat: _Beat | None = None
+        self._reused: Counter[str] = Counter()
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
         """A stage that is shown from `with` until its end."""
@@ -56,6 +58,17 @@ class RichReporter(Reporter):
         """Print a note."""
         log.info(text)
         self.console.print(Text(text, style="dim"), soft_wrap=not self.console.is_terminal)
+
+    def reused(self, what: str, text: str, count: int = 1) -> None:
+        """Log what came from the store, and count it: a run can take a line of every shadow model."""
+        log.info(text)
+        self._reused[what] += count
+
+    @property
+    def from_store(self) -> str:
+        """What came from the store so far: `62 models and 1 measurement from the store`; empty if nothing did."""
+        counts = [format_numbers.plural(count, what) for what, count in sorted(self._reused.items(), reverse=True)]
+        return f"{' and '.join(counts)} from the store" if counts else ""
 
     def warn(self, text: str) -> None:
         """Print a warning."""

@@ -1,4 +1,4 @@
-"""A sweep: all jobs checked first, then run by Hydra's launcher, then one table made from their folders."""
+"""A sweep: all jobs checked first, then run by Hydra's launcher, then one table of means made from their folders."""
 
 import dataclasses
 from collections import Counter
@@ -37,7 +37,7 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
     Args:
         request: the jobs.
         arguments: their command.
-        table: whether the closing table has a row for every job, or only for those with problems.
+        table: whether it closes with a table of means, or only with the jobs without a result.
     """
     done = {job for job in request.jobs if job.done and not job.config["force"]}
     rest = [job for job in request.jobs if job not in done]
@@ -119,7 +119,7 @@ def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
     shown = results if table else [result for result in results if not result.finished]
     if shown:
         out.print()
-        out.print(sweep_table(shown))
+        out.print(sweep_table(shown, out.width))
     return FAILURE if failed or any(not (result.finished or result.state == "refused") for result in results) else 0
 
 

@@ -13,6 +13,7 @@ from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import as_text, flat, tidy_csv
 from amulet_cli.paper.layouts import FIGURES, FIRST, LAYOUTS, Column, Layout
+from amulet_cli.paper.origin import Origin, origin_of
 from amulet_cli.paper.variants import variants
 from amulet_cli.results.result import Result
 
@@ -76,6 +77,8 @@ class PaperTable:
     """What tells it from other variants on the same data; empty for the only one."""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Its settings, with dotted keys."""
+    origin: Origin = field(default_factory=lambda: Origin(words=""))
+    """The experiment and the size of our runs."""
 
     def count(self, reading: str) -> tuple[int, int]:
         """How many cells lie within two combined errors, of how many that can be compared."""
@@ -111,7 +114,9 @@ def compare(name: str, results: Sequence[Result]) -> list[PaperTable]:
         paper = theirs.get(variant.dataset)
         fitting = [line for line in lines if line["dataset"] == paper] if paper else _oriented(lines, variant.models)
         cells = [_cell(line, layout, variant.rows, comparable=paper == variant.dataset) for line in fitting]
-        title = " · ".join(filter(None, (layout.title, variant.dataset, "+".join(variant.models), variant.words)))
+        origin = origin_of(variant.rows)
+        names = (layout.title, variant.dataset, "+".join(variant.models), variant.words)
+        title = " · ".join(filter(None, (*names, origin.other_size and "ours not of the paper's size")))
         tables.append(
             PaperTable(
                 name=name,
@@ -120,6 +125,7 @@ def compare(name: str, results: Sequence[Result]) -> list[PaperTable]:
                 dataset=variant.dataset,
                 variant=variant.words,
                 config=variant.config,
+                origin=origin,
             )
         )
     return [table for table in tables if any(cell.ours for cell in table.cells)]
@@ -186,6 +192,8 @@ def _record(table: PaperTable, cell: PaperCell) -> dict[str, Any]:
         "ours_error": scale * ours.error if ours else math.nan,
         "ours_sd": scale * ours.sd if ours else math.nan,
         "n": ours.n if ours else 0,
+        "runs": table.origin.words,
+        "other_size": table.origin.other_size,
         "paper": cell.mean,
         "paper_error": cell.error,
         "comparable": cell.comparable,

@@ -77,7 +77,12 @@ def remarks(table: PaperTable) -> list[str]:
     """Seeds, counts, and what must be said about cells: the same words once, with all cells that they are about."""
     counts = {cell.ours.n for cell in table.cells if cell.ours}
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else format_numbers.plural(max(counts), "seed")
-    found = [f"ours: {seeds}; the paper: {RUNS} runs"]
+    runs = f"{table.origin.words}, " if table.origin.words else ""
+    found = [f"ours: {runs}{seeds}; the paper: {RUNS} runs"]
+    if table.origin.other_size:
+        found.append(
+            f"ours are not of the paper's size: {table.origin.other_size}; differences are due to that as well"
+        )
     if not all(cell.comparable for cell in table.cells):
         found.append("the paper's numbers are of other data, for orientation: there is nothing to be within")
     for reading, words in _READINGS.items():

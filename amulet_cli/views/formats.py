@@ -1,15 +1,20 @@
 """A report as a file: tidy CSV with everything, Markdown and LaTeX with the tables."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.names import named, option_names, row_title, setting_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.report_tables import label_keys, remarks, sections
 from amulet_cli.views.row_numbers import INTERVAL, change_record, row_numbers, victim_record
 from amulet_cli.views.table import Table, latex, markdown, markdown_list, parquet
+
+DECIDES = "*"
+"""Beside a metric: the verdict on its risk rests on it."""
 
 
 def as_csv(report: Report) -> str:
@@ -29,27 +34,48 @@ def as_markdown(report: Report, by: str) -> str:
 
 
 def as_latex(report: Report, by: str) -> str:
-    """A `tabular` per section; fractions in per cent."""
-    return latex(_tables(report, by), [_caption(report), *remarks(report)])
+    """A table per section for a paper: metrics in words, rows without a number left out; fractions in per cent."""
+    return latex([_for_paper(table) for table in _tables(report, by, words=True)], [_caption(report), *remarks(report)])
 
 
-def _tables(report: Report, by: str) -> list[Table]:
-    """A table for each section; five columns of numbers at the right."""
+def _for_paper(table: Table) -> Table:
+    """Without rows that have no number, and with what the reader of a paper must know below its title."""
+    blocks = tuple(tuple(line for line in block if any(map(_is_number, line[-5:-1]))) for block in table.blocks)
+    starred = any(line[0].startswith(DECIDES) for block in blocks for line in block)
+    text = "Mean and standard error over n seeds, in per cent or in its own unit; change in points, paired by seed"
+    legend = f"{text}. {DECIDES} decides the verdict on its risk" if starred else text
+    return replace(table, blocks=blocks, legend=f"{legend}.")
+
+
+def _is_number(cell: str) -> bool:
+    return cell not in ("", "-")
+
+
+def _tables(report: Report, by: str, *, words: bool = False) -> list[Table]:
+    """A table for each section; five columns of numbers at the right. With `words` instead of names from the code."""
+    names = option_names(row.cell for row in report.rows) if words else {}
     keys = label_keys(report, by)
     if by not in (*SETTING, "metric"):
         keys = [by, *keys]
-    head = ("metric", *keys, *VICTIMS, "change", "95% interval", "n")
+    shown = [setting_title(key) for key in keys] if words else keys
+    head = ("metric", *shown, *VICTIMS, "change", "95% interval", "n")
     align = "l" * (1 + len(keys)) + "r" * 5
     return [
-        Table(title=title, head=head, align=align, blocks=(tuple(_cells(r, keys) for b in blocks.values() for r in b),))
+        Table(
+            title=named(title, names),
+            head=head,
+            align=align,
+            blocks=(tuple(_cells(r, keys, words=words) for b in blocks.values() for r in b),),
+        )
         for title, blocks in sections(report, by)
     ]
 
 
-def _cells(row: Row, keys: Sequence[str]) -> tuple[str, ...]:
+def _cells(row: Row, keys: Sequence[str], *, words: bool) -> tuple[str, ...]:
     numbers = row_numbers(row)
     labels = (as_text(row.cell.labels.get(key)) for key in keys)
-    return row.metric, *labels, *numbers.victims, numbers.change, numbers.interval, str(numbers.n)
+    metric = f"{DECIDES if row.facts.decides else ''} {row_title(row)}".strip() if words else row.metric
+    return metric, *labels, *numbers.victims, numbers.change, numbers.interval, str(numbers.n)
 
 
 def _caption(report: Report) -> str:

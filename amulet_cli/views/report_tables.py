@@ -43,22 +43,25 @@ def report_table(report: Report, by: str = "metric", width: int = 80) -> Rendera
         by: what the rows of a section are grouped by: `metric`, a swept key, or one of the setting's keys.
         width: from 110 columns on there is room for the standard deviations.
     """
-    parts: list[RenderableType] = []
+    parts = [*section_tables(report, by, width), Text(LEGEND, style="dim")]
+    return Group(*parts, *_flags(report), *verdict_lines(report, width), *_rest(report))
+
+
+def section_tables(report: Report, by: str = "metric", width: int = 80) -> Iterator[RenderableType]:
+    """A table for each section; one that is wider than the console has its rows stacked."""
     for title, blocks in sections(report, by):
         head, rows = _lines(report, blocks, by, wide=width >= _WIDE)
         widths = [max(len(line[i]) for line in chain([head], *rows.values())) for i in range(len(head))]
-        parts.append(Text(title, style="bold underline"))
+        yield Text(title, style="bold underline")
         if sum(widths) + len(widths) > width:
-            parts += [*_stacked(head, rows), Text()]
+            yield from (*_stacked(head, rows), Text())
             continue
-        parts.append(aligned([head], widths, "bold"))
+        yield aligned([head], widths, "bold")
         for heading, lines in rows.items():
             if heading:
-                parts.append(Text(heading, style="bold"))
-            parts.append(aligned(lines, widths))
-        parts.append(Text())
-    parts.append(Text(LEGEND, style="dim"))
-    return Group(*parts, *_flags(report), *_verdicts(report, width), *_rest(report))
+                yield Text(heading, style="bold")
+            yield aligned(lines, widths)
+        yield Text()
 
 
 def sections(report: Report, by: str) -> list[tuple[str, dict[str, list[Row]]]]:
@@ -169,7 +172,8 @@ def _flags(report: Report) -> Iterator[RenderableType]:
         yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
 
-def _verdicts(report: Report, width: int) -> Iterator[RenderableType]:
+def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
+    """The verdicts on the risks, or that there are too few seeds for any."""
     from amulet.assessment.verdict import MIN_SEEDS
 
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]

@@ -27,6 +27,8 @@ class Table:
     """`l` or `r` for each column."""
     notes: tuple[str, ...] = ()
     """What must be read with it."""
+    legend: str = ""
+    """What its signs and numbers mean, where it goes into a paper alone."""
 
     @property
     def lines(self) -> Iterator[Line]:
@@ -69,7 +71,7 @@ def markdown_text(text: str) -> str:
 
 
 def latex(tables: Sequence[Table], closing: Sequence[str] = (), *, ruled: bool = False) -> str:
-    """A `tabular` with the rules of booktabs for each table; titles, notes and the closing texts are comments.
+    """A `table` with a caption for each, ruled as booktabs does; notes and closing texts are comments.
 
     Args:
         tables: in order.
@@ -78,10 +80,13 @@ def latex(tables: Sequence[Table], closing: Sequence[str] = (), *, ruled: bool =
     """
     parts: list[str] = []
     for table in tables:
-        lines = [_comment(table.title), rf"\begin{{tabular}}{{{table.align}}}", r"\toprule", _row(table.head)]
+        caption = latex_text(". ".join(filter(None, (table.title, table.legend))))
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
+        lines += [rf"\begin{{tabular}}{{{table.align}}}", r"\toprule", _row(table.head)]
         for block in table.blocks if ruled else [tuple(table.lines)]:
             lines += [r"\midrule", *map(_row, block)]
-        parts.append("\n".join((*lines, r"\bottomrule", r"\end{tabular}", *map(_comment, table.notes))))
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        parts.append("\n".join((*lines, *map(_comment, table.notes))))
     if closing:
         parts.append("\n".join(map(_comment, closing)))
     return "\n\n".join(parts) + "\n"
@@ -99,12 +104,13 @@ def _comment(text: str) -> str:
 def latex_text(text: str) -> str:
     r"""Plain text for LaTeX, in one line.
 
-    >>> latex_text("robust_accuracy 5% ± 1")
-    'robust\\_accuracy 5\\% $\\pm$ 1'
+    >>> latex_text("robust_accuracy 5% ± 1"), latex_text("[-0.5, +0.5]")
+    ('robust\\_accuracy 5\\% $\\pm$ 1', '[$-$0.5, +0.5]')
     """
     text = re.sub(r"([&%$#_{}])", r"\\\1", " ".join(text.split()).replace("\\", "/"))
     for sign, command in (("±", r"$\pm$"), ("→", r"$\rightarrow$"), ("~", r"\textasciitilde{}")):
         text = text.replace(sign, command)
+    text = re.sub(r"(?<![\w.)\]-])-(?=\d)", "$-$", text)  # a minus, which is no hyphen and no part of a range
     return text.replace("^", r"\textasciicircum{}")
 
 

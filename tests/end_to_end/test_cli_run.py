@@ -121,9 +121,12 @@ def test_force_does_it_again_and_models_are_shared(tmp_path: Path, here: Here) -
     forced = here("run", *SMALL, "force=true")
     assert forced.returncode == 0
     assert metrics.stat().st_mtime_ns > before
-    assert "loaded, the same model was trained before" in forced.stderr
+    assert "2 models from the store" in forced.stderr
+    log = (metrics.parent / "run.log").read_text()
+    assert log.count("loaded, the same model was trained before") == 2, "one by one in the log"
     other = here("run", *SMALL, "attack.steps=3")
-    assert other.stderr.count("loaded, the same model was trained before") == 2
+    assert "2 models from the store" in other.stderr
+    assert "loaded" not in other.stderr, "not one by one on the console"
     assert len(results(tmp_path)) == 2
 
 

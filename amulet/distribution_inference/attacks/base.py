@@ -60,6 +60,10 @@ class DistributionAttack(Attack):
         self.recipe = recipe
         self.victim_records, self.adversary_records = victim_records, adversary_records
 
+    def models_trained(self) -> int:
+        """The victim's and the adversary's populations at both shares."""
+        return 2 * (self.n_models + (self.n_shadow or self.n_models))
+
     @abstractmethod
     def scores(self, victims: Tensor, first: Tensor, second: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
         """One or more tests of each victim separately.

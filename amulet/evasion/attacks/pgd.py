@@ -38,6 +38,7 @@ class EvasionPGD(GradientAttack):
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
     """
 
+    title = "PGD"
     hint = "Set attack.loss=margin, raise attack.steps or attack.restarts"
 
     def __init__(

@@ -35,6 +35,7 @@ class SquareAttack(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
+    title = "Square Attack"
     needs = Access.QUERIES | Access.LOGITS
     hint = "Raise attack.queries"
 

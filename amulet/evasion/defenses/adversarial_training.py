@@ -40,6 +40,7 @@ class AdversarialTrainingPGD(TrainingDefense):
     """
 
     risk = "evasion"
+    title = "adversarial training"
     family = "adversarial training"
     per_record = True  # each record's worst case depends on that record and the model
 

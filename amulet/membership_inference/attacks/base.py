@@ -73,6 +73,10 @@ class MembershipAttack(Attack):
         self.shadow: Shadow = shadow
         self.pool_size = pool_size
 
+    def models_trained(self) -> int:
+        """The shadow models, and the victim's recipe on the members."""
+        return self.n_shadow + 1
+
     @abstractmethod
     def scores(self, observed: Observed) -> dict[str, np.ndarray]:
         """Scores by name, each (n,): the higher, the more likely a member."""

@@ -48,6 +48,7 @@ class DPSGD(TrainingDefense):
     """
 
     risk = "membership_inference"
+    title = "DP-SGD"
     family = "differential privacy"
     per_record = True
 

@@ -35,6 +35,7 @@ class AdaptiveBlend(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "Adaptive-Blend backdoor"
     pictures_only = "it cuts its pattern into squares of pixels"
 
     def __init__(

@@ -38,6 +38,8 @@ class BadNets(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "BadNets"
+
     def __init__(
         self,
         dataset: Dataset[Any] | DataLoader[Any] | None = None,

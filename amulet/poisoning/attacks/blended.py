@@ -30,6 +30,8 @@ class Blended(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "Blended backdoor"
+
     def __init__(
         self,
         dataset: Dataset[Any] | DataLoader[Any] | None = None,

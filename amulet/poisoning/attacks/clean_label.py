@@ -37,6 +37,7 @@ class CleanLabel(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "clean-label backdoor"
     clean_label = True
 
     def __init__(

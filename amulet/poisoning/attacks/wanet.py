@@ -34,6 +34,7 @@ class WaNet(Backdoor):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "WaNet"
     pictures_only = "its trigger moves pixels"
 
     def __init__(

@@ -40,6 +40,8 @@ class WitchesBrew(PoisoningAttack):
         rate_curve: other rates at which the success is reported too; each trains one more model.
     """
 
+    title = "Witches' Brew"
+
     needs = Access.LABELS | Access.TRAINING
 
     def __init__(

@@ -36,7 +36,7 @@ def produce_many(
             made[key] = stored, True
     jobs = {job[2]: job for job in zip(records, streams, keys, strict=True) if job[2] not in made}
     if made:
-        runtime.reporter.note(f"{label}: {len(made)} of {len(set(keys))} loaded, trained before")
+        runtime.reporter.reused("model", f"{label}: {len(made)} of {len(set(keys))} loaded, trained before", len(made))
     if jobs:
         with runtime.reporter.stage(label, len(jobs), "model") as stage:
             for key, stored in _trained(recipe, list(jobs.values()), label):

@@ -44,6 +44,7 @@ class WatermarkNN(OwnershipDefense, TrainingDefense):
         alpha: suspects with a p-value of at most this are flagged, (0, 1).
     """
 
+    title = "watermarking"
     stage = "before"
     family = "watermarking"
     score_metric = "watermark_accuracy"

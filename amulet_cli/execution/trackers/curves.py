@@ -31,6 +31,10 @@ class Recorder(Reporter):
         """Handed on."""
         self._reporter.note(text)
 
+    def reused(self, what: str, text: str, count: int = 1) -> None:
+        """Handed on."""
+        self._reporter.reused(what, text, count)
+
     def warn(self, text: str) -> None:
         """Handed on."""
         self._reporter.warn(text)

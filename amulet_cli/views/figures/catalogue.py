@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.matrix.entries import matrices
+from amulet_cli.analysis.names import metric_title, setting_title, value_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
@@ -110,7 +111,7 @@ def _sweep(rows: Sequence[Row], key: str, rank: int) -> Drawing:
 
     return Drawing(
         kind="sweep",
-        title=f"{rows[0].metric} over {key}",
+        title=f"{metric_title(rows[0].facts, rows[0].cell.facts)} over {setting_title(key)}",
         setting=setting_name(rows[0].cell.labels, without=key),
         description=_in_words(rows, key),
         cells=tuple(row.cell for row in rows),
@@ -126,7 +127,7 @@ def _robustness(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Drawin
 
     return Drawing(
         kind="robustness",
-        title=f"Accuracy under attack and without one over {key}",
+        title=f"Accuracy under attack and without one over {setting_title(key)}",
         setting=setting_name(robust[0].cell.labels, without=key),
         description=_in_words(robust, key),
         cells=tuple(row.cell for row in robust),
@@ -181,7 +182,7 @@ def _roc(row: Row, score: str) -> Drawing:
             raise LookupError(f"`evidence.npz` in {here(common_folder([row.cell]))} has no scores of {score}")
         return roc_curves(found)
 
-    return _of_row(row, "roc", f"ROC of membership inference by {score}", draw)
+    return _of_row(row, "roc", f"ROC of membership inference by {value_title(score, row.cell.facts)}", draw)
 
 
 def _groups(row: Row, attribute: str) -> Drawing:

@@ -50,6 +50,6 @@ def group_rates(seeds: Sequence[GroupRates]) -> Figure:
         axes.xaxis.set_major_formatter(style.per_cent)
         if which < len(RATES) - 1:
             axes.tick_params(labelbottom=False)
-    panels[0].set_xlim(left=0)
+    style.whole_at_zero(panels[0], "x")
     style.legend(panels[0], loc="upper left", bbox_to_anchor=(1, 1.1))
     return figure

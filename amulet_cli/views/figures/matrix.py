@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from amulet_cli.analysis.findings import leaning
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
+from amulet_cli.analysis.names import matrix_names, value_title
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.views.figures import style
@@ -23,8 +25,11 @@ _WORST, _BEST = "#e08a4f", "#66acd6"
 _MAP = LinearSegmentedColormap.from_list("risk", [_BEST, "#ffffff", _WORST])
 _GREY, _DIM = "#808080", "#595959"
 _INK = "#1b1b1c"  # on a cell's own colour, also on a dark page: not the ink that follows the page
-_SIZE = 7.6
-_CELL, _LINE = 1.03, 0.155  # inches
+_SIZE = 7.0  # points: a figure of eight risks is as wide as two columns of a page, 7 inches
+_CELL, _LINE, _LEFT, _TOP = 0.755, 0.15, 0.92, 1.1  # inches
+_COLUMNS = 4  # of the legend
+_INTERVAL = 16  # characters in one line of a cell
+_WRAPPED = 118  # characters of a line below the cells
 
 
 def interaction_matrix(interactions: Interactions) -> Figure:
@@ -35,29 +40,39 @@ def interaction_matrix(interactions: Interactions) -> Figure:
     """
     rows, columns = interactions.defenses, interactions.risks
     heights = [_height(interactions, name) for name in rows]
-    left, top, bottom = 1.45, 0.92, 0.98 + 0.16 * bool(_ways(interactions))
-    width, height = left + _CELL * max(len(columns), 6) + 0.08, top + sum(heights) + bottom
+    left, top, handles, notes = _LEFT, _TOP, _handles(interactions), _notes(interactions)
+    below = 0.22 + 0.16 * -(-len(handles) // _COLUMNS)
+    width = left + _CELL * max(len(columns), 6) + 0.04
+    height = top + sum(heights) + below + 0.15 * len(notes)
     figure = style.new(width, height)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for j, code in enumerate(columns):
-        _words(axes, left + (j + 0.5) * _CELL, 0.13, code, weight="bold", size=_SIZE + 2)
-        for k, line in enumerate(textwrap.wrap(interactions.titles[code], 15)[:2]):
-            _words(axes, left + (j + 0.5) * _CELL, 0.31 + 0.14 * k, line)
-        for k, line in enumerate(textwrap.wrap(_metric(interactions, code), 15)[:2]):
-            _words(axes, left + (j + 0.5) * _CELL, 0.62 + 0.13 * k, line, size=_SIZE - 0.6, style="italic", color=_DIM)
-    y = top
+        middle = left + (j + 0.5) * _CELL
+        _words(axes, middle, 0.12, code, weight="bold", size=_SIZE + 2)
+        for k, line in enumerate(_lines(interactions.titles[code], 13)[:3]):
+            _words(axes, middle, 0.3 + 0.125 * k, line)
+        for k, line in enumerate(_lines(_metric(interactions, code), 14)[:3]):
+            _words(axes, middle, 0.72 + 0.125 * k, line, style="italic", color=_DIM)
+    y, names = top, matrix_names(rows, [entry.row.cell for entry in interactions.entries])
     for name, tall in zip(rows, heights, strict=True):
-        lines = textwrap.wrap(name.replace("_", " "), 17)
+        lines = textwrap.wrap(names[name], 14)
         for k, line in enumerate(lines):
-            _words(axes, left - 0.1, y + tall / 2 + 0.15 * (k - (len(lines) - 1) / 2), line, ha="right", size=_SIZE + 1)
+            _words(axes, left - 0.06, y + tall / 2 + 0.14 * (k - (len(lines) - 1) / 2), line, ha="right")
         for j, code in enumerate(columns):
             _cell(axes, (left + j * _CELL, y, _CELL, tall), interactions, (name, code))
         y += tall
-    _legend(axes, interactions, y + 0.12, width)
+    _legend(axes, handles, y + 0.06, width)
+    for k, line in enumerate(notes):
+        _words(axes, width / 2, y + below + 0.15 * k, line)
     return figure
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Whole words in lines of about `width` characters."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _metric(interactions: Interactions, code: str) -> str:
@@ -68,7 +83,7 @@ def _metric(interactions: Interactions, code: str) -> str:
     if len(several := _metrics(entries)) > 1:
         return ", ".join(map(_initials, several))
     facts = entries[0].row.facts
-    return re.sub(r"[._]", " ", facts.name if "attribute" in facts.subject else entries[0].metric)
+    return value_title(facts.name if "attribute" in facts.subject else entries[0].metric, entries[0].row.cell.facts)
 
 
 def _metrics(entries: Sequence[Entry]) -> list[str]:
@@ -87,8 +102,11 @@ def _initials(metric: str) -> str:
 
 def description(interactions: Interactions) -> str:
     """The picture in words, for who cannot see it."""
+    names = matrix_names(interactions.defenses, [entry.row.cell for entry in interactions.entries])
     described = [
-        f"{name}, {code}: {_said(entry)}" for (name, code), entries in interactions.cells.items() for entry in entries
+        f"{names[name]}, {code}: {_said(entry)}"
+        for (name, code), entries in interactions.cells.items()
+        for entry in entries
     ]
     return f"Change of each risk under each defence, {interactions.title}. " + "; ".join(described)
 
@@ -153,7 +171,7 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
             (x, y), width, height, facecolor=colour, edgecolor="#b0b0b0", linewidth=0, hatch="////" if fixed else None
         )
     )
-    middle = x + width / 2 - (0.05 if label else 0)
+    middle = x + width / 2
     if fixed:
         axes.add_patch(Rectangle((middle - 0.28, y + height / 2 - 0.08), 0.56, 0.16, facecolor="#f2f2f2", linewidth=0))
         _words(axes, middle, y + height / 2, f"{heading or label} =".strip(), color=_INK)
@@ -165,12 +183,12 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
         span = f"[{entry.change.low:+.2g}, {entry.change.high:+.2g}]"
     if entry.outcome in ("cannot show", "not measurable"):
         span = entry.outcome
-    lines = [line for line in (heading, first, span) if line]
+    spans = [span] if len(span) <= _INTERVAL else span.replace(", ", ",\n").splitlines()
+    lines = [line for line in (heading, first, *spans) if line]
     for k, line in enumerate(lines):
         strong = "bold" if line is first and entry.outcome in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
-        small = 0.0 if line is first else 0.6
-        _words(axes, middle, place, line, color=_INK, weight=strong, size=_SIZE - small)
+        _words(axes, middle, place, line, color=_INK, weight=strong)
 
 
 def _mark(entry: Entry) -> str:
@@ -184,13 +202,17 @@ def _fixed(entry: Entry) -> bool:
 
 def _colour(entry: Entry) -> Any:
     """White where there is no verdict; pale where an interval leaves out zero, but seeds are too few for one."""
-    harm, change = entry.harm, entry.change
+    harm = entry.harm
     sure = entry.outcome in ("rises", "falls")
-    hint = entry.outcome == "too few seeds" and (change.low > 0 or change.high < 0)
-    if not (sure or hint) or not math.isfinite(harm):
+    if not (sure or _leaning(entry)) or not math.isfinite(harm):
         return "#ffffff"
     strength = math.sqrt(min(abs(harm) / _FULL, 1)) * (1 if sure else 0.35)
     return _MAP(0.5 + math.copysign(0.08 + 0.42 * strength, harm))
+
+
+def _leaning(entry: Entry) -> str:
+    """Where seeds are too few for a verdict, but the interval leaves out 0: `up`, the risk would rise, or `down`."""
+    return leaning(entry.change, entry.row.facts.harm) if entry.outcome == UNCERTAIN else ""
 
 
 def _expected(axes: Axes, x: float, y: float, direction: str) -> None:
@@ -204,45 +226,63 @@ def _words(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, style.literal(text), **settings)
 
 
-def _legend(axes: Axes, interactions: Interactions, y: float, width: float) -> None:
-    def patch(colour: Any, label: str, hatch: str | None = None) -> Patch:
-        return Patch(facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, label=label)
+def _handles(interactions: Interactions) -> list[Any]:
+    """What the legend explains: every colour and sign that some cell has."""
+    entries = interactions.entries
+    outcomes, colours = {entry.outcome for entry in entries}, {_leaning(entry) for entry in entries}
+    expected = {entry.expected.direction for entry in entries if entry.expected}
+    found: list[Any] = []
+    for shown, colour, label in (
+        ("rises" in outcomes, _MAP(0.85), "▲ the risk rises"),
+        ("falls" in outcomes, _MAP(0.15), "▼ the risk falls"),
+        ("up" in colours, _MAP(0.64), "interval without 0: risk may rise"),
+        ("down" in colours, _MAP(0.36), "interval without 0: risk may fall"),
+        ("" in colours and UNCERTAIN in outcomes, "#ffffff", "interval with 0, too few seeds"),
+        ("no evidence" in outcomes, "#ffffff", f"{symbol('no evidence')} no evidence"),
+        ("equivalent" in outcomes, "#ffffff", f"{symbol('equivalent')} too small to count"),
+        (any(map(_fixed, entries)), "#f2f2f2", "= unchanged by construction"),
+    ):
+        if shown:
+            hatch = "////" if label.startswith("=") else None
+            found.append(Patch(facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, label=label))
+    look: dict[str, Any] = {"markerfacecolor": "#ffffff", "markeredgecolor": _INK, "linestyle": "none"}
+    for direction, marker, size, label in (
+        ("rises", "^", 5, "literature expects a rise"),
+        ("falls", "v", 5, "literature expects a fall"),
+        ("unexplored", "o", 3.2, "unexplored"),
+    ):
+        if direction in expected:
+            found.append(Line2D([], [], marker=marker, markersize=size, label=label, **look))
+    if any(entry.warnings for entry in entries):
+        found.append(
+            Line2D([], [], linestyle="none", marker="$!$", markersize=4, color=_INK, label="read its warnings")
+        )
+    return found
 
-    def expects(marker: str, size: float, label: str) -> Line2D:
-        look: dict[str, Any] = {"markerfacecolor": "#ffffff", "markeredgecolor": _INK, "linestyle": "none"}
-        return Line2D([], [], marker=marker, markersize=size, label=label, **look)
 
-    handles: Sequence[Any] = (
-        patch(_MAP(0.85), "▲ the risk rises"),
-        patch(_MAP(0.15), "▼ the risk falls"),
-        patch("#ffffff", "· no evidence"),
-        patch("#f2f2f2", "= unchanged by construction", "////"),
-        expects("^", 5, "the literature expects a rise"),
-        expects("v", 5, "a fall"),
-        expects("o", 3.2, "unexplored"),
-        Line2D([], [], linestyle="none", marker="$!$", markersize=4, color=style.INK, label="read its warnings"),
-    )
-    if not interactions.compared:
-        handles = (patch(_MAP(0.6), "too few seeds for verdicts"), *handles[3:])
+def _notes(interactions: Interactions) -> list[str]:
+    corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
+    seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
+    described = [
+        f"{interactions.title}: defended - undefended of the metric, in points; {seeds}.",
+        "Symbol and colour are about the risk: it falls where robust accuracy rises. Strong colours: large changes.",
+    ]
+    if ways := _ways(interactions):
+        described.append(ways)
+    return [line for text in described for line in _lines(text, _WRAPPED)]
+
+
+def _legend(axes: Axes, handles: Sequence[Any], y: float, width: float) -> None:
     axes.legend(
         handles=list(handles),
         loc="upper center",
         bbox_to_anchor=(width / 2, y),
         bbox_transform=axes.transData,
-        ncols=4,
+        ncols=_COLUMNS,
         frameon=False,
         fontsize=_SIZE,
         labelcolor=style.INK,
         handlelength=1.4,
         columnspacing=1.4,
+        labelspacing=0.3,
     )
-    corrected = f"; Holm-corrected over {interactions.compared} comparisons" if interactions.compared else ""
-    seeds = f"paired over {format_numbers.plural(len(interactions.seeds), 'seed')}, with 95% interval{corrected}"
-    described = [
-        f"{interactions.title}: defended - undefended of the metric, in points; {seeds}.",
-        "Symbol and colour are about the risk: it falls where robust accuracy rises.",
-    ]
-    if ways := _ways(interactions):
-        described.append(ways)
-    for k, line in enumerate(described):
-        _words(axes, width / 2, y + 0.56 + 0.16 * k, line)

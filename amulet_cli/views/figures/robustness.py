@@ -25,7 +25,7 @@ def robustness_curve(robust: Sequence[Row], clean: Sequence[Row], key: str) -> F
     for victim in VICTIMS:
         draw_line(axes, clean, key, victim, label=f"{victim}, not attacked", linestyle=":", markerfacecolor="none")
     finish(axes, [number(row.cell.labels[key]) for row in robust], key)
-    axes.set_ylim(bottom=0)
+    style.whole_at_zero(axes, "y")
     axes.set_ylabel("accuracy")
     axes.yaxis.set_major_formatter(style.per_cent)
     style.legend(axes, loc="best")

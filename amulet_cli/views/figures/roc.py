@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from amulet.core.intervals import clopper_pearson
+from amulet.core.ranking import auc
 from amulet.membership_inference.metrics import roc
 from amulet_cli.results.evidence import Ranking
 from amulet_cli.views.figures import style
@@ -23,6 +24,8 @@ def roc_curves(rankings: Mapping[str, Sequence[Ranking]]) -> Figure:
     The axes begin at the smallest false positive rate that the sample resolves, ten over the number of
     non-members. With one seed the interval is that of the records (Clopper and Pearson), else that of the seeds.
 
+    The legend has the AUC, the mean over seeds.
+
     Args:
         rankings: by victim, one ranking per seed.
     """
@@ -35,7 +38,8 @@ def roc_curves(rankings: Mapping[str, Sequence[Ranking]]) -> Figure:
     for victim, each in rankings.items():
         looks = {key: value for key, value in style.VICTIMS[victim].items() if key != "marker"}
         mean, low, high = _over_seeds(each, rates)
-        axes.plot(rates, np.maximum(mean, start), linewidth=1.6, label=victim, **looks)
+        area = np.mean([auc(one.members, one.scores) for one in each])
+        axes.plot(rates, np.maximum(mean, start), linewidth=1.6, label=f"{victim}, AUC {area:.3f}", **looks)
         band = np.maximum(low, start), np.clip(high, start, 1)
         axes.fill_between(rates, *band, color=looks["color"], alpha=_BAND, linewidth=0)
     axes.set_xlim(start, 1)

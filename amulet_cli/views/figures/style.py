@@ -39,6 +39,7 @@ VICTIMS: Mapping[str, Mapping[str, Any]] = {
 """The two victims, told apart without colour too."""
 FORMATS = (".svg", ".pdf", ".png")
 SMALL = 8.5
+_BELOW = 0.04  # of an axis, below 0: half a marker
 _GREY = "#808080"
 _DPI = 200
 _PIXELS_PER_POINT = 4 / 3
@@ -69,6 +70,14 @@ def panel(figure: Figure, position: Any = 111, **options: Any) -> Axes:
 def legend(axes: Axes, **options: Any) -> None:
     """The legend of what is labelled, without a frame."""
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **options)
+
+
+def whole_at_zero(axes: Axes, axis: str) -> None:
+    """Begin an axis of shares just below 0, so that a marker at 0 is whole, with ticks from 0 on."""
+    high = (axes.get_xlim() if axis == "x" else axes.get_ylim())[1]
+    axes.set(**{f"{axis}lim": (-_BELOW * high, high)})
+    which = axes.xaxis if axis == "x" else axes.yaxis
+    which.set_ticks([float(tick) for tick in which.get_majorticklocs() if 0 <= tick <= high])
 
 
 def literal(text: str) -> str:

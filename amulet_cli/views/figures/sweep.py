@@ -1,6 +1,7 @@
 """A metric over what was swept, for both victims, with the interval over seeds."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
+from amulet_cli.analysis.names import metric_title, setting_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
@@ -16,6 +18,7 @@ from amulet_cli.views.figures import style
 WIDTH, HEIGHT = 4.8, 3.2
 _FAR = 20  # times larger: then a logarithmic axis
 _BAND = 0.18
+_WRAPPED = 36  # characters beside an axis
 
 
 def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
@@ -32,7 +35,8 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
         draw_line(axes, rows, key, victim, label=victim)
     finish(axes, [number(row.cell.labels[key]) for row in rows], key)
     arrow = {"higher": " (higher is worse)", "lower": " (lower is worse)"}.get(info.worse, "")
-    axes.set_ylabel(style.literal(f"{rows[0].metric}{arrow}"))
+    title = textwrap.fill(f"{metric_title(info, rows[0].cell.facts)}{arrow}", _WRAPPED)
+    axes.set_ylabel(style.literal(title))
     if info.fraction:
         axes.yaxis.set_major_formatter(style.per_cent)
     style.legend(axes)
@@ -69,7 +73,7 @@ def finish(axes: Axes, values: Sequence[float], key: str) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xlabel(style.literal(key))
+    axes.set_xlabel(style.literal(setting_title(key)))
 
 
 def number(value: Any) -> float:

@@ -11,11 +11,13 @@ from amulet import __version__
 from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis import findings
 from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.names import named, option_names
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.results.result import Result
 from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.html import figures, provenance
+from amulet_cli.views.html.glossary import glossary
 from amulet_cli.views.html.tables import Section, sections_of
 from amulet_cli.views.registry import views
 
@@ -24,13 +26,14 @@ _MOST_ROWS = 4000
 _MOST_FINDINGS, _FEW_FINDINGS = 60, 12  # in the open, of those that say that a risk moves, and of the others
 
 
-def html_report(report: Report, results: Sequence[Result], *, command: str = "") -> str:
+def html_report(report: Report, results: Sequence[Result], *, command: str = "", date: str = "") -> str:
     """The whole page as text: one file that needs no other and asks nothing of any network.
 
     Args:
         report: from `aggregate`.
         results: the runs it was made from, for figures and the paper's tables.
         command: what makes this page again.
+        date: when it was made; empty: not said.
     """
     from amulet.assessment.verdict import MIN_SEEDS
 
@@ -39,6 +42,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "")
     script = _asset("report.js")
     sections = sections_of(report, every_metric=every_metric)
     config, others = provenance.configurations(report)
+    names = option_names(provenance.cells_of(report))
     return _template().render(
         version=__version__,
         question=findings.question(report),
@@ -55,15 +59,17 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "")
         sections=sections,
         models=_grouped(sections),
         every_metric=every_metric,
-        shown=figures.drawn(drawings(report, results)),
+        shown=figures.drawn(drawings(report, results), names),
         notes=report.notes,
         missing=[(_state(run.state), here(run.folder), run.reason) for run in report.missing],
         commands=provenance.commands(report),
         command=command,
+        date=date,
+        glossary=glossary(),
         versions=provenance.versions(report),
         config=config,
-        others=others,
-        first=provenance.cell_name(provenance.cells_of(report)[0]),
+        others=[(named(name, names), differ) for name, differ in others],
+        first=named(provenance.cell_name(provenance.cells_of(report)[0]), names),
         plural=format_numbers.plural,
         style=_asset("report.css"),
         script=script,
@@ -88,7 +94,7 @@ def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:
     """By data set and model."""
     found: dict[str, list[Section]] = {}
     for section in sections:
-        found.setdefault(" · ".join(section.title.split(" · ")[:2]), []).append(section)
+        found.setdefault(" · ".join(section.heading.split(" · ")[:2]), []).append(section)
     return found
 
 

@@ -1,9 +1,10 @@
 """Which figures the page shows, and what it says of those for which it has no room."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from amulet_cli.analysis.names import named
 from amulet_cli.views.figures.drawing import Drawing
 
 MOST = 40
@@ -35,8 +36,8 @@ class Shown:
     failed: list[str] = field(default_factory=list[str])
 
 
-def drawn(offered: Sequence[Drawing]) -> Shown:
-    """Draw the obvious figures while there is room; name the others."""
+def drawn(offered: Sequence[Drawing], names: Mapping[str, str]) -> Shown:
+    """Draw the obvious figures while there is room; name the others. `names` are what people call the options."""
     from amulet_cli.views.figures.style import as_svg
 
     shown, count, size = Shown(), 0, 0
@@ -50,7 +51,7 @@ def drawn(offered: Sequence[Drawing]) -> Shown:
         except LookupError as error:
             shown.failed.append(f"{name}: {error.args[0]}")
             continue
-        picture = Picture(title=one.title, setting=one.setting, kind=one.kind, svg=svg, command=command)
+        picture = Picture(title=one.title, setting=named(one.setting, names), kind=one.kind, svg=svg, command=command)
         count, size = count + 1, size + len(svg)
         if one.kind == "matrix":
             shown.matrices.append(picture)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from amulet.core import Factory, SettingError
 from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.names import option_names
 from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, flat
@@ -22,11 +23,12 @@ def cells_of(report: Report) -> list[RunGroup]:
 def set_up(report: Report) -> list[tuple[str, list[str]]]:
     """What was compared with what, in terms with their meanings."""
     cells = cells_of(report)
+    names = option_names(cells)
     runs = [run for cell in cells for run in cell.runs.values()]
     seeds = sorted({run.seed for run in runs})
     found = [("Data", _data(runs))]
     for name, group in (("Model", "model"), ("Defence", "defense"), ("Attack", "attack")):
-        found.append((name, list(dict.fromkeys(_parts(runs, group)))))
+        found.append((name, list(dict.fromkeys(_parts(runs, group, names)))))
     swept = [
         f"{key}: {', '.join(dict.fromkeys(as_text(cell.labels.get(key)) or 'not set' for cell in cells))}"
         for key in report.keys
@@ -168,16 +170,18 @@ def _data(runs: Sequence[Result]) -> list[str]:
     return list(found)
 
 
-def _parts(runs: Sequence[Result], group: str) -> Iterator[str]:
-    """Each option with its class and what that says of itself."""
+def _parts(runs: Sequence[Result], group: str, names: Mapping[str, str]) -> Iterator[str]:
+    """Each option by the name for people, with its class and what that says of itself."""
     for run in runs:
-        names = [(run.choices.get(group, ""), run.config.get(group))]
+        chosen = [(run.choices.get(group, ""), run.config.get(group))]
         if group == "defense" and run.choices.get("second_defense", "none") != "none":
-            names.append((run.choices["second_defense"], run.config.get("second_defense")))
-        for name, node in names:
+            chosen.append((run.choices["second_defense"], run.config.get("second_defense")))
+        for name, node in chosen:
             if name and name != "none":
                 described = _described(cast(Mapping[str, Any], node)) if isinstance(node, Mapping) else ""
-                yield f"{name}: {described}" if described else name
+                title = names.get(name, name)
+                shown = title if name in title else f"{title} ({name})"
+                yield f"{shown}: {described}" if described else shown
 
 
 def _described(node: Mapping[str, Any]) -> str:

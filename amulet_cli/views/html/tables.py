@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.names import named, option_names, row_title
 from amulet_cli.analysis.outcomes import symbol
 from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.analysis.warnings import pattern
@@ -27,6 +28,8 @@ class Line:
     """One metric of one cell, as it is shown."""
 
     metric: str
+    title: str
+    """The metric in words, with its budget."""
     primary: bool
     worse: str
     labels: tuple[str, ...]
@@ -60,6 +63,9 @@ class Section:
 
     name: str
     title: str
+    """The setting by its options."""
+    heading: str
+    """The setting in words."""
     fixed: str
     """What was set the same in all of it, where other settings differ."""
     keys: tuple[str, ...]
@@ -82,7 +88,7 @@ def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
         every_metric: also those that do not decide on a risk.
     """
     found: list[Section] = []
-    keys = label_keys(report, "metric")
+    keys, names = label_keys(report, "metric"), option_names(row.cell for row in report.rows)
     for index, (title, blocks) in enumerate(sections(report, "metric"), start=1):
         rows = [row for block in blocks.values() for row in block]
         values = {key: {as_text(row.cell.labels.get(key)) for row in rows} for key in keys}
@@ -96,6 +102,7 @@ def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
             Section(
                 name=f"setting-{index}",
                 title=title,
+                heading=named(title, names),
                 fixed=", ".join(word for word in fixed if "_target_" not in word),
                 keys=used,
                 deciding=tuple(deciding),
@@ -138,6 +145,7 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
     }
     return Line(
         metric=row.metric,
+        title=row_title(row),
         primary=info.decides,
         worse=info.worse,
         labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),

@@ -13,7 +13,7 @@ from tests.helpers.cli_helpers import TINY, amulet, own_options
 MISTAKES = {
     "atack=evasion_pgd": ["`atack`", "`attack=evasion_pgd`?"],
     "attack=evasion_pdg": ["`evasion_pdg`", "`attack=evasion_pgd`?", "one of", "amulet list attack"],
-    "defense=adv_training defense.epsilonn=1": ["`defense.epsilonn`", "`defense.epsilon=1`?"],
+    "defense=adv_training defense.epsilonn=1": ["no setting `epsilonn`", "`defense.epsilon=1`?"],
     "defense=adv_training +defense.epsilonn=1": ["no setting `epsilonn`", "`defense.epsilon`?"],
     "defense=adv_training defense.epsilon=ten": ["`defense.epsilon` must be a number, got 'ten'", "where"],
     "defense=adv_training defense.epsilon=-1": ["`defense.epsilon` must satisfy", "got -1", "where"],

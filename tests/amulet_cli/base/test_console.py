@@ -120,29 +120,35 @@ def some_jobs(tmp_path: Path) -> list[Result]:
 
 def test_the_table_of_a_sweep(tmp_path: Path) -> None:
     jobs = some_jobs(tmp_path)
-    text = shown(sweep_table(jobs), 200)
-    lines = text.splitlines()
-    assert lines[0].split() == [
-        "state",
-        "defense.epsilon",
-        "seed",
-        "test_accuracy",
-        "robust_accuracy",
-        "fidelity_kappa",
-    ]
-    assert [line.split()[:3] for line in lines[1:5]] == [
-        ["done", "0.01", "0"],
-        ["skipped", "0.01", "1"],
-        ["failed", "0.1", "0"],
-        ["refused", "0.1", "1"],
-    ]
-    kappa = [100 * jobs[0].metrics[victim]["fidelity_kappa"] for victim in ("undefended", "defended")]
-    assert f"{kappa[0]:.2f} → {kappa[1]:.2f}" in lines[1]
+    text = shown(sweep_table(jobs, 200), 200)
+    (row,) = (line for line in text.splitlines() if "fidelity_kappa" in line and "±" in line)
+    for victim in ("undefended", "defended"):
+        first, second = (100 * job.metrics[victim]["fidelity_kappa"] for job in jobs[:2])
+        assert f"{(first + second) / 2:.2f} ± {abs(first - second) / 2:.2f}" in row, "the mean over the seeds"
+    assert "No verdicts: they take 10 seeds" in text
+    assert "stolen_test_accuracy" not in text, "the main metrics alone"
+    assert "next     amulet report" in text
     assert "4 jobs: 1 done, 1 skipped, 1 failed, 1 refused" in text
     assert "the loss is not finite" in text
     assert str(jobs[2].log) in text
     assert "it makes no sense" in text
     assert str(jobs[3].log) not in text  # a refusal is no failure: there is nothing to look up
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_sweep_ends_in_whole_words_at_any_width(tmp_path: Path, width: int) -> None:
+    jobs = [
+        write(tmp_path, typical(seed, epsilon), seed=seed, overrides={"defense.epsilon": epsilon})
+        for epsilon in (0.01, 0.1)
+        for seed in range(3)
+    ]
+    text = shown(sweep_table(jobs, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("adv_training", "defense.epsilon", "test_accuracy", "robust_accuracy", "fidelity_kappa", "defended"):
+        assert word in text, "no name is cut"
+    for epsilon, runs in ((0.01, jobs[:3]), (0.1, jobs[3:])):
+        mean = sum(run.metrics["defended"]["robust_accuracy"] for run in runs) / 3
+        assert f"{100 * mean:.2f} ±" in text, f"the mean at {epsilon}"
 
 
 def test_a_sweep_without_any_result_still_has_its_table(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def test_several_attacks_have_runs_of_their_own() -> None:
         ("attack.steps=3", "measures every risk by its default attack"),
         ("metric=[evasion]", "risks=S1,P1"),
         ("second_defense=dp_sgd", "single defences"),
+        ("smallest=robust_acuracy=0.02 risks=S1,P1", "did you mean `robust_accuracy`?"),
+        ("smallest=robust_accuracy=0.02 risks=P1,F", "No metric of the risks P1, F is named robust_accuracy"),
         ("--cfg job", "shows one run"),
         ("epoch=3", "epochs"),
         ("dataset=censos", "census"),
@@ -168,6 +170,10 @@ def test_from_command_to_picture_table_and_data(workdir: Path, capsys: pytest.Ca
     assert "4 done before" in again.err
     assert kept(workdir) == before, "nothing is done twice"
     assert "Interactions: census" in again.out
+    assert main([*words, "smallest=race.robust_accuracy=0.02"]) == 2, "what is in front of a name is known afterwards"
+    wrong = capsys.readouterr()
+    assert "No run has a metric named race.robust_accuracy" in wrong.err
+    assert "Interactions: census" in wrong.out, "and the matrix is shown all the same"
 
 
 def test_a_failed_run_is_named_and_the_others_make_the_matrix(

@@ -173,3 +173,25 @@ def test_hydra_leaves_nothing_open() -> None:
 def _plain(value: Any) -> Any:
     """A default as YAML can say it: lists for tuples."""
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def mistake(*words: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        composed(*words)
+    return caught.value
+
+
+def test_an_abbreviated_setting_is_recognised() -> None:
+    assert mistake("defense=adv_training", "defense.eps=0.1").meant == ["defense.epsilon=0.1"]
+
+
+def test_the_option_that_lacks_a_setting_is_named() -> None:
+    error = mistake("-m", "attack=lira,evasion_pgd", "attack.n_shadow=4")
+    assert error.what == "`attack=evasion_pgd` has no setting `n_shadow`"
+
+
+def test_what_an_experiment_sweeps_over_belongs_to_its_options() -> None:
+    error = mistake("+experiment=table7_census", "defense=watermark")
+    assert error.what == "`+experiment=table7_census` sweeps over `defense.epsilon`, which `defense=watermark` lacks"
+    assert "an experiment file of your own" in (error.expected or "")
+    assert not error.meant

@@ -66,6 +66,33 @@ def table6(
     return table
 
 
+@pytest.mark.parametrize(
+    ("overrides", "named", "other"),
+    [
+        ({"+experiment": "table6_census"}, "+experiment=table6_census, 30 epochs", ""),
+        ({"+experiment": "table6_census", "+paper_size": "full"}, "+experiment=table6_census +paper_size=full", ""),
+        ({"+experiment": "table6_census", "+paper_size": "quick/table6_census"}, "+paper_size=quick, 30", "reduces"),
+        ({"+experiment": "table6_census", "epochs": 8}, "+experiment=table6_census, 8 epochs", "epochs is set"),
+        (
+            {"+experiment": "smoke", "dataset.limit": 1000},
+            "experiment=smoke, 30 epochs, at most 1,000",
+            "dataset.limit",
+        ),
+        ({}, "no experiment, 30 epochs", "of no experiment"),
+    ],
+)
+def test_what_is_taken_for_ours_is_named_and_another_size_marked(
+    tmp_path: Path, overrides: dict[str, Any], named: str, other: str
+) -> None:
+    chosen = choices(attack="attribute_inference")
+    write(tmp_path, inference(0), chosen=chosen, overrides={"defense.epsilon": 0.03, **overrides})
+    [table] = compare("table6", find_results([tmp_path]))
+    first, *others = paper_view.remarks(table)
+    assert named in first
+    assert ("not of the paper's size" in table.title) == bool(other)
+    assert any("not of the paper's size" in text and other in text for text in others) == bool(other)
+
+
 # The paper's numbers.
 
 

@@ -37,6 +37,12 @@ def line(figure: Figure, label: str) -> Any:
     return found
 
 
+def mann_whitney(members: np.ndarray, scores: np.ndarray) -> float:
+    """The AUC as the share of pairs in which the member has the higher score."""
+    inside, outside = scores[members], scores[~members]
+    return float(stats.mannwhitneyu(inside, outside).statistic) / (len(inside) * len(outside))
+
+
 def simple(label: str = "a") -> Figure:
     figure = style.new(3, 2)
     axes = style.panel(figure)
@@ -139,6 +145,24 @@ def test_robustness_stands_beside_the_accuracy_without_an_attack(tmp_path: Path)
     )
 
 
+def test_a_marker_at_zero_is_whole(tmp_path: Path) -> None:
+    for seed in range(2):
+        for epsilon in (0.1, 0.3):
+            values = {"undefended": {"robust_accuracy": 0.0}, "defended": {"robust_accuracy": 0.5}}
+            write(tmp_path, MadeUp(values), seed=seed, overrides={"defense.epsilon": epsilon})
+    axes = robustness_curve(rows_of(tmp_path, "robust_accuracy"), [], "defense.epsilon").axes[0]
+    low, high = axes.get_ylim()
+    assert low < -0.02 * high
+    assert min(axes.get_yticks()) == 0
+
+
+def test_axes_are_in_words(tmp_path: Path) -> None:
+    sweep(tmp_path, 2)
+    axes = sweep_curve(rows_of(tmp_path, "fidelity_kappa"), "defense.epsilon").axes[0]
+    assert axes.get_xlabel() == "epsilon of the defence"
+    assert "_" not in axes.get_ylabel()
+
+
 def test_hits_at_a_rate_are_those_of_the_best_threshold_that_keeps_to_it() -> None:
     rng = np.random.default_rng(0)
     members, scores = rng.random(60) < 0.5, np.round(rng.normal(size=60), 1)  # with ties
@@ -160,7 +184,10 @@ def test_a_roc_begins_where_the_sample_resolves_it(tmp_path: Path) -> None:
     axes = figure.axes[0]
     assert axes.get_xlim() == pytest.approx((10 / 200, 1))
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    x, y = line(figure, "undefended").get_data()
+    (name,) = (str(one.get_label()) for one in axes.lines if str(one.get_label()).startswith("undefended"))
+    areas = [mann_whitney(one["undefended"].members, one["undefended"].scores) for one in found]
+    assert name == f"undefended, AUC {np.mean(areas):.3f}"
+    x, y = line(figure, name).get_data()
     expected = np.mean([hit_rates(one["undefended"], x) for one in found], axis=0)
     assert y == pytest.approx(expected)
     alone = roc_curves({"undefended": [found[0]["undefended"]]})

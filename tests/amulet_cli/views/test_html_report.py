@@ -158,7 +158,7 @@ def test_the_numbers_are_those_of_the_report(rich: Path, page: str) -> None:
     for row in shown:
         epsilon = str(row.cell.labels["defense.epsilon"])
         [cells] = [
-            cells for cells in lines if cells[0].split()[0] == row.metric and epsilon in cells and "±" in cells[-7]
+            cells for cells in lines if cells[0].split()[-1] == row.metric and epsilon in cells and "±" in cells[-7]
         ]
         means = [
             format_numbers.plus_minus(row.summaries[v].mean, row.summaries[v].error) for v in ("undefended", "defended")
@@ -175,7 +175,7 @@ def test_the_numbers_are_those_of_the_report(rich: Path, page: str) -> None:
 
 def test_findings_are_sentences_with_their_verdicts(page: str) -> None:
     text = " ".join(" ".join(Walk(page).text).split())
-    assert re.search(r"fidelity_kappa goes from \d\d\.\d\d% to \d\d\.\d\d%: \+\d", text)
+    assert re.search(r"\(fidelity_kappa\) goes from \d\d\.\d\d% to \d\d\.\d\d%: \+\d", text)
     assert "Holm-corrected" in text
     assert "Expected where the defence is effective, not measured here" in text
     assert re.search(r"seed 0: |in all", text)
@@ -213,6 +213,40 @@ def test_fewer_seeds_get_no_verdict(tmp_path: Path) -> None:
     assert "badge rises" not in page
 
 
+def test_below_ten_seeds_it_says_which_way_and_how_much_more_could_be_said(tmp_path: Path) -> None:
+    for seed in range(3):
+        values = {"undefended": {"robust_accuracy": 0.4}, "defended": {"robust_accuracy": 0.7 + seed / 100}}
+        write(tmp_path, MadeUp(values), seed=seed)
+    text = " ".join(" ".join(Walk(page_of(tmp_path)).text).split())
+    assert "The interval leaves out 0, on the side of a lower risk" in text
+    # a standard deviation of one point over ten seeds
+    assert "a verdict takes 10 seeds, with which the interval would be about ±0.62 points" in text
+    assert (
+        "1 comparison: in 1 there are too few seeds for a verdict, of these the interval of 1 points to a lower" in text
+    )
+
+
+def test_it_speaks_plain_words(tmp_path: Path) -> None:
+    sweep(tmp_path, 3)
+    page = page_of(tmp_path)
+    walk = Walk(page)
+    titles = re.search(r"<h1>(.*?)</h1>", page)
+    assert titles
+    for word in ("adversarial training", "S1 evasion", "S3 unauthorized model ownership"):
+        assert word in titles[1], "every risk that is compared"
+    for heading in re.findall(r"<h[1-4][^>]*>(.*?)</h[1-4]>|<figcaption>(.*?)</figcaption>", page, re.DOTALL):
+        assert not re.search(r"adv_training|dp_sgd|model_extraction", "".join(heading)), heading
+    text = " ".join(" ".join(walk.text).split())
+    assert "agreement beyond chance: (p_o - p_e) / (1 - p_e)" in text, "kappa is explained"
+    assert page.index('id="findings"') < page.index('id="results"') < page.index('id="set-up"'), "the answer first"
+
+
+def test_the_page_is_dated(tmp_path: Path) -> None:
+    write(tmp_path, typical())
+    results = find_results([tmp_path])
+    assert "2026-02-03" in html_report(aggregate(results), results, date="2026-02-03")
+
+
 def test_hostile_names_and_texts_stay_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     made = typical()
@@ -233,9 +267,9 @@ def test_a_warning_stands_once_beside_its_number_with_its_count(tmp_path: Path) 
     page = page_of(tmp_path)
     assert page.count("is odd") == 1
     assert "in 3 of 4 runs, first in seed 0" in page
-    [row] = [cells for cells in Walk(page).rows if cells[0].startswith("robust_accuracy") and "±" in cells[1]]
+    [row] = [cells for cells in Walk(page).rows if cells[0].split()[-1] == "robust_accuracy" and "±" in cells[1]]
     assert "warning 1" in row[-1]
-    [other] = [cells for cells in Walk(page).rows if cells[0].startswith("test_accuracy") and "±" in cells[1]]
+    [other] = [cells for cells in Walk(page).rows if cells[0].split()[-1] == "test_accuracy" and "±" in cells[1]]
     assert "warning" not in other[-1]
 
 
@@ -260,7 +294,7 @@ def test_too_many_rows_keep_to_what_decides(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(build, "_MOST_ROWS", 3)
     page = page_of(tmp_path)
     assert "too many runs for all metrics" in page
-    names = {cells[0].split()[0] for cells in Walk(page).rows if cells and cells[0].strip()}
+    names = {cells[0].split()[-1] for cells in Walk(page).rows if cells and cells[0].strip()}
     assert "fidelity_kappa" in names
     assert "correct_fidelity" not in names
 

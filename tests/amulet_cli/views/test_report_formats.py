@@ -1,6 +1,7 @@
 """The report as files that other programs read: LaTeX that compiles, Markdown that renders, tables that load."""
 
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from amulet_cli.paper import view as paper_view
 from amulet_cli.paper.tables import compare
 from amulet_cli.results.result import find_results
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
+from tests.helpers.made_up_results import MadeUp, write
 from tests.helpers.report_toys import sweep
 
 _PAGE = r"""\documentclass{article}
@@ -57,6 +59,25 @@ def test_the_latex_of_a_report_compiles(tmp_path: Path) -> None:
 def test_the_latex_of_a_paper_table_compiles(tmp_path: Path) -> None:
     sweep(tmp_path, 3)
     compiled(tmp_path, paper_view.as_latex(compare("table7", find_results([tmp_path]))))
+
+
+def test_a_latex_table_goes_into_a_paper_as_it_is(tmp_path: Path) -> None:
+    for seed in range(3):
+        numbers = {"fidelity_kappa": 0.8 + seed / 100, "test_accuracy": 0.84, "robust_accuracy": math.nan}
+        less = {"fidelity_kappa": 0.7, "test_accuracy": 0.83 + seed / 100, "robust_accuracy": math.nan}
+        write(tmp_path, MadeUp({"undefended": numbers, "defended": less}), seed=seed)
+    text = as_latex(report_on(tmp_path), "metric")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\caption{") == 1
+    body = text.partition("\n% ")[0]
+    assert "fidelity" in body
+    assert r"fidelity\_kappa" not in body, "words, not names of the code"
+    assert "adv" not in body.replace("adversarial", ""), body
+    assert re.search(r"\$-\$\d", body), "a real minus"
+    assert not re.search(r"(?<![\w$])-\d", body)
+    assert "robust" not in body, "no row without a number"
+    starred = [line for line in body.splitlines() if line.startswith("* ")]
+    assert len(starred) == 1, "the metric that decides is marked, and the caption says so"
+    assert "* decides the verdict on its risk" in body
 
 
 def test_markdown_renders_as_tables_of_equal_rows(tmp_path: Path) -> None:
