@@ -24,8 +24,8 @@ def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
 def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
     """Any model can be attacked. With `data`: does the attack work on it, do the immutable columns exist?"""
     if data is not None:
-        attack.changeable(data)
         attack.check(data)
+        attack.changeable(data)
 
 
 def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
@@ -38,7 +38,7 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
     """Attack every test record and evaluate the result in float32."""
     records = splits.test_records
     epsilon = budget(attack, splits.defenses)
-    attack = attack.changed(epsilon=epsilon)
+    attack = attack.changed(epsilon=epsilon).on(splits.data)
     mask = attack.changeable(splits.data)
     stream = splits.attack_stream("evasion")
     model = victim.model
@@ -56,6 +56,8 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
                 )
             if mask is not None and bool(((x != origin) & (mask.to(x.device) == 0)).any()):
                 raise RuntimeError(f"{attack!r} changed columns that are immutable")
+            if not attack.possible(x, origin).all():
+                raise RuntimeError(f"{attack!r} made inputs that are not possible records")
             robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
     if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
         robust &= clean
@@ -72,6 +74,7 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
             "records": len(records),
             "largest_change": distance.max().item(),
             **attack.manifest(device_of(model)),
+            **({"queries_per_record": attack.queried / len(records)} if attack.queried else {}),
             **checked.manifest,
         },
         warnings=(*checked.warnings, *_impossible(attack, splits.data, mask)),
@@ -81,7 +84,11 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
 
 def _impossible(attack: EvasionAttack, data: AmuletDataset, mask: Tensor | None) -> tuple[str, ...]:
     """Said once of a run: can the attack turn a category into a mixture of several?"""
-    if attack.budget == 0 or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups):
+    if (
+        attack.budget == 0
+        or attack.keeps_possible
+        or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups)
+    ):
         return ()
     warning = (
         f"evasion: changes of one-hot columns make records of {data.name} that cannot exist: robust_accuracy is that "

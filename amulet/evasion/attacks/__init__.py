@@ -2,8 +2,24 @@
 
 from amulet.evasion.attacks.balls import Ball, L2Ball, LinfBall
 from amulet.evasion.attacks.base import EvasionAttack
+from amulet.evasion.attacks.constrained import ConstrainedAttack
+from amulet.evasion.attacks.constrained_pgd import ConstrainedPGD
 from amulet.evasion.attacks.gradient import GradientAttack
+from amulet.evasion.attacks.hopskipjump import HopSkipJump
 from amulet.evasion.attacks.pgd import EvasionPGD
 from amulet.evasion.attacks.square import SquareAttack
+from amulet.evasion.attacks.tabular_search import TabularSearch
 
-__all__ = ["Ball", "EvasionAttack", "EvasionPGD", "GradientAttack", "L2Ball", "LinfBall", "SquareAttack"]
+__all__ = [
+    "Ball",
+    "ConstrainedAttack",
+    "ConstrainedPGD",
+    "EvasionAttack",
+    "EvasionPGD",
+    "GradientAttack",
+    "HopSkipJump",
+    "L2Ball",
+    "LinfBall",
+    "SquareAttack",
+    "TabularSearch",
+]

@@ -41,8 +41,12 @@ class EvasionAttack(Attack):
     labels: Literal[True, "predicted"] = True
     """What is attacked: the true labels, or the model's own answers."""
     immutable: list[str] | None = None
-    """Columns that may not change, by name; `one_hot` stands for all one-hot columns."""
+    """Columns that may not change, by name; that of a one-hot variable, or `one_hot`, stands for all its columns."""
+    queried: int = 0
+    """How many answers it asked the victim for so far, where it counts them."""
     batch_size: int | None = None
+    keeps_possible: ClassVar[bool] = False
+    """Are the records that it makes of a table's all possible ones?"""
     follows_gradients: ClassVar[bool] = True
     """Does it need the victim's gradients? Where they are hidden, it finds less than there is."""
     hint: ClassVar[str] = "Use attack=evasion_pgd"
@@ -86,12 +90,15 @@ class EvasionAttack(Attack):
         if not self.immutable:
             return None
         mask = torch.ones(data.shape)
+        variables = {data.feature_names[start].partition("=")[0]: (start, end) for start, end in data.groups}
         for name in self.immutable:
             if name == "one_hot" and data.groups:
                 for start, end in data.groups:
                     mask[start:end] = 0
             elif name in data.feature_names:
                 mask[data.feature_names.index(name)] = 0
+            elif name in variables:
+                mask[slice(*variables[name])] = 0
             elif not data.feature_names:
                 raise SettingError(
                     f"`attack.immutable` must be null for {data.name}, whose inputs are no named columns"
@@ -103,6 +110,14 @@ class EvasionAttack(Attack):
     def ball(self, x: Tensor, mask: Tensor | None) -> Ball:
         """The inputs to choose from for each of `x` (b, *shape); searches that check this attack choose from them."""
         return BALLS[self.norm](x, self.budget, mask)
+
+    def on(self, data: AmuletDataset) -> Self:
+        """The attack on records of this data set, for one that must know more of them than their inputs."""
+        return self
+
+    def possible(self, x: Tensor, origin: Tensor) -> Tensor:
+        """(b,) whether inputs (b, *shape) are among those that it may make of `origin`, beside the budget."""
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def distance(self, x: Tensor, origin: Tensor) -> Tensor:
         """How far inputs (b, *shape) are from where they came from, in the budget's unit: (b,)."""

@@ -126,7 +126,7 @@ def _shrunk(progress: float) -> float:
 def _at(ball: Ball, latent: Tensor) -> Tensor:
     """The input that lies in the direction of `latent` (b, *shape) as far as the budget allows."""
     direction = ball.direction(latent.clone() if ball.mask is None else latent * ball.mask)
-    return ball.project(ball.x + ball.epsilon * direction)
+    return ball.at(ball.project(ball.x + ball.epsilon * direction))
 
 
 def _start(ball: Ball, generator: torch.Generator) -> Tensor:

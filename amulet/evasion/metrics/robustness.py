@@ -61,4 +61,5 @@ def _budget(manifest: Mapping[str, Any]) -> str:
         return ""
     norm = "" if manifest["norm"] == "linf" else f" ({manifest['norm']})"
     kept = "".join(f", {name} kept" for name in manifest.get("immutable") or ())
-    return f"eps {manifest['epsilon']:g}{norm}{kept}"
+    possible = "".join(f", {text}" for text in manifest.get("possible") or ())
+    return f"eps {manifest['epsilon']:g}{norm}{possible}{kept}"
