@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from amulet.datasets.base import AmuletDataset
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+from amulet.evasion.budgets import Attacked
 from amulet.evasion.checks import check_search
 from amulet.evasion.metrics import EvasionEvidence, measure
-from amulet.models.inspect import device_of, predict
+from amulet.models.inspect import device_of
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
@@ -43,30 +43,23 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
     stream = splits.attack_stream("evasion")
     model = victim.model
     clean = victim.logits(records).argmax(dim=1) == records.y
-    robust, distance = torch.empty_like(clean), torch.empty(len(records))
+    attacked = Attacked(model, records, mask, stream, clean)
     with splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
-        for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
-            origin = records.inputs(batch).to(x.device)
-            distance[batch] = attack.distance(x, origin).cpu()
-            # Asked so that a NaN is outside too.
-            if not (x.min() >= 0 and x.max() <= 1 and distance[batch].max() <= epsilon * (1 + 1e-5) + 1e-6):
-                raise RuntimeError(
-                    f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {attack.norm} change "
-                    f"{distance[batch].max()}"
-                )
-            if mask is not None and bool(((x != origin) & (mask.to(x.device) == 0)).any()):
-                raise RuntimeError(f"{attack!r} changed columns that are immutable")
-            if not attack.possible(x, origin).all():
-                raise RuntimeError(f"{attack!r} made inputs that are not possible records")
-            robust[batch] = predict(model, x).argmax(dim=1) == records.y[batch]
-    if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
-        robust &= clean
+        robust, distance = attacked.by(attack, stage=stage)
+    queried = attack.queried
+    asked = bool(attack.epsilon_curve) or attack.median_distance
+    distances = attacked.distances(attack) if asked else None
+    free = attack.unconstrained()
+    unbound = Attacked(model, records, None if free is None else free.changeable(splits.data), stream, clean)
     checked = check_search(victim, attack, splits, mask, robust)
     return EvasionEvidence(
         ids=records.ids,
         clean_correct=clean,
         robust_correct=robust,
         distance=distance,
+        curve=attacked.curve(attack, robust, distances),
+        median_distance=attacked.median_distance(attack, robust, distances) if attack.median_distance else None,
+        unconstrained_correct=None if free is None else unbound.by(free)[0],
         manifest={
             "epsilon": epsilon,
             "norm": attack.norm,
@@ -74,7 +67,7 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
             "records": len(records),
             "largest_change": distance.max().item(),
             **attack.manifest(device_of(model)),
-            **({"queries_per_record": attack.queried / len(records)} if attack.queried else {}),
+            **({"queries_per_record": queried / len(records)} if queried else {}),
             **checked.manifest,
         },
         warnings=(*checked.warnings, *_impossible(attack, splits.data, mask)),

@@ -1,6 +1,6 @@
 """Attacks on a trained model's inputs."""
 
-from amulet.evasion.attacks.balls import Ball, L2Ball, LinfBall
+from amulet.evasion.attacks.balls import BALLS, Ball, L2Ball, LinfBall
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.evasion.attacks.constrained import ConstrainedAttack
 from amulet.evasion.attacks.constrained_pgd import ConstrainedPGD
@@ -11,6 +11,7 @@ from amulet.evasion.attacks.square import SquareAttack
 from amulet.evasion.attacks.tabular_search import TabularSearch
 
 __all__ = [
+    "BALLS",
     "Ball",
     "ConstrainedAttack",
     "ConstrainedPGD",

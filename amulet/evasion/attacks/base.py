@@ -44,6 +44,10 @@ class EvasionAttack(Attack):
     """Columns that may not change, by name; that of a one-hot variable, or `one_hot`, stands for all its columns."""
     queried: int = 0
     """How many answers it asked the victim for so far, where it counts them."""
+    epsilon_curve: list[float] | None = None
+    """Other budgets at which robust accuracy is reported too."""
+    median_distance: bool = False
+    """Report the smallest budget at which half of the records that are answered correctly fall."""
     batch_size: int | None = None
     keeps_possible: ClassVar[bool] = False
     """Are the records that it makes of a table's all possible ones?"""
@@ -76,6 +80,16 @@ class EvasionAttack(Attack):
         Returns:
             Inputs (b, *shape) in [0, 1] within the budget around `x`.
         """
+
+    def nearest(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
+    ) -> Tensor | None:
+        """The nearest wrong inputs, whatever the budget, for one batch; None: it searches within a budget."""
+        return None
+
+    def unconstrained(self) -> "EvasionAttack | None":
+        """An attack to compare with that need not make possible records; None: there is nothing to compare."""
+        return None
 
     @property
     def budget(self) -> float:

@@ -12,6 +12,7 @@ from amulet.datasets.records import Records
 from amulet.evasion.attacks.ascent import GOALS
 from amulet.evasion.attacks.constrained import ConstrainedAttack
 from amulet.evasion.attacks.gradient import GradientAttack, SearchDtype
+from amulet.evasion.attacks.pgd import EvasionPGD
 
 
 class ConstrainedPGD(ConstrainedAttack, GradientAttack):
@@ -39,6 +40,9 @@ class ConstrainedPGD(ConstrainedAttack, GradientAttack):
         constraints: what holds for every possible record beside what the data set states: `low <= high`,
             `2 * a + b <= 10`, `total == part + rest`, `age rises`, `age falls`, `age fixed`; in the columns' own units.
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
+        compare: also attack without these constraints, with the same budget: `unconstrained.robust_accuracy`.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     needs: ClassVar[Access] = Access.LOGITS | Access.QUERIES | Access.GRADIENTS
@@ -62,6 +66,9 @@ class ConstrainedPGD(ConstrainedAttack, GradientAttack):
         immutable: list[str] | None = None,
         constraints: list[str] | None = None,
         search_dtype: SearchDtype = "auto",
+        compare: bool = False,
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
         in_range("batch_size", batch_size, 1, optional=True)
@@ -70,6 +77,8 @@ class ConstrainedPGD(ConstrainedAttack, GradientAttack):
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
         in_range("restarts", restarts, 1)
+        for other in epsilon_curve or ():
+            in_range("epsilon_curve", other, 0, 1)
         one_of("labels", labels, (True, "predicted"))
         one_of("loss", loss, GOALS)
         one_of("search_dtype", search_dtype, ("auto", "float32", "bfloat16"))
@@ -84,7 +93,17 @@ class ConstrainedPGD(ConstrainedAttack, GradientAttack):
         self.loss = loss
         self.immutable = immutable
         self.constraints = constraints
+        self.compare = compare
+        self.epsilon_curve = epsilon_curve
+        self.median_distance = median_distance
         self.search_dtype: SearchDtype = search_dtype
+
+    def unconstrained(self) -> EvasionPGD | None:
+        """PGD with the same budget, which knows no categories and no whole numbers."""
+        if not self.compare:
+            return None
+        settings = EvasionPGD().settings().keys() & self.settings().keys() - {"epsilon_curve", "median_distance"}
+        return EvasionPGD(**{name: getattr(self, name) for name in settings})
 
     def goal(self, logits: Tensor, y: Tensor) -> Tensor:
         """`loss`."""

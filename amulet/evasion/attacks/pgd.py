@@ -35,6 +35,8 @@ class EvasionPGD(GradientAttack):
             take the same steps.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     hint = "Set attack.loss=margin, raise attack.steps or attack.restarts"
@@ -56,11 +58,15 @@ class EvasionPGD(GradientAttack):
         loss: Literal["cross_entropy", "margin"] = "margin",
         immutable: list[str] | None = None,
         search_dtype: SearchDtype = "auto",
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
         in_range("batch_size", batch_size, 1, optional=True)
         one_of("norm", norm, BALLS)
         in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        for other in epsilon_curve or ():
+            in_range("epsilon_curve", other, 0, BALLS[norm].largest)
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
         in_range("restarts", restarts, 1)
@@ -78,6 +84,8 @@ class EvasionPGD(GradientAttack):
         self.loss = loss
         self.immutable = immutable
         self.search_dtype: SearchDtype = search_dtype
+        self.epsilon_curve = epsilon_curve
+        self.median_distance = median_distance
 
     def goal(self, logits: Tensor, y: Tensor) -> Tensor:
         """`loss`."""

@@ -32,6 +32,8 @@ class SquareAttack(EvasionAttack):
         norm: `linf` or `l2`.
         labels: true: the true ones; `predicted`: the model's own answers.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     follows_gradients = False
@@ -50,11 +52,15 @@ class SquareAttack(EvasionAttack):
         norm: Norm = "linf",
         labels: Literal[True, "predicted"] = True,
         immutable: list[str] | None = None,
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
         in_range("batch_size", batch_size, 1, optional=True)
         one_of("norm", norm, BALLS)
         in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        for other in epsilon_curve or ():
+            in_range("epsilon_curve", other, 0, BALLS[norm].largest)
         in_range("queries", queries, 1)
         in_range("share", share, above=0, high=1)
         one_of("labels", labels, (True, "predicted"))
@@ -65,6 +71,8 @@ class SquareAttack(EvasionAttack):
         self.norm = norm
         self.labels = labels
         self.immutable = immutable
+        self.epsilon_curve = epsilon_curve
+        self.median_distance = median_distance
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator

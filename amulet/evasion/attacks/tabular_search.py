@@ -11,6 +11,7 @@ from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.constrained import ConstrainedAttack
 from amulet.evasion.attacks.moves import by_labels, by_scores, moves_of
+from amulet.evasion.attacks.square import SquareAttack
 
 _CANDIDATES = 2**23  # values of the candidates of one round
 
@@ -40,6 +41,9 @@ class TabularSearch(ConstrainedAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
         constraints: what holds for every possible record beside what the data set states: `low <= high`,
             `2 * a + b <= 10`, `total == part + rest`, `age rises`, `age falls`, `age fixed`; in the columns' own units.
+        compare: also attack without these constraints, with the same budget: `unconstrained.robust_accuracy`.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     needs: ClassVar[Access] = Access.PROBABILITIES | Access.QUERIES
@@ -61,6 +65,9 @@ class TabularSearch(ConstrainedAttack):
         labels: Literal[True, "predicted"] = True,
         immutable: list[str] | None = None,
         constraints: list[str] | None = None,
+        compare: bool = False,
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
         in_range("batch_size", batch_size, 1, optional=True)
@@ -69,6 +76,8 @@ class TabularSearch(ConstrainedAttack):
         one_of("answers", answers, ("probabilities", "labels"))
         in_range("queries", queries, 1)
         in_range("levels", levels, 2)
+        for other in epsilon_curve or ():
+            in_range("epsilon_curve", other, 0, 1)
         one_of("labels", labels, (True, "predicted"))
         self.batch_size = batch_size
         self.epsilon = epsilon
@@ -79,8 +88,17 @@ class TabularSearch(ConstrainedAttack):
         self.labels = labels
         self.immutable = immutable
         self.constraints = constraints
+        self.compare = compare
+        self.epsilon_curve = epsilon_curve
+        self.median_distance = median_distance
         if answers == "labels":
             vars(self)["needs"] = Access.LABELS | Access.QUERIES
+
+    def unconstrained(self) -> SquareAttack | None:
+        """Square with the same budget, which knows no categories and no whole numbers."""
+        if not self.compare:
+            return None
+        return SquareAttack(epsilon=self.budget, queries=self.queries, labels=self.labels, immutable=self.immutable)
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
