@@ -1,6 +1,7 @@
 """Which records withstand an attack, at one budget and at several; the smallest that turns half of them."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,20 @@ class Attacked:
         mask: 1 where inputs may change, (*shape); None: everywhere.
         stream: the attack's random stream.
         clean: (n,) bool: which records are answered correctly without an attack.
+        bind: what makes an attack with another budget ready for the model.
     """
 
-    def __init__(self, model: nn.Module, records: Records, mask: Tensor | None, stream: Stream, clean: Tensor) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        records: Records,
+        mask: Tensor | None,
+        stream: Stream,
+        clean: Tensor,
+        bind: Callable[[EvasionAttack], EvasionAttack] = lambda attack: attack,
+    ) -> None:
         self.model, self.records, self.mask, self.stream, self.clean = model, records, mask, stream, clean
+        self.bind = bind
 
     def by(
         self, attack: EvasionAttack, chosen: Tensor | None = None, stage: Stage | None = None
@@ -38,6 +49,7 @@ class Attacked:
             RuntimeError: the attack left its budget, changed what it may not, or made what cannot exist.
         """
         records = self.records if chosen is None else self.records.take(chosen)
+        asked = attack.asked(self.model)
         correct, distance = torch.empty(len(records), dtype=torch.bool), torch.zeros(len(records))
         for batch, x in attack.batches(self.model, records, self.stream, mask=self.mask, stage=stage):
             origin = records.inputs(batch).to(x.device)
@@ -53,7 +65,7 @@ class Attacked:
                 raise RuntimeError(f"{attack!r} changed columns that are immutable")
             if not attack.possible(x, origin).all():
                 raise RuntimeError(f"{attack!r} made inputs that are not possible records")
-            correct[batch] = predict(self.model, x).argmax(dim=1) == records.y[batch]
+            correct[batch] = predict(asked, x).argmax(dim=1) == records.y[batch]
         if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
             correct &= self.clean if chosen is None else self.clean[chosen]
         return correct, distance
@@ -119,7 +131,7 @@ class Attacked:
         open_ = (~decided).nonzero().squeeze(1)
         result = known.clone()
         if len(open_):
-            result[open_] = self.by(attack.changed(epsilon=epsilon), open_)[0]
+            result[open_] = self.by(self.bind(attack.changed(epsilon=epsilon)), open_)[0]
         return result
 
     def median_distance(self, attack: EvasionAttack, robust: Tensor, distances: Tensor | None) -> float:
@@ -162,5 +174,5 @@ class Attacked:
         """(n,) bool: who of some records falls at a budget."""
         fallen, chosen = torch.zeros_like(among), among.nonzero().squeeze(1)
         if len(chosen):
-            fallen[chosen] = ~self.by(attack.changed(epsilon=epsilon), chosen)[0]
+            fallen[chosen] = ~self.by(self.bind(attack.changed(epsilon=epsilon)), chosen)[0]
         return fallen

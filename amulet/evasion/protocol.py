@@ -1,7 +1,11 @@
 """How evasion is assessed: each victim is attacked on the test split, with its own gradients."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from amulet.datasets.base import AmuletDataset
@@ -13,7 +17,7 @@ from amulet.models.inspect import device_of
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
-__all__ = ["assess", "check", "default_attack", "measure"]
+__all__ = ["assess", "attempt", "cascade", "check", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
@@ -35,41 +39,128 @@ def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
 
 
 def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
+    """Attack every test record, evaluate the result in float32, and look for what the attack missed."""
+    return _checked(victim, attack, splits, _more(victim, attack, splits, attempt(victim, attack, splits)))
+
+
+def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
     """Attack every test record and evaluate the result in float32."""
     records = splits.test_records
-    epsilon = budget(attack, splits.defenses)
-    attack = attack.changed(epsilon=epsilon).on(splits.data)
+    attack = attack.changed(epsilon=budget(attack, splits.defenses)).bound(victim, splits)
     mask = attack.changeable(splits.data)
     stream = splits.attack_stream("evasion")
     model = victim.model
-    clean = victim.logits(records).argmax(dim=1) == records.y
-    attacked = Attacked(model, records, mask, stream, clean)
-    with splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage:
-        robust, distance = attacked.by(attack, stage=stage)
-    queried = attack.queried
-    asked = bool(attack.epsilon_curve) or attack.median_distance
-    distances = attacked.distances(attack) if asked else None
-    free = attack.unconstrained()
-    unbound = Attacked(model, records, None if free is None else free.changeable(splits.data), stream, clean)
-    checked = check_search(victim, attack, splits, mask, robust)
+    with (
+        splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage,
+        (stream / "answers").seed_global(device_of(model)),  # of a model whose answers are random
+    ):
+        clean = attack.judged(victim, records).argmax(dim=1) == records.y
+        robust, distance = Attacked(model, records, mask, stream, clean).by(attack, stage=stage)
     return EvasionEvidence(
         ids=records.ids,
         clean_correct=clean,
         robust_correct=robust,
         distance=distance,
-        curve=attacked.curve(attack, robust, distances),
-        median_distance=attacked.median_distance(attack, robust, distances) if attack.median_distance else None,
-        unconstrained_correct=None if free is None else unbound.by(free)[0],
         manifest={
-            "epsilon": epsilon,
+            "epsilon": attack.budget,
             "norm": attack.norm,
             **({"immutable": list(attack.immutable)} if attack.immutable else {}),
             "records": len(records),
             "largest_change": distance.max().item(),
             **attack.manifest(device_of(model)),
-            **({"queries_per_record": queried / len(records)} if queried else {}),
-            **checked.manifest,
+            **({"queries_per_record": attack.queried / len(records)} if attack.queried else {}),
         },
+    )
+
+
+def _more(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence: EvasionEvidence) -> EvasionEvidence:
+    """With what the attack was asked for beyond its budget: other budgets, the median distance, no constraints."""
+    attack = attack.changed(epsilon=evidence.manifest["epsilon"]).bound(victim, splits)
+    free = attack.unconstrained()
+    if not (attack.epsilon_curve or attack.median_distance or free):
+        return evidence
+    stream, clean, robust = splits.attack_stream("evasion"), evidence.clean_correct, evidence.robust_correct
+
+    def by(one: EvasionAttack) -> Attacked:
+        mask = one.changeable(splits.data)
+        return Attacked(victim.model, splits.test_records, mask, stream, clean, lambda a: a.bound(victim, splits))
+
+    with (stream / "answers").seed_global(device_of(victim.model)):
+        attacked = by(attack)
+        distances = attacked.distances(attack) if attack.epsilon_curve or attack.median_distance else None
+        return evidence.changed(
+            curve=attacked.curve(attack, robust, distances),
+            median_distance=attacked.median_distance(attack, robust, distances) if attack.median_distance else None,
+            unconstrained_correct=None if free is None else by(free).by(free)[0],
+        )
+
+
+def cascade(
+    victim: Victim,
+    attacks: Mapping[str, EvasionAttack],
+    splits: DataSplits,
+    attempted: Callable[[str, EvasionAttack, DataSplits], Mapping[str, np.ndarray]],
+) -> EvasionEvidence:
+    """A suite's attacks one after the other: each gets the records that withstood those before it.
+
+    Args:
+        victim: who is attacked.
+        attacks: by name, in order; all with one budget and norm.
+        splits: of the assessment.
+        attempted: the arrays of `attempt`, which are kept for the next time.
+    """
+    records = splits.test_records
+    clean = victim.logits(records).argmax(dim=1) == records.y
+    robust, distance = clean.clone(), torch.zeros(len(records))
+    after: dict[str, Tensor] = {}
+    for name, attack in attacks.items():
+        left = robust.nonzero().squeeze(1)
+        if len(left):
+            part = splits.changed(data=dataclasses.replace(splits.data, test=records.take(left)))
+            found = attempted(name, attack, part)
+            robust[left] = torch.from_numpy(found["robust_correct"]).to(robust.dtype)
+            distance[left] = torch.from_numpy(found["distance"]).to(distance.dtype)
+        after[name] = robust.clone()
+    turned = {name: int(n) for name, n in zip(after, _turned(clean, [*after.values()]), strict=True)}
+    decided = max(turned, key=lambda name: turned[name])
+    attack = attacks[decided].changed(epsilon=budget(attacks[decided], splits.defenses))
+    evidence = EvasionEvidence(
+        ids=records.ids,
+        clean_correct=clean,
+        robust_correct=robust,
+        distance=distance,
+        after=after,
+        manifest={
+            "epsilon": attack.budget,
+            "norm": attack.norm,
+            **({"immutable": list(attack.immutable)} if attack.immutable else {}),
+            "records": len(records),
+            "largest_change": distance.max().item() if len(distance) else 0.0,
+            "suite": {
+                "attacks": list(attacks),
+                "decided": {"robust_accuracy": decided},
+                "turned": turned,
+                "settings": {name: one.settings() for name, one in attacks.items()},
+            },
+        },
+    )
+    return _checked(victim, attack, splits, evidence)
+
+
+def _turned(clean: Tensor, after: Sequence[Tensor]) -> list[int]:
+    """How many records each attack of a suite turned that those before it had not."""
+    left = [int(one.sum()) for one in (clean, *after)]
+    return [before - now for before, now in pairwise(left)]
+
+
+def _checked(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence: EvasionEvidence) -> EvasionEvidence:
+    """With what other searches find on a sample of the records that withstood."""
+    attack = attack.changed(epsilon=evidence.manifest["epsilon"]).bound(victim, splits)
+    mask = attack.changeable(splits.data)
+    with splits.attack_stream("evasion", "check", "answers").seed_global(device_of(victim.model)):
+        checked = check_search(victim, attack, splits, mask, evidence.robust_correct)
+    return evidence.changed(
+        manifest={**evidence.manifest, **checked.manifest},
         warnings=(*checked.warnings, *_impossible(attack, splits.data, mask)),
         invalid=checked.invalid,
     )
@@ -77,11 +168,8 @@ def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasion
 
 def _impossible(attack: EvasionAttack, data: AmuletDataset, mask: Tensor | None) -> tuple[str, ...]:
     """Said once of a run: can the attack turn a category into a mixture of several?"""
-    if (
-        attack.budget == 0
-        or attack.keeps_possible
-        or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups)
-    ):
+    nothing = attack.budget == 0 or attack.keeps_possible
+    if nothing or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups):
         return ()
     warning = (
         f"evasion: changes of one-hot columns make records of {data.name} that cannot exist: robust_accuracy is that "

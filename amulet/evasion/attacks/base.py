@@ -15,7 +15,8 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.balls import BALLS, Ball
-from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen
+from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
+from amulet.training.victim import DataSplits, Victim
 
 
 class EvasionAttack(Attack):
@@ -99,6 +100,22 @@ class EvasionAttack(Attack):
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
+    def bound(self, victim: Victim, splits: DataSplits) -> Self:
+        """The attack on this victim, with what it must have beside the model, such as another model; trains that.
+
+        By default itself: most attacks need no more than the model.
+        """
+        return self
+
+    def asked(self, model: nn.Module) -> nn.Module:
+        """What is attacked and judged in the model's place; by default the model."""
+        return model
+
+    def judged(self, victim: Victim, records: Records) -> Tensor:
+        """The logits by which records are judged, (n, classes), on the CPU."""
+        asked = self.asked(victim.model)
+        return victim.logits(records) if asked is victim.model else predict(asked, records)
+
     def changeable(self, data: AmuletDataset) -> Tensor | None:
         """1 for the columns that are not `immutable`, (features,), or None for all of them."""
         if not self.immutable:
@@ -124,10 +141,6 @@ class EvasionAttack(Attack):
     def ball(self, x: Tensor, mask: Tensor | None) -> Ball:
         """The inputs to choose from for each of `x` (b, *shape); searches that check this attack choose from them."""
         return BALLS[self.norm](x, self.budget, mask)
-
-    def on(self, data: AmuletDataset) -> Self:
-        """The attack on records of this data set, for one that must know more of them than their inputs."""
-        return self
 
     def possible(self, x: Tensor, origin: Tensor) -> Tensor:
         """(b,) whether inputs (b, *shape) are among those that it may make of `origin`, beside the budget."""

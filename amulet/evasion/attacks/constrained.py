@@ -10,6 +10,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.evasion.attacks.balls import Ball
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.evasion.attacks.constraints import Constraints
+from amulet.training.victim import DataSplits, Victim
 
 
 class PossibleBall(Ball):
@@ -86,17 +87,22 @@ class ConstrainedAttack(EvasionAttack):
 
     def check(self, data: AmuletDataset) -> None:
         """Refuse what is no table, and constraints that cannot be read."""
-        if len(data.shape) != 1 or not data.feature_names:
+        if data.modality != "tabular" or len(data.shape) != 1:
             raise IncompatibleError(
-                f"{type(self).__name__} makes possible records of a table, and the inputs of {data.name} are no named "
-                "columns: use attack=evasion_pgd, or attack=square, which needs answers alone"
+                "possible records are those of a table: on pictures use attack=evasion_pgd, or attack=square, which needs "
+                "answers alone"
             )
         in_range("categories", self.categories, 0, optional=True)
         Constraints.of(data, self.constraints or ())
 
+    def bound(self, victim: Victim, splits: DataSplits) -> Self:
+        """The attack on records of the assessment's data set."""
+        return super().bound(victim, splits).on(splits.data)
+
     def on(self, data: AmuletDataset) -> Self:
-        """The attack on records of this data set."""
+        """The attack on records of this data set; by hand that is how it learns of the columns."""
         attack = self.changed()
+        attack.model, attack.test_loader, attack.device = self.model, self.test_loader, self.device
         attack.limits = Constraints.of(data, self.constraints or ())
         return attack
 

@@ -36,6 +36,8 @@ class EvasionEvidence(Evidence):
     """The smallest budget at which half of the correct answers turn wrong; NaN: none does; None: not asked for."""
     unconstrained_correct: Tensor | None = None
     """(n,) bool: correct after an attack that need not make possible records."""
+    after: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """By attack of a suite, (n,) bool: what was still correct after it and those before it."""
     invalid: str = ""
     """Why no verdict may rest on what withstood the attack; empty: one may."""
 
@@ -94,6 +96,11 @@ def measure(evidence: EvasionEvidence) -> Measurement:
                 "median_distance: more than half of the records withstand any budget, or none is answered correctly: "
                 "there is no median. Raise attack.queries or attack.steps, or look at attack.epsilon_curve"
             )
+    for name, left in evidence.after.items():
+        subject, total = {"attack": name}, len(evidence.ids)
+        measured.proportion(
+            METRICS["robust_accuracy"], int(left.sum()), total, subject, decides=False, at=_budget(evidence.manifest)
+        )
     return measured
 
 

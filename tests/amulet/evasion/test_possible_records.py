@@ -245,7 +245,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained() -> None:
         test=Records(torch.rand(2, 1, 5, 5), torch.tensor([0, 1]), torch.zeros(2, 0).long(), torch.tensor([7, 8])),
         num_classes=2,
     )
-    with pytest.raises(IncompatibleError, match="no named columns"):
+    with pytest.raises(IncompatibleError, match="those of a table"):
         protocol.check(TabularSearch(), (), pictures)
     with pytest.raises(SettingError, match=r"`attack.constraints`: nothing is known of `agee`"):
         protocol.check(TabularSearch(constraints=["agee rises"]), (), CENSUS)
