@@ -89,8 +89,8 @@ class ConstrainedAttack(EvasionAttack):
         """Refuse what is no table, and constraints that cannot be read."""
         if data.modality != "tabular" or len(data.shape) != 1:
             raise IncompatibleError(
-                "possible records are those of a table: on pictures use attack=evasion_pgd, or attack=square, which needs "
-                "answers alone"
+                "possible records are those of a table: on pictures use attack=evasion_pgd, or attack=square, which "
+                "needs answers alone"
             )
         in_range("categories", self.categories, 0, optional=True)
         Constraints.of(data, self.constraints or ())

@@ -151,7 +151,8 @@ def test_hopskipjump_comes_as_near_as_art(norm: Any) -> None:
 
 
 def test_the_protocol_reports_curve_median_and_what_constraints_cost() -> None:
-    data, more = load_census(limit=100), {"median_distance": True, "compare": True}
+    more: dict[str, Any] = {"median_distance": True, "compare": True}
+    data = load_census(limit=100)
     measured = measurement(data, ConstrainedPGD(epsilon=0.05, steps=5, restarts=1, epsilon_curve=[0.1], **more))
     larger, plain = measured.metrics["epsilon_0.1.robust_accuracy"], measured.metrics["robust_accuracy"]
     assert larger <= plain
