@@ -93,6 +93,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
         "plain": splits.plain_recipe.describe(),
         "defenses": [[d.describe(), d.settings()] for d in splits.defenses if d.risk == risk],
         "data": [data.name, data.train.digest, data.test.digest, data.num_classes, data.feature_names, data.groups],
+        "possible": [dict(data.scales), data.constraints],
         "split": [splits.victim_records.digest, splits.adversary_records.digest],
         "stream": [splits.stream.root, *splits.stream.path],
     }

@@ -7,7 +7,7 @@ from amulet.datasets.catalog import CATALOG
 from amulet.datasets.info import DatasetInfo, Download
 
 if TYPE_CHECKING:
-    from amulet.datasets.base import AmuletDataset, Modality
+    from amulet.datasets.base import AmuletDataset, Modality, Scale
     from amulet.datasets.celeba import load_celeba
     from amulet.datasets.census import load_census
     from amulet.datasets.cifar10 import load_cifar10
@@ -23,6 +23,7 @@ __getattr__, __dir__ = attach(  # these need torch
         "AmuletDataset": "base",
         "Modality": "base",
         "Records": "records",
+        "Scale": "base",
         "load_celeba": "celeba",
         "load_census": "census",
         "load_cifar10": "cifar10",
@@ -40,6 +41,7 @@ __all__ = [
     "Download",
     "Modality",
     "Records",
+    "Scale",
     "load_celeba",
     "load_census",
     "load_cifar10",

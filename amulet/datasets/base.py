@@ -2,13 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
+from amulet.datasets.possible import parse
 from amulet.datasets.records import Records
 
 Modality = Literal["tabular", "image"]
+
+
+class Scale(NamedTuple):
+    """How a column of numbers became an input in [0, 1]."""
+
+    low: float
+    """The number that is 0."""
+    high: float
+    """The number that is 1."""
+    whole: bool = False
+    """Whether the column holds whole numbers only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +41,10 @@ class AmuletDataset:
     """Names of the columns of a tabular data set."""
     groups: tuple[tuple[int, int], ...] = ()
     """Column ranges [start, end) of a tabular data set that are one-hot codes of one variable."""
+    scales: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
+    """By the name of a column of numbers: its unit. A column without one has any values in [0, 1]."""
+    constraints: tuple[str, ...] = ()
+    """What holds for every possible record, in the columns' own units: `low <= high`, `age rises`."""
     warnings: tuple[str, ...] = ()
     """What a reader of a result on these data must know."""
 
@@ -44,6 +60,10 @@ class AmuletDataset:
             raise ValueError(f"`sensitive` attributes must differ in their names, got {', '.join(self.attributes)}")
         if self.train.shape != self.test.shape:
             raise ValueError(f"`test` must have inputs of shape {self.train.shape}, got {self.test.shape}")
+        for name in self.scales:
+            if name not in self.feature_names:
+                raise ValueError(f"`scales` must name columns of `feature_names`, got {name}")
+        parse(self.constraints, self.feature_names, "constraints")
         if torch.isin(self.train.ids, self.test.ids).any():
             raise ValueError("`train` and `test` share records")
 

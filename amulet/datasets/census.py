@@ -15,7 +15,7 @@ from torch import Tensor
 from amulet.core.errors import DataError, in_range, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.assemble import assemble
-from amulet.datasets.base import AmuletDataset
+from amulet.datasets.base import AmuletDataset, Scale
 from amulet.datasets.catalog import CENSUS as INFO
 from amulet.datasets.split import stratified_split
 
@@ -28,6 +28,22 @@ _NUMERIC = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-w
 _ONE_HOT = {
     "paper": ("workclass", "marital-status", "occupation", "relationship"),
     "full": ("workclass", "marital-status", "occupation", "relationship", "education", "native-country"),
+}
+_EDUCATION = (
+    "Preschool 1st-4th 5th-6th 7th-8th 9th 10th 11th 12th HS-grad Some-college Assoc-voc Assoc-acdm Bachelors Masters "
+    "Prof-school Doctorate"
+).split()
+_POSSIBLE = (
+    "relationship=Husband + relationship=Wife <= marital-status=Married-civ-spouse + marital-status=Married-AF-spouse",
+    "occupation=? == workclass=? + workclass=Never-worked",
+)
+"""What holds for all of the records."""
+_CONSTRAINTS = {
+    "paper": _POSSIBLE,
+    "full": (
+        *_POSSIBLE,
+        "education-num == " + " + ".join(f"{year} * education={name}" for year, name in enumerate(_EDUCATION, 1)),
+    ),
 }
 _ATTRIBUTES = {"race": ("Black", "White"), "sex": ("Female", "Male")}
 """By attribute the values 0 and 1."""
@@ -66,7 +82,7 @@ def load_census(
     y = table.codes["income"]
     stream = Stream(split_seed) / "census"
     parts = stratified_split(y, [_TRAIN, len(y) - _TRAIN], (stream / "split").generator())
-    x, names, groups = _encode(table, _ONE_HOT[encoding], parts[0])
+    x, names, groups, scales = _encode(table, _ONE_HOT[encoding], parts[0])
     z = torch.stack([table.codes[name] for name in sensitive], dim=1) if sensitive else y.new_zeros(len(y), 0)
     return assemble(
         name="census",
@@ -84,6 +100,8 @@ def load_census(
         values={name: _ATTRIBUTES[name] for name in sensitive},
         feature_names=names,
         groups=groups,
+        scales=scales,
+        constraints=_CONSTRAINTS[encoding],
         notes={"checksum": SHA256, "licence": INFO.licence, "encoding": encoding, "split_seed": split_seed},
     )
 
@@ -156,17 +174,19 @@ def _is(values: Sequence[str], one: str) -> Tensor:
 
 def _encode(
     table: _Table, one_hot: Sequence[str], train: Tensor
-) -> tuple[Tensor, tuple[str, ...], tuple[tuple[int, int], ...]]:
+) -> tuple[Tensor, tuple[str, ...], tuple[tuple[int, int], ...], dict[str, Scale]]:
     columns: list[Tensor] = []
     names: list[str] = []
     groups: list[tuple[int, int]] = []
+    scales: dict[str, Scale] = {}
     for name, values in table.numbers.items():
         low, high = values[train].min(), values[train].max()
         columns.append(((values - low) / (high - low)).clamp(0, 1).unsqueeze(1))
         names.append(name)
+        scales[name] = Scale(low.item(), high.item(), whole=True)
     for name in one_hot:
         categories = table.categories[name]
         columns.append(torch.nn.functional.one_hot(table.codes[name], len(categories)).float())
         groups.append((len(names), len(names) + len(categories)))
         names.extend(f"{name}={category}" for category in categories)
-    return torch.cat(columns, dim=1), tuple(names), tuple(groups)
+    return torch.cat(columns, dim=1), tuple(names), tuple(groups), scales

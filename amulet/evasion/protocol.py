@@ -15,16 +15,14 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks import EvasionAttack, EvasionPGD
+from amulet.evasion.budgets import Attacked
 from amulet.evasion.checks import check_search, varies
 from amulet.evasion.metrics import EvasionEvidence, measure
-from amulet.models.inspect import device_of, predict
+from amulet.models.inspect import device_of
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
 __all__ = ["assess", "attempt", "cascade", "check", "check_suite", "default_attack", "measure"]
-
-
-_THREAT = ("norm", "labels", "immutable")  # beside the budget
 
 
 def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
@@ -35,21 +33,25 @@ def default_attack(defenses: Sequence[Defense]) -> EvasionAttack:
 def check(attack: EvasionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
     """Any model can be attacked. With `data`: does the attack work on it, do the immutable columns exist?"""
     if data is not None:
-        attack.changeable(data)
         attack.check(data)
+        attack.changeable(data)
 
 
 def check_suite(attacks: Mapping[str, EvasionAttack], defenses: Sequence[Defense]) -> None:
     """`SettingError` unless all attacks have one threat model: the worst of several is a number at none of them."""
     (first, base), *others = attacks.items()
-    same = {"epsilon": budget(base, defenses), **{key: getattr(base, key) for key in _THREAT}}
+    for name, attack in attacks.items():
+        asked = (key for key in ("epsilon_curve", "median_distance", "compare") if getattr(attack, key, None))
+        if (key := next(asked, None)) is not None:
+            raise SettingError(f"`attack.{key}` is for a single attack: in a suite, {name} has no number of its own")
+    same = {"epsilon": budget(base, defenses), **base.threat()}
     for name, attack in others:
-        mine = {"epsilon": budget(attack, defenses), **{key: getattr(attack, key) for key in _THREAT}}
-        for key, value in same.items():
-            if mine[key] != value:
+        mine = {"epsilon": budget(attack, defenses), **attack.threat()}
+        for key in same | mine:
+            if mine.get(key) != same.get(key):
                 raise SettingError(
-                    f"`attack.{key}` must be the same for all attacks of a suite: {first} has {value!r}, {name} "
-                    f"{mine[key]!r}"
+                    f"`attack.{key}` must be the same for all attacks of a suite: {first} has {same.get(key)!r}, "
+                    f"{name} {mine.get(key)!r}"
                 )
 
 
@@ -61,7 +63,7 @@ def budget(attack: EvasionAttack, defenses: Sequence[Defense]) -> float:
 
 def assess(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
     """Attack every test record, evaluate the result in float32, and look for what the attack missed."""
-    return _checked(victim, attack, splits, attempt(victim, attack, splits))
+    return _checked(victim, attack, splits, _more(victim, attack, splits, attempt(victim, attack, splits)))
 
 
 def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> EvasionEvidence:
@@ -71,34 +73,45 @@ def attempt(victim: Victim, attack: EvasionAttack, splits: DataSplits) -> Evasio
     mask = attack.changeable(splits.data)
     stream = splits.attack_stream("evasion")
     model = victim.model
-    asked = attack.asked(model)
     with (
         splits.runtime.reporter.stage(f"evasion of {victim.name}", len(records), "record") as stage,
         _seeded(victim, records, stream / "answers"),
     ):
         clean = attack.judged(victim, records).argmax(dim=1) == records.y
-        robust, distance = torch.empty_like(clean), torch.empty(len(records))
-        for batch, x in attack.batches(model, records, stream, mask=mask, stage=stage):
-            origin = records.inputs(batch).to(x.device)
-            distance[batch] = attack.distance(x, origin).cpu()
-            # Asked so that a NaN is outside too.
-            if not (x.min() >= 0 and x.max() <= 1 and distance[batch].max() <= attack.budget * (1 + 1e-5) + 1e-6):
-                raise RuntimeError(
-                    f"{attack!r} left its budget: inputs in [{x.min()}, {x.max()}], largest {attack.norm} change "
-                    f"{distance[batch].max()}"
-                )
-            if mask is not None and bool(((x != origin) & (mask.to(x.device) == 0)).any()):
-                raise RuntimeError(f"{attack!r} changed columns that are immutable")
-            robust[batch] = predict(asked, x).argmax(dim=1) == records.y[batch]
-    if attack.labels is True:  # the input itself is within the budget: a wrong answer stays wrong
-        robust &= clean
+        robust, distance = Attacked(model, records, mask, stream, clean).by(attack, stage=stage)
     return EvasionEvidence(
         ids=records.ids,
         clean_correct=clean,
         robust_correct=robust,
         distance=distance,
-        manifest={**_conditions(attack, distance), **attack.manifest(device_of(model))},
+        manifest={
+            **_conditions(attack, distance),
+            **attack.manifest(device_of(model)),
+            **({"queries_per_record": attack.queried / len(records)} if attack.queried else {}),
+        },
     )
+
+
+def _more(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence: EvasionEvidence) -> EvasionEvidence:
+    """With what the attack was asked for beyond its budget: other budgets, the median distance, no constraints."""
+    attack = attack.changed(epsilon=evidence.manifest["epsilon"]).bound(victim, splits)
+    free = attack.unconstrained()
+    if not (attack.epsilon_curve or attack.median_distance or free):
+        return evidence
+    stream, clean, robust = splits.attack_stream("evasion"), evidence.clean_correct, evidence.robust_correct
+
+    def by(one: EvasionAttack) -> Attacked:
+        mask = one.changeable(splits.data)
+        return Attacked(victim.model, splits.test_records, mask, stream, clean, lambda a: a.bound(victim, splits))
+
+    with (stream / "answers").seed_global(device_of(victim.model)):
+        attacked = by(attack)
+        distances = attacked.distances(attack) if attack.epsilon_curve or attack.median_distance else None
+        return evidence.changed(
+            curve=attacked.curve(attack, robust, distances),
+            median_distance=attacked.median_distance(attack, robust, distances) if attack.median_distance else None,
+            unconstrained_correct=None if free is None else by(free).by(free)[0],
+        )
 
 
 def cascade(
@@ -162,9 +175,7 @@ def _seeded(victim: Victim, records: Records, stream: Stream) -> AbstractContext
 def _conditions(attack: EvasionAttack, distance: Tensor) -> dict[str, Any]:
     """Under which a robust accuracy holds, and how far the changes went, (n,)."""
     return {
-        "epsilon": attack.budget,
-        "norm": attack.norm,
-        **({"immutable": list(attack.immutable)} if attack.immutable else {}),
+        **attack.conditions(),
         "records": len(distance),
         "largest_change": distance.max().item(),
     }
@@ -191,7 +202,8 @@ def _checked(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence
 
 def _impossible(attack: EvasionAttack, data: AmuletDataset, mask: Tensor | None) -> tuple[str, ...]:
     """Said once of a run: can the attack turn a category into a mixture of several?"""
-    if attack.budget == 0 or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups):
+    nothing = attack.budget == 0 or attack.keeps_possible
+    if nothing or not any(mask is None or bool(mask[start:end].any()) for start, end in data.groups):
         return ()
     warning = (
         f"evasion: changes of one-hot columns make records of {data.name} that cannot exist: robust_accuracy is that "

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from amulet.core.errors import DataError, SettingError
+from amulet.datasets.base import Scale
 from amulet.datasets.custom.column import Column, in_words
 from amulet.datasets.custom.roles import no_such
 from amulet.datasets.custom.texts import days, is_date, is_measure, is_number, listed
@@ -28,6 +29,7 @@ class Inputs:
     """(n, features) float32 in [0, 1]."""
     names: tuple[str, ...]
     groups: tuple[tuple[int, int], ...]
+    scales: Mapping[str, Scale]
     warnings: tuple[str, ...]
 
 
@@ -135,12 +137,14 @@ def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[
     x = np.zeros((len(blocks[0][1]), width), np.float32)
     names: list[str] = []
     groups: list[tuple[int, int]] = []
+    scales: dict[str, Scale] = {}
     for name, column, known in blocks:
         start = len(names)
         if column.numbers is not None:
             low, high = known[0], known[-1]
             x[:, start] = ((column.numbers - low) / (high - low)).clip(0, 1)
             names.append(name)
+            scales[name] = Scale(float(low), float(high), whole=_whole(column.numbers))
             continue
         assert column.codes is not None
         place = np.searchsorted(known, column.codes).clip(max=len(known) - 1)
@@ -148,7 +152,12 @@ def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[
         x[rows, start + place[rows]] = 1
         names += [f"{name}={column.categories[code]}" for code in known.tolist()]
         groups.append((start, len(names)))
-    return Inputs(x, tuple(names), tuple(groups), tuple(text for text in said if text))
+    return Inputs(x, tuple(names), tuple(groups), scales, tuple(text for text in said if text))
+
+
+def _whole(numbers: np.ndarray) -> bool:
+    """Whole numbers, and small enough that an input in float32 tells neighbours apart."""
+    return bool((numbers == numbers.round()).all() and np.ptp(numbers) < 2**22)
 
 
 def _extent(values: np.ndarray) -> np.ndarray:

@@ -43,6 +43,7 @@ def load_custom(
     test_fraction: float = 0.5,
     name: str = "custom",
     sha256: Mapping[str, str] | None = None,
+    constraints: Sequence[str] = (),
     limit: int | None = None,
     split_seed: int = 0,
 ) -> AmuletDataset:
@@ -71,6 +72,8 @@ def load_custom(
         test_fraction: the share of the records that are test records, if `test` is null.
         name: the name of the data set in messages.
         sha256: the digests that the files of `path` and `test` must have, by these two names; null: any.
+        constraints: what holds for every possible record of a table, for attacks that keep to it: `low <= high`,
+            `age rises`.
         limit: at most this many training and this many test records, stratified; for quick trials.
         split_seed: which records are test records, and which `limit` takes.
 
@@ -118,7 +121,8 @@ def load_custom(
         x = _array(tables, roles.array, kept)
     else:
         coded = encode({one: columns[one] for one in roles.inputs}, roles.coded, (train, tests))
-        x, more = coded.x, {"feature_names": coded.names, "groups": coded.groups}
+        x, more = coded.x, {"feature_names": coded.names, "groups": coded.groups, "scales": coded.scales}
+        more["constraints"] = tuple(constraints)
         said += coded.warnings
     codes = [torch.from_numpy(found) for found, _ in values.values()]
     return assemble(
@@ -145,7 +149,7 @@ def load_custom(
     )
 
 
-_BY_CONTENT = ("path", "test", "images", "sha256", "name", "limit")
+_BY_CONTENT = ("path", "test", "images", "sha256", "name", "limit", "constraints")
 """Settings that do not determine the records; files count by their content."""
 
 

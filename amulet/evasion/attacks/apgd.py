@@ -38,6 +38,8 @@ class APGD(GradientAttack):
         eot: how many answers of a model are averaged whose answers are random; 1: they are not.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     hint = "Set attack.targets=3 with attack.loss=margin, raise attack.steps or attack.restarts"
@@ -59,9 +61,19 @@ class APGD(GradientAttack):
         eot: int = 1,
         immutable: list[str] | None = None,
         search_dtype: SearchDtype = "auto",
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
-        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
+        self.settle(
+            batch_size=batch_size,
+            epsilon=epsilon,
+            norm=norm,
+            labels=labels,
+            immutable=immutable,
+            epsilon_curve=epsilon_curve,
+            median_distance=median_distance,
+        )
         in_range("steps", steps, 1)
         one_of("loss", loss, GOALS)
         in_range("targets", targets, 0)

@@ -52,15 +52,16 @@ def ascend(
         answers = F.one_hot(y, chain.classes).float()
     point = start
     for _ in range(steps):
+        tried = ball.at(point)
         if chain is not None and answers is not None:
-            gradient = chain.gradient(point, answers)
+            gradient = chain.gradient(tried, answers)
         else:
-            point.requires_grad_()
+            tried.requires_grad_()
             with torch.autocast(point.device.type, dtype, enabled=dtype != torch.float32):
-                logits = model(point)
-            (gradient,) = torch.autograd.grad(goal(logits.float(), y).sum(), point)
+                logits = model(tried)
+            (gradient,) = torch.autograd.grad(goal(logits.float(), y).sum(), tried)
         point = ball.step(point.detach(), gradient, step_size)
-    return point.detach()
+    return ball.at(point.detach())
 
 
 def search(
@@ -96,19 +97,19 @@ def search(
                 return found
             place, y, point, best, highest = (part[going] for part in (place, y, point, best, highest))
             ball = ball.take(going)
-        point.requires_grad_(step < steps)
-        logits = model(point.to(dtype)).float()
+        tried = ball.at(point).requires_grad_(step < steps)
+        logits = model(tried.to(dtype)).float()
         values = goal(logits, y)
         gradient = None
         if step < steps and values.requires_grad:  # else the model has no gradient: the start is all there is
-            (gradient,) = torch.autograd.grad(values.sum(), point)
-        point = point.detach()
+            (gradient,) = torch.autograd.grad(values.sum(), tried)
+        point, tried = point.detach(), tried.detach()
         with torch.no_grad():
             wrong = margin(logits, y) > slack
             score = values.detach().masked_fill(wrong, float("inf"))
             better = (score > highest).view(-1, *[1] * (point.dim() - 1))
             highest = torch.maximum(score, highest)
-            best = torch.where(better, point, best)
+            best = torch.where(better, tried, best)
             if gradient is not None:
                 point = ball.step(point, gradient, step_size)
     found[place] = best

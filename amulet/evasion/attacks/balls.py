@@ -46,6 +46,10 @@ class Ball(ABC):
     def project(self, point: Tensor) -> Tensor:
         """The nearest inputs in the ball to points (b, *shape), which may be used up."""
 
+    def at(self, point: Tensor) -> Tensor:
+        """The inputs that points (b, *shape) of a search stand for: themselves, unless a subclass says else."""
+        return point
+
     def take(self, index: Tensor) -> Self:
         """The balls around some of the inputs."""
         return type(self)(self.x[index], self.epsilon, self.mask)

@@ -44,8 +44,16 @@ class EvasionAttack(Attack):
     labels: Literal[True, "predicted"] = True
     """What is attacked: the true labels, or the model's own answers."""
     immutable: list[str] | None = None
-    """Columns that may not change, by name; `one_hot` stands for all one-hot columns."""
+    """Columns that may not change, by name; that of a one-hot variable, or `one_hot`, stands for all its columns."""
+    queried: int = 0
+    """How many answers it asked the victim for so far, where it counts them."""
+    epsilon_curve: list[float] | None = None
+    """Other budgets at which robust accuracy is reported too."""
+    median_distance: bool = False
+    """Report the smallest budget at which half of the records that are answered correctly fall."""
     batch_size: int | None = None
+    keeps_possible: ClassVar[bool] = False
+    """Are the records that it makes of a table's all possible ones?"""
     hint: ClassVar[str] = "Use attack=evasion_pgd"
     """What helps where a longer search with another goal finds more."""
 
@@ -70,14 +78,18 @@ class EvasionAttack(Attack):
         norm: str,
         labels: Literal[True, "predicted"],
         immutable: list[str] | None,
+        epsilon_curve: list[float] | None,
+        median_distance: bool,
     ) -> None:
         """Check and keep the settings that attacks have in common."""
         in_range("batch_size", batch_size, 1, optional=True)
         one_of("norm", norm, BALLS)
         in_range("epsilon", epsilon, 0, BALLS[norm].largest, optional=True)
+        for other in epsilon_curve or ():
+            in_range("epsilon_curve", other, 0, BALLS[norm].largest)
         one_of("labels", labels, (True, "predicted"))
         self.batch_size, self.epsilon, self.norm, self.labels = batch_size, epsilon, norm, labels
-        self.immutable = immutable
+        self.immutable, self.epsilon_curve, self.median_distance = immutable, epsilon_curve, median_distance
 
     @abstractmethod
     def perturb(
@@ -95,6 +107,20 @@ class EvasionAttack(Attack):
         Returns:
             Inputs (b, *shape) in [0, 1] within the budget around `x`.
         """
+
+    def nearest(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
+    ) -> Tensor | None:
+        """The nearest wrong inputs, whatever the budget, for one batch; None: it searches within a budget."""
+        return None
+
+    def unconstrained(self) -> "EvasionAttack | None":
+        """An attack to compare with that need not make possible records; None: there is nothing to compare."""
+        return None
+
+    def threat(self) -> dict[str, Any]:
+        """What its adversary may do, beside the budget: attacks that differ in it are not compared in a suite."""
+        return {"norm": self.norm, "labels": self.labels, "immutable": self.immutable}
 
     @property
     def budget(self) -> float:
@@ -125,12 +151,15 @@ class EvasionAttack(Attack):
         if not self.immutable:
             return None
         mask = torch.ones(data.shape)
+        variables = {data.feature_names[start].partition("=")[0]: (start, end) for start, end in data.groups}
         for name in self.immutable:
             if name == "one_hot" and data.groups:
                 for start, end in data.groups:
                     mask[start:end] = 0
             elif name in data.feature_names:
                 mask[data.feature_names.index(name)] = 0
+            elif name in variables:
+                mask[slice(*variables[name])] = 0
             elif not data.feature_names:
                 raise SettingError(
                     f"`attack.immutable` must be null for {data.name}, whose inputs are no named columns"
@@ -143,12 +172,21 @@ class EvasionAttack(Attack):
         """The inputs to choose from for each of `x` (b, *shape); searches that check this attack choose from them."""
         return BALLS[self.norm](x, self.budget, mask)
 
+    def possible(self, x: Tensor, origin: Tensor) -> Tensor:
+        """(b,) whether inputs (b, *shape) are among those that it may make of `origin`, beside the budget."""
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+
     def distance(self, x: Tensor, origin: Tensor) -> Tensor:
         """How far inputs (b, *shape) are from where they came from, in the budget's unit: (b,)."""
         return BALLS[self.norm].length(x - origin)
 
+    def conditions(self) -> dict[str, Any]:
+        """Under which a robust accuracy holds; JSON."""
+        immutable = {"immutable": list(self.immutable)} if self.immutable else {}
+        return {"epsilon": self.budget, "norm": self.norm, **immutable}
+
     def manifest(self, device: torch.device) -> dict[str, Any]:
-        """What a reader of a result should know of how it works on that device, beside the budget; JSON."""
+        """What a reader of a result should know of how it works on that device, beside its conditions; JSON."""
         return {}
 
     def longer(self) -> Self | None:

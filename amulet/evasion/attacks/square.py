@@ -33,6 +33,8 @@ class SquareAttack(EvasionAttack):
         norm: `linf` or `l2`.
         labels: true: the true ones; `predicted`: the model's own answers.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     title = "Square Attack"
@@ -52,9 +54,19 @@ class SquareAttack(EvasionAttack):
         norm: Norm = "linf",
         labels: Literal[True, "predicted"] = True,
         immutable: list[str] | None = None,
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
-        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
+        self.settle(
+            batch_size=batch_size,
+            epsilon=epsilon,
+            norm=norm,
+            labels=labels,
+            immutable=immutable,
+            epsilon_curve=epsilon_curve,
+            median_distance=median_distance,
+        )
         in_range("queries", queries, 1)
         in_range("share", share, above=0, high=1)
         self.queries = queries
@@ -120,7 +132,7 @@ def _shrunk(progress: float) -> float:
 def _at(ball: Ball, latent: Tensor) -> Tensor:
     """The input that lies in the direction of `latent` (b, *shape) as far as the budget allows."""
     direction = ball.direction(latent.clone() if ball.mask is None else latent * ball.mask)
-    return ball.project(ball.x + ball.epsilon * direction)
+    return ball.at(ball.project(ball.x + ball.epsilon * direction))
 
 
 def _start(ball: Ball, generator: torch.Generator) -> Tensor:

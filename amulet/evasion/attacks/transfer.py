@@ -38,6 +38,8 @@ class TransferAttack(EvasionAttack):
         norm: `linf` or `l2`.
         labels: true: the true ones; `predicted`: the model's own answers.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
+        epsilon_curve: other budgets at which robust accuracy is reported too.
+        median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
     needs = Access.LABELS | Access.QUERIES | Access.TRAINING
@@ -60,9 +62,19 @@ class TransferAttack(EvasionAttack):
         norm: Norm = "linf",
         labels: Literal[True, "predicted"] = True,
         immutable: list[str] | None = None,
+        epsilon_curve: list[float] | None = None,
+        median_distance: bool = False,
     ) -> None:
         super().__init__(model, test_loader, device)
-        self.settle(batch_size=batch_size, epsilon=epsilon, norm=norm, labels=labels, immutable=immutable)
+        self.settle(
+            batch_size=batch_size,
+            epsilon=epsilon,
+            norm=norm,
+            labels=labels,
+            immutable=immutable,
+            epsilon_curve=epsilon_curve,
+            median_distance=median_distance,
+        )
         in_range("steps", steps, 1)
         in_range("rel_step_size", rel_step_size, above=0)
         in_range("momentum", momentum, 0)

@@ -1,5 +1,6 @@
 """Robust accuracy."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from amulet.core.influence import of_mean
 METRICS = metrics_of(
     "evasion",
     Metric("robust_accuracy", "accuracy under attack", "lower", decides=True),
+    Metric("median_distance", "median distance to a wrong answer", "lower", unit="", range=None, smallest_effect=0.001),
 )
 
 
@@ -28,6 +30,12 @@ class EvasionEvidence(Evidence):
     """(n,) bool: correct after it; with true labels never where `clean_correct` is false."""
     distance: Tensor
     """(n,) norm of the change."""
+    curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """By another budget, (n,) bool: correct after the attack with that."""
+    median_distance: float | None = None
+    """The smallest budget at which half of the correct answers turn wrong; NaN: none does; None: not asked for."""
+    unconstrained_correct: Tensor | None = None
+    """(n,) bool: correct after an attack that need not make possible records."""
     after: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """By attack of a suite, (n,) bool: what was still correct after it and those before it."""
     invalid: str = ""
@@ -54,6 +62,40 @@ def measure(evidence: EvasionEvidence) -> Measurement:
         invalid=evidence.invalid,
         at=_budget(evidence.manifest),
     )
+    clean = evidence.clean_correct.double().mean().item()
+    for epsilon, correct in evidence.curve.items():
+        measured.proportion(
+            METRICS["robust_accuracy"],
+            int(correct.sum()),
+            len(correct),
+            {"epsilon": epsilon},
+            prefix=[f"epsilon_{epsilon}"],
+            baseline=clean,
+            influence=of_mean(evidence.ids, correct),
+            invalid=evidence.invalid,
+            decides=False,
+            at=_budget({**evidence.manifest, "epsilon": float(epsilon)}),
+        )
+    if evidence.unconstrained_correct is not None:
+        manifest = {name: value for name, value in evidence.manifest.items() if name != "possible"}
+        measured.proportion(
+            METRICS["robust_accuracy"],
+            int(evidence.unconstrained_correct.sum()),
+            len(evidence.ids),
+            {"records": "that need not exist"},
+            prefix=["unconstrained"],
+            baseline=clean,
+            influence=of_mean(evidence.ids, evidence.unconstrained_correct),
+            decides=False,
+            at=_budget(manifest),
+        )
+    if evidence.median_distance is not None:
+        measured.record(METRICS["median_distance"], evidence.median_distance, invalid=evidence.invalid)
+        if math.isnan(evidence.median_distance):
+            measured.warnings.append(
+                "median_distance: more than half of the records withstand any budget, or none is answered correctly: "
+                "there is no median. Raise attack.queries or attack.steps, or look at attack.epsilon_curve"
+            )
     for name, left in evidence.after.items():
         subject, total = {"attack": name}, len(evidence.ids)
         measured.proportion(
@@ -68,4 +110,5 @@ def _budget(manifest: Mapping[str, Any]) -> str:
         return ""
     norm = "" if manifest["norm"] == "linf" else f" ({manifest['norm']})"
     kept = "".join(f", {name} kept" for name in manifest.get("immutable") or ())
-    return f"eps {manifest['epsilon']:g}{norm}{kept}"
+    possible = "".join(f", {text}" for text in manifest.get("possible") or ())
+    return f"eps {manifest['epsilon']:g}{norm}{possible}{kept}"

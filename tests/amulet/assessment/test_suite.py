@@ -175,6 +175,14 @@ def test_the_worst_of_several_budgets_is_a_number_at_none(change: dict[str, Any]
         check(plan(suite))
 
 
+@pytest.mark.parametrize("change", [{"epsilon_curve": [0.2]}, {"median_distance": True}])
+def test_what_a_suite_cannot_report_is_refused(change: dict[str, Any]) -> None:
+    suite = evasion()
+    suite.attacks["weak"] = suite.attacks["weak"].changed(**change)
+    with pytest.raises(SettingError, match=f"`attack.{next(iter(change))}` is for a single attack"):
+        check(plan(suite))
+
+
 def test_a_suite_has_attacks_on_one_risk() -> None:
     with pytest.raises(SettingError, match="at least one"):
         Suite(risk="evasion", attacks={})

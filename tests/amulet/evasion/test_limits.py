@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from amulet.core import Stream
+from amulet.datasets import Records
 from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionAttack
 from amulet.evasion.attacks.balls import BALLS
@@ -34,6 +35,24 @@ SPLITS = DataSplits(
     runtime=Runtime(),
     plain_recipe=RECIPE.changed(epochs=2),
 )
+
+
+def as_table(records: Records) -> Records:
+    return records.replaced(x=records.x.flatten(1))
+
+
+TABLE = SPLITS.changed(
+    data=dataclasses.replace(
+        DATA,
+        modality="tabular",
+        train=as_table(DATA.train),
+        test=as_table(DATA.test),
+        feature_names=tuple(f"pixel {i}" for i in range(64)),
+    ),
+    victim_records=as_table(SPLITS.victim_records),
+    adversary_records=as_table(SPLITS.adversary_records),
+)
+"""The same for attacks that hand in possible records of tables."""
 
 
 def bounds(model: nn.Sequential, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,9 +123,10 @@ def sized(name: str, norm: str, **settings: Any) -> EvasionAttack:
 
 @pytest.mark.parametrize(("name", "norm"), CHOICES)
 def test_no_attack_leaves_its_ball_or_breaks_a_certificate(name: str, norm: str) -> None:
-    model, x, y = certified_model(), DATA.test.x, DATA.test.y
-    victim, attack = victim_of(model), sized(name, norm)
-    found = attack.bound(victim, SPLITS).adversarial(model, DATA.test, Stream(1))
+    victim, attack = victim_of(certified_model()), sized(name, norm)
+    splits = TABLE if attack.keeps_possible else SPLITS
+    model, x, y = victim.model, splits.test_records.x, splits.test_records.y
+    found = attack.bound(victim, splits).adversarial(model, splits.test_records, Stream(1))
     assert found.shape == x.shape
     assert found.dtype == torch.float32
     assert found.min() >= 0
@@ -115,7 +135,7 @@ def test_no_attack_leaves_its_ball_or_breaks_a_certificate(name: str, norm: str)
     safe, right = certified(model, norm), predict(model, found).argmax(dim=1) == y
     assert safe.sum() > 30
     assert right[safe].all(), "who turns these has left the ball"
-    assert protocol.attempt(victim, attack, SPLITS).robust_correct[safe].all()
+    assert protocol.attempt(victim, attack, splits).robust_correct[safe].all()
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
