@@ -3,7 +3,7 @@
 #   make test    all tests and doctests (make coverage: and how much of the code they run)   make test ARGS="tests/contracts/test_packaging.py -x"
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
-#   make torture  wrong words, changed bits, killed sweeps; what was lost is printed   make torture ARGS="--kills 50"
+#   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
 #   make bench   speed compared with other libraries and straightforward code; needs an idle machine
 PYTHON ?= python3
 VENV := .venv

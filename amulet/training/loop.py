@@ -17,7 +17,7 @@ from amulet.core.reporting import Reporter
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
-from amulet.models.arithmetic import convolutional, fast_dtype, laid_out
+from amulet.models.arithmetic import fast_dtype, laid_out, worth_bfloat16
 from amulet.models.inspect import batch_size_for, device_of, evaluating
 from amulet.training.device_data import Supply
 from amulet.training.hook import Hook, Training
@@ -85,17 +85,18 @@ def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) ->
         raise SettingError(f"`optimizer`: {factory.path} cannot be built: {error}") from error
 
 
-def resolved(precision: Precision, model: nn.Module, x: Tensor) -> Literal["float32", "amp"]:
+def resolved(precision: Precision, model: nn.Module, x: Tensor, batch_size: int) -> Literal["float32", "amp"]:
     """The precision that `auto` means for this model on its device.
 
     Args:
         precision: the requested precision.
         model: on the device that it will be trained on.
         x: an input or two, (n, *shape), to count its arithmetic.
+        batch_size: of a training step.
     """
     if precision != "auto":
         return precision
-    low = fast_dtype(device_of(model)) == torch.bfloat16 and convolutional(model, x)
+    low = fast_dtype(device_of(model)) == torch.bfloat16 and worth_bfloat16(model, x, batch_size)
     return "amp" if low else "float32"
 
 
@@ -112,7 +113,12 @@ def check_weights(optimizer: Optimizer, model: nn.Module) -> None:
 
 
 def _arithmetic(
-    model: nn.Module, records: Records, precision: Precision, optimizer: Factory | Optimizer, hooks: Sequence[Hook]
+    model: nn.Module,
+    records: Records,
+    precision: Precision,
+    optimizer: Factory | Optimizer,
+    hooks: Sequence[Hook],
+    batch_size: int,
 ) -> tuple[Tensor, Literal["float32", "amp"], bool]:
     """An input or two; the precision; and whether the weights must keep torch's memory layout.
 
@@ -121,7 +127,7 @@ def _arithmetic(
     """
     few = records.inputs(slice(0, 2))
     by_hook = any(type(hook).backward is not Hook.backward for hook in hooks)
-    precision = "float32" if precision == "auto" and by_hook else resolved(precision, model, few)
+    precision = "float32" if precision == "auto" and by_hook else resolved(precision, model, few, batch_size)
     return few, precision, by_hook or not isinstance(optimizer, Factory)
 
 
@@ -183,7 +189,7 @@ def train(
         held_out, records = Supply(records.take(held), device), records.take(kept)
         side_channels = [*side_channels, "early stopping"]
     model.to(device)
-    few, precision, plain = _arithmetic(model, records, precision, optimizer, hooks)
+    few, precision, plain = _arithmetic(model, records, precision, optimizer, hooks, batch_size)
     losses: list[float] = []
     accuracy = math.nan
     best = _Best(early_stopping.patience if early_stopping else 0)

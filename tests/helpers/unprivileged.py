@@ -23,6 +23,12 @@ def unprivileged() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
+def drop_rights() -> None:
+    """Make root nobody, for good; any other user stays itself."""
+    if os.geteuid() == 0:
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+
+
 @contextmanager
 def open_folder() -> Iterator[Path]:
     """A new folder that every user may enter and read; those of pytest may be entered by their owner alone."""

@@ -16,6 +16,7 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.balls import BALLS, Ball
+from amulet.models.arithmetic import laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
 from amulet.training.victim import DataSplits, Victim
 
@@ -229,7 +230,7 @@ class EvasionAttack(Attack):
             batch = slice(start, min(start + size, len(records)))
             x, y = records.inputs(batch).to(device), records.y[batch].to(device)
             generator = (stream / start).generator(device)
-            with evaluating(model), frozen(model):
+            with evaluating(model), frozen(model), laid_out(model, x[:1], low_precision=False):
                 found = self.perturb(model, x, y, mask=mask, generator=generator)
             yield batch, found
             if stage is not None:

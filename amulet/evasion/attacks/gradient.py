@@ -106,14 +106,15 @@ class GradientAttack(EvasionAttack):
         if self.budget == 0 or not held.any():
             return found
         searcher = self._searcher(model, x, y)
-        for aims in self.searches(logits, y):
+        for number, aims in enumerate(self.searches(logits, y)):
+            if number:
+                with torch.no_grad():
+                    held = held & (model(found).argmax(dim=1) == y)
+                if not held.any():
+                    break
             ball = self.ball(x, mask)
             best = self._strongest(model, searcher, ball, aims, self.start(ball, generator), held)
             found[held] = best[held]
-            with torch.no_grad():
-                held = held & (model(found).argmax(dim=1) == y)
-            if not held.any():
-                break
         return found
 
     def _searcher(self, model: nn.Module, x: Tensor, y: Tensor) -> Searcher:

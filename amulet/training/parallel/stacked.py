@@ -103,7 +103,7 @@ def train_stack(recipe: BaseRecipe, records: Sequence[Records], streams: Sequenc
     scheduler = recipe.schedule.build(optimizer) if recipe.schedule else None
     tables = _Tables(records, device)
     orders = [(stream / "batches").generator() for stream in streams]
-    precision = resolved(recipe.precision, base, records[0].inputs(slice(0, 2)))
+    precision = resolved(recipe.precision, base, records[0].inputs(slice(0, 2)), recipe.batch_size)
     losses: list[list[float]] = []
     accuracies: list[float] = []
     for epoch in range(recipe.epochs):

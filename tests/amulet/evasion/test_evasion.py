@@ -71,6 +71,22 @@ def robust(model: nn.Module, records: Records, attack: EvasionPGD, mask: Tensor 
     return predict(model, x).argmax(1) == records.y
 
 
+def test_one_search_asks_the_model_once_for_each_step_and_twice_more() -> None:
+    """Which records are wrong as they stand, and what the last step made: nothing else."""
+    calls: list[int] = []
+
+    class Certain(nn.Module):
+        """No record falls."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return torch.stack([1 + x.sum(dim=1), 0 * x.sum(dim=1)], dim=1)
+
+    records = Records.of(torch.rand(8, 3), torch.zeros(8, dtype=torch.int64))
+    EvasionPGD(epsilon=0.1, steps=5, search_dtype="float32").adversarial(Certain(), records, Stream(0))
+    assert len(calls) == 5 + 2
+
+
 def test_robust_accuracy_agrees_with_foolbox_and_torchattacks(census: AmuletDataset, model: nn.Module) -> None:
     foolbox = pytest.importorskip("foolbox", reason="needs the extra `peers`")
     torchattacks = pytest.importorskip("torchattacks", reason="`make` installs it")

@@ -280,10 +280,29 @@ def test_bfloat16_is_for_convolutions_where_the_processor_is_faster(monkeypatch:
     assert [convolutional(model, x) for model in (cnn, transformer, dense)] == [True, False, False]
     for fast, chosen in ((torch.bfloat16, "amp"), (torch.float32, "float32")):
         monkeypatch.setattr(loop, "fast_dtype", gives(fast))
-        assert loop.resolved("auto", cnn, x) == chosen
-        assert loop.resolved("auto", dense, x) == "float32"
-        assert loop.resolved("amp", dense, x) == "amp"
-        assert recipe(epochs=1).produce(images(), 0).report["precision"] == chosen
+        assert loop.resolved("auto", cnn, x, 256) == chosen
+        assert loop.resolved("auto", dense, x, 256) == "float32"
+        assert loop.resolved("amp", dense, x, 256) == "amp"
+        assert recipe(epochs=1, batch_size=256).produce(images(), 0).report["precision"] == chosen
+
+
+@pytest.mark.parametrize(("batch_size", "chosen"), [(16, "float32"), (256, "amp")])
+def test_bfloat16_is_for_weights_that_a_batch_uses_often(
+    batch_size: int, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "fast_dtype", gives(torch.bfloat16))
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=3), nn.Flatten(), nn.Linear(8 * 25, 2))  # 9 uses of most weights
+    assert loop.resolved("auto", model, torch.zeros(2, 3, 16, 16), batch_size) == chosen
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(16, True), (256, False)])
+def test_wide_convolutions_keep_their_layout_in_float32(
+    width: int, narrow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "channels_last", gives(True))
+    model = nn.Sequential(nn.Conv2d(3, width, 3), nn.Conv2d(width, width, 3), nn.Flatten())
+    assert lay_out(model, torch.zeros(2, 3, 8, 8), low_precision=False) == narrow
+    assert lay_out(model, torch.zeros(2, 3, 8, 8), low_precision=True)
 
 
 def test_trying_out_leaves_no_trace() -> None:
