@@ -125,7 +125,7 @@ def sized(name: str, norm: str, **settings: Any) -> EvasionAttack:
 def test_no_attack_leaves_its_ball_or_breaks_a_certificate(name: str, norm: str) -> None:
     victim, attack = victim_of(certified_model()), sized(name, norm)
     splits = TABLE if attack.keeps_possible else SPLITS
-    model, x, y = victim.model, splits.test_records.x, splits.test_records.y
+    model, x, y = certified_model(), splits.test_records.x, splits.test_records.y
     found = attack.bound(victim, splits).adversarial(model, splits.test_records, Stream(1))
     assert found.shape == x.shape
     assert found.dtype == torch.float32
