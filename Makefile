@@ -1,6 +1,7 @@
 # Every target first creates the environment in .venv if needed (again when pyproject.toml or constraints.txt change).
 #   make run     the main job, on the included census        make run ARGS="attack=evasion_pgd seed=1"
-#   make test    all tests and doctests, with coverage        make test ARGS="tests/contracts/test_packaging.py -x"
+#   make test    all tests and doctests                       make test ARGS="tests/contracts/test_packaging.py -x"
+#   make coverage   the same, and which lines and branches they reach; a quarter slower
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
 #   make torture  wrong words, changed bits, killed sweeps; what was lost is printed   make torture ARGS="--kills 50"
@@ -14,7 +15,7 @@ ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test check bench torture format clean
+.PHONY: help setup run smoke test coverage check bench torture format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,9 +39,14 @@ run: $(STAMP)
 smoke: $(STAMP)
 	@$(BIN)/amulet run +experiment=smoke $(ARGS)
 
-# One thread per process: with models of this size several torch threads only slow each other down.
+# One thread per process: with models of this size several torch threads only slow each other down. Byte code is kept,
+# because many tests start `amulet` again. A process begins with its half of the tests, so that those of one module share
+# what they have trained, and helps the other at the end.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+coverage:
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
 check: $(STAMP)
 	@$(BIN)/ruff check
