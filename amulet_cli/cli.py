@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, OSError) and not _flushes():
             return _full(error.strerror or str(error))
         known = as_usage_error(error)
-        if known is None and os.environ.get(TRACEBACK):
+        if (known is None or known.code) and os.environ.get(TRACEBACK):
             raise
         show(known or unexpected(error))
         return exit_code(error)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from amulet.assessment.engine import Plan, check
+from amulet.assessment.engine import check
+from amulet.assessment.plan import Plan
 from amulet.core.component import Attack, Factory
 from amulet.core.errors import IncompatibleError
 from amulet.datasets.base import AmuletDataset, Modality

@@ -1,129 +1,36 @@
 """One assessment: train a model without and with a defence, attack both, and report what changed."""
 
 import dataclasses
-import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from amulet.assessment.compatibility import check_defenses
-from amulet.assessment.measured import Measured, key_of
+from amulet.assessment.measuring import deciding_attack, measure_risk, usable
+from amulet.assessment.plan import Plan, protocol_of
 from amulet.assessment.pretrained import check_accuracy, check_pretrained
-from amulet.assessment.risks import RISKS, risk_of
+from amulet.assessment.risks import risk_of
 from amulet.assessment.utility import measure_utility
 from amulet.core.blocks import RecordBlocks
-from amulet.core.component import Attack, Factory, kind_of
-from amulet.core.errors import IncompatibleError, SettingError, in_range, one_of
-from amulet.core.evidence import Evidence, Measurement
+from amulet.core.component import Attack, kind_of
+from amulet.core.errors import IncompatibleError, SettingError, in_range
+from amulet.core.evidence import Measurement
 from amulet.core.facts import AttackFacts, DefenseFacts, MetricFacts, RiskFacts, RunFacts
 from amulet.core.risk import UTILITY
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
-from amulet.training.defense import Defense
-from amulet.training.loop import EarlyStopping, Precision
-from amulet.training.pretrained import Pretrained
 from amulet.training.recipe import Recipe
-from amulet.training.runtime import Runtime
 from amulet.training.victim import DataSplits, Victim
 
 _LAST = 10_000  # the rank of a metric that states none
-ExtraMetric = Callable[[Any], "Mapping[str, float] | Measurement"]
 AFTER = "after_"
 """`after_poisoning.p_value`: of the model that the attack of that risk made of the victim."""
-
-
-class RiskProtocol(Protocol):
-    """The interface of `amulet.<risk>.protocol`."""
-
-    def default_attack(self, defenses: Sequence[Defense]) -> Attack:
-        """The attack that measures this risk when the user chose none for it."""
-        ...
-
-    def check(self, attack: Attack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-        """Raise `IncompatibleError` or `SettingError` if it cannot work; called without data first, then with it."""
-        ...
-
-    def assess(self, victim: Victim, attack: Attack, splits: DataSplits) -> Evidence:
-        """Run the attack on one victim."""
-        ...
-
-    def measure(self, evidence: Any) -> Measurement:
-        """The risk's metrics, a pure function of the evidence."""
-        ...
-
-
-def protocol_of(risk: str) -> RiskProtocol:
-    """The protocol module of a risk."""
-    return cast(RiskProtocol, importlib.import_module(RISKS[risk].protocol))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Everything that one assessment depends on."""
-
-    data: AmuletDataset | None
-    """May be None for `check`, before any data is read."""
-    architecture: Factory
-    optimizer: Factory
-    schedule: Factory | None = None
-    epochs: int = 20
-    batch_size: int = 256
-    early_stopping: EarlyStopping | None = None
-    precision: Precision = "auto"
-    augmentation: tuple[Factory, ...] = ()
-    """Random changes of the training images, for the adversary's models as well as for the victim's."""
-    defenses: tuple[Defense, ...] = ()
-    attack: Attack | None = None
-    metrics: tuple[str, ...] = ("default",)
-    """Risks by name, `utility`, or `default`: utility, the attack's risk and the defences' own risks."""
-    optional: tuple[str, ...] = ()
-    """Those of them that are left out, with the reason, if they make no sense; for any other the plan is refused."""
-    attack_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """By risk: hyper-parameters of its default attack, for a risk that `attack` is not on."""
-    extra_metrics: Mapping[str, Sequence[ExtraMetric]] = field(default_factory=dict[str, Sequence[ExtraMetric]])
-    """By risk: the user's own functions of its evidence, computed after its metrics."""
-    adversary_fraction: float = 0.5
-    """Share of the training split that the adversary has instead of the victim."""
-    pretrained: Pretrained | None = None
-    """The undefended victim's weights, if it was trained elsewhere."""
-    seed: int = 0
-    reuse: bool = True
-    """Reuse earlier measurements from the runtime's store, and keep the new ones."""
-    runtime: Runtime = field(default_factory=Runtime)
-
-    def risks(self) -> list[str]:
-        """The risks to measure, in order; each once."""
-        wanted: list[str] = []
-        for metric in self.metrics:
-            if metric == "default":
-                wanted += [
-                    UTILITY.name,
-                    *([self.attack.risk] if self.attack else []),
-                    *(d.risk for d in self.defenses),
-                ]
-            else:
-                try:
-                    wanted.append(risk_of(metric).name)
-                except KeyError:
-                    raise SettingError(
-                        f"`metric` must name risks ({', '.join(RISKS)}), utility or default; got {metric}"
-                    ) from None
-        return list(dict.fromkeys(wanted))
-
-    def attack_on(self, risk: str) -> Attack:
-        """The chosen attack if it is on that risk, else that risk's default attack."""
-        if self.attack is not None and self.attack.risk == risk:
-            return self.attack
-        default, settings = protocol_of(risk).default_attack(self.defenses), self.attack_settings.get(risk, {})
-        for name in settings:
-            one_of(f"metric.{risk}.attack", name, default.parameters())
-        return default.changed(**settings)
 
 
 @dataclass(kw_only=True)
@@ -147,6 +54,17 @@ class Outcome:
     """Evidence: `<victim>.<risk>.<name>`."""
     facts: RunFacts = field(default_factory=RunFacts)
     """What a reader has to know beside the numbers."""
+
+    def __repr__(self) -> str:
+        """The numbers that decide and those of utility, and how many there are of everything."""
+        known = self.facts.metrics.items()
+        deciding = [name for name, one in known if one.decides or one.risk == UTILITY.name]
+        rows = [
+            f"{victim}: " + ", ".join(f"{name} {values[name]:.4g}" for name in deciding if name in values)
+            for victim, values in self.metrics.items()
+        ]
+        count = sum(map(len, self.metrics.values()))
+        return f"Outcome({'; '.join(rows)}; {count} metrics, {len(self.warnings)} warnings, {len(self.arrays)} arrays)"
 
 
 def check(plan: Plan) -> list[str]:
@@ -174,7 +92,7 @@ def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
             if plan.pretrained is not None:
                 check_pretrained(plan.pretrained, [risk], (), adapted=False)
             if risk != UTILITY.name:
-                protocol_of(risk).check(plan.attack_on(risk), plan.defenses, plan.data)
+                warnings += [f"{risk}: {text}" for text in usable(risk, plan)[1]]
     recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
     if plan.pretrained is not None:
         adapted = recipe.architecture != plan.architecture
@@ -205,7 +123,7 @@ def assess(plan: Plan) -> Outcome:
     recipe = _recipe(plan, data.num_classes)
     recipe.try_out(data.train)
     splits = _splits(plan, data, recipe)
-    _check_splits(plan, splits, left_out)
+    outcome.warnings += [text for text in _check_splits(plan, splits, left_out) if text not in outcome.warnings]
     outcome.manifest = _manifest(splits)
     plain = recipe.plain() if plan.pretrained is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.pretrained)]
@@ -224,16 +142,16 @@ def assess(plan: Plan) -> Outcome:
         with _optional(risk, plan, left_out):
             for victim in victims:
                 with _timed(outcome, f"{risk} {victim.name}"):
-                    measured = _measure(risk, victim, plan, splits, outcome)
-                    measured.add(_measure_aftermath(risk, victim, plan, splits))
-                outcome.metrics[victim.name] |= measured.metrics
-                outcome.baselines.setdefault(victim.name, {}).update(measured.baselines)
-                outcome.intervals.setdefault(victim.name, {}).update(measured.intervals)
-                outcome.influences.setdefault(victim.name, {}).update(measured.influences)
-                if measured.invalid:
-                    outcome.invalid.setdefault(victim.name, {}).update(measured.invalid)
-                _state(outcome.facts, measured, risk)
-                outcome.warnings += [w for w in measured.warnings if w not in outcome.warnings]
+                    numbers = _measure(risk, victim, plan, splits, outcome)
+                    numbers.add(_measure_aftermath(risk, victim, plan, splits))
+                outcome.metrics[victim.name] |= numbers.metrics
+                outcome.baselines.setdefault(victim.name, {}).update(numbers.baselines)
+                outcome.intervals.setdefault(victim.name, {}).update(numbers.intervals)
+                outcome.influences.setdefault(victim.name, {}).update(numbers.influences)
+                if numbers.invalid:
+                    outcome.invalid.setdefault(victim.name, {}).update(numbers.invalid)
+                _state(outcome.facts, numbers, risk)
+                outcome.warnings += [w for w in numbers.warnings if w not in outcome.warnings]
     if left_out:
         outcome.manifest["refused"] = left_out
     metrics = outcome.facts.metrics
@@ -287,19 +205,20 @@ def _attack_facts(attack: Attack, plan: Plan) -> AttackFacts:
     )
 
 
-def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> None:
-    """Checks that need the splits; a protocol may have a `check_splits` for them."""
+def _check_splits(plan: Plan, splits: DataSplits, left_out: dict[str, str]) -> list[str]:
+    """Checks that need the splits; a protocol may have a `check_splits` for them. Warnings."""
+    warnings: list[str] = []
     for risk in plan.risks():
-        look = None if risk == UTILITY.name else getattr(protocol_of(risk), "check_splits", None)
-        if look is not None and risk not in left_out:
+        if risk != UTILITY.name and risk not in left_out:
             with _optional(risk, plan, left_out):
-                look(plan.attack_on(risk), splits)
+                warnings += [f"{risk}: {text}" for text in usable(risk, plan, splits)[1]]
+    return warnings
 
 
 def _measure(risk: str, victim: Victim, plan: Plan, splits: DataSplits, outcome: Outcome) -> Measurement:
     if risk == UTILITY.name:
         return measure_utility(victim, splits)
-    found = _measured(risk, victim, plan, splits)
+    found = measure_risk(risk, victim, plan, splits)
     warned = {"warnings": list(found.measurement.warnings)} if found.measurement.warnings else {}
     outcome.manifest.setdefault(risk, {})[victim.name] = {**found.manifest, **warned}
     outcome.arrays |= {f"{victim.name}.{risk}.{name}": array for name, array in found.arrays.items()}
@@ -316,53 +235,23 @@ def _measure_aftermath(risk: str, victim: Victim, plan: Plan, splits: DataSplits
     own = dict.fromkeys(d.risk for d in plan.defenses if d.survives_retraining and d.risk != risk)
     if aftermath is None or not own:
         return found
-    later = aftermath(victim, plan.attack_on(risk), splits)
+    later = aftermath(victim, deciding_attack(risk, victim, plan, splits), splits)
     for tested in own:
-        measured = _measured(tested, later, plan, splits).measurement
+        numbers = measure_risk(tested, later, plan, splits).measurement
         for mine, theirs in (
-            (found.metrics, measured.metrics),
-            (found.baselines, measured.baselines),
-            (found.intervals, measured.intervals),
-            (found.influences, measured.influences),
-            (found.invalid, measured.invalid),
+            (found.metrics, numbers.metrics),
+            (found.baselines, numbers.baselines),
+            (found.intervals, numbers.intervals),
+            (found.influences, numbers.influences),
+            (found.invalid, numbers.invalid),
         ):
             mine |= {f"{AFTER}{risk}.{name}": value for name, value in theirs.items()}
         found.facts |= {
             f"{AFTER}{risk}.{name}": dataclasses.replace(facts, decides=False, after=risk)
-            for name, facts in measured.facts.items()
+            for name, facts in numbers.facts.items()
         }
-        found.warnings += measured.warnings
+        found.warnings += numbers.warnings
     return found
-
-
-def _measured(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Measured:
-    """From the store if the same was measured before, unless the user's own functions need the evidence."""
-    attack, functions = plan.attack_on(risk), plan.extra_metrics.get(risk, ())
-    if functions or not plan.reuse:
-        return _measured_again(risk, victim, attack, splits, functions)
-    store, key = plan.runtime.store, key_of(risk, victim, attack, splits)
-    with store.lock(key):
-        stored = store.load(key)
-        if stored is not None:
-            plan.runtime.reporter.note(f"{risk} of {victim.name}: the same was measured before ({key[9:17]})")
-            return Measured.of(stored, victim.name)
-        found = _measured_again(risk, victim, attack, splits, functions)
-        kept = found.stored(victim.name)
-        if kept is not None:
-            store.save(key, kept)
-    return found
-
-
-def _measured_again(
-    risk: str, victim: Victim, attack: Attack, splits: DataSplits, functions: Sequence[ExtraMetric]
-) -> Measured:
-    protocol = protocol_of(risk)
-    evidence = protocol.assess(victim, attack, splits)
-    measurement = protocol.measure(evidence)
-    for function in functions:
-        more = function(evidence)
-        measurement.add(more if isinstance(more, Measurement) else Measurement(metrics=dict(more)))
-    return Measured(measurement=measurement, manifest=dict(evidence.manifest), arrays=evidence.arrays())
 
 
 def _recipe(plan: Plan, num_classes: int) -> Recipe:

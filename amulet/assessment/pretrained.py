@@ -72,11 +72,14 @@ def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> 
     everything measured on it would be about another model.
 
     Returns:
-        A warning, where no accuracy is stated.
+        What of the checkpoint was taken, where there was a choice; a warning where no accuracy is stated.
 
     Raises:
         SettingError: the stated accuracy is outside the 99 % interval of the one found (Clopper and Pearson, 1934).
     """
+    warnings: list[str] = []
+    if taken := victim.trained.report.get("taken"):
+        warnings.append(f"undefended: of the checkpoint was taken {taken}")
     right = int((victim.logits(records).argmax(dim=1) == records.y).sum())
     found, majority = right / len(records), records.y.bincount().max().item() / len(records)
     low, high = clopper_pearson(right, len(records), 0.99)
@@ -87,10 +90,10 @@ def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> 
             "undefended: nothing shows that the checkpoint reads the inputs in this order and on this scale (`columns` "
             f"in metrics.json). It has {here}{near}. State the accuracy that you know: checkpoint_accuracy=0.85"
         )
-        return [said]
+        return [*warnings, said]
     if not low <= pretrained.accuracy <= high:
         raise SettingError(
             f"`checkpoint_accuracy` is {pretrained.accuracy:g}, but the checkpoint has {here}: its inputs have another "
             "order or scale, or these are other records. Give the data in the encoding that it was trained on"
         )
-    return []
+    return warnings

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 from amulet.core.access import Access
+from amulet.core.arguments import checked
 from amulet.core.errors import SettingError
 
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
@@ -61,6 +62,11 @@ class Component:
     are its hyper-parameters; their types and defaults are the schema of its configuration.
     """
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
+
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
         """The names of the hyper-parameters, in the order of the signature."""
@@ -69,6 +75,10 @@ class Component:
     def settings(self) -> dict[str, Any]:
         """The hyper-parameters: ``{name: value}``."""
         return {name: getattr(self, name) for name in self.parameters()}
+
+    def settable(self) -> tuple[str, ...]:
+        """The names that `changed` takes."""
+        return self.parameters()
 
     def changed(self, **changes: Any) -> Self:
         """An unbound copy with some hyper-parameters changed."""
@@ -91,7 +101,7 @@ def kind_of(component: Component) -> str:
 class Attack(Component):
     """The base of all attacks. A subclass belongs to one risk, whose protocol defines what it must offer."""
 
-    risk: ClassVar[str]
+    risk: str
     """The risk's package: `evasion`, `poisoning`, ..."""
     needs: ClassVar[Access] = Access.LABELS | Access.QUERIES
     """What it must have of the victim; where that is not granted, it is refused, or left out of a suite."""

@@ -163,6 +163,11 @@ class AttackFacts:
     default: bool = True
     """Whether it is of the class that measures the risk where none is chosen."""
 
+    @property
+    def strength(self) -> str:
+        """Of a suite, how thorough it is; of a single attack nothing."""
+        return str(self.settings.get("strength") or "own") if "attacks" in self.settings else ""
+
 
 @dataclass(kw_only=True)
 class RunFacts:

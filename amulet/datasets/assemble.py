@@ -12,6 +12,9 @@ from amulet.datasets.base import AmuletDataset, Modality
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 
+_FEW = 10  # records of a class: under that many its accuracy has an interval of half the range
+_UNEVEN = 0.2  # of an equal share: a class with less is rare; in a data set of few records none is
+
 
 def assemble(
     *,
@@ -26,6 +29,9 @@ def assemble(
     origin: str,
     stream: Stream,
     limit: int | None = None,
+    labels: Sequence[str] = (),
+    values: Mapping[str, Sequence[str]] | None = None,
+    warnings: Sequence[str] = (),
     notes: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> AmuletDataset:
@@ -44,27 +50,60 @@ def assemble(
         origin: what determines the content: names, checksums and every setting of the loader except `limit`.
         stream: the loader's random stream; `limit` draws from it.
         limit: at most this many training and this many test records, stratified by label.
+        labels: the meaning of each label, if anybody said.
+        values: the meaning of each value by attribute, if anybody said.
+        warnings: what the loader has to say.
         notes: what the loader adds to every result besides sizes and proportions.
         more: the other fields of `AmuletDataset`.
     """
     made: list[Records] = []
+    names = tuple(tuple((values or {}).get(attribute, ())) for attribute in attributes)
     for i, whole in enumerate(parts):
         part = whole
         if limit is not None and limit < len(part):
             part = part[stratified_split(y[part], [limit], (stream / "limit" / i).generator())[0]]
         digest = hashlib.sha256(f"{origin} {limit} {i}".encode()).hexdigest()
         place = _neighbours(part)
-        made.append(Records(x[place], y[place], z[place], part, tuple(attributes), None, digest))
+        made.append(Records(x[place], y[place], z[place], part, tuple(attributes), None, digest, names))
     train, test = made
+    named = {"labels": list(labels)} if labels else {}
+    named |= {"values": {name: list(known) for name, known in values.items()}} if values else {}
     return AmuletDataset(
         name=name,
         modality=modality,
         train=train,
         test=test,
         num_classes=num_classes,
-        notes={**(notes or {}), **{p: _proportions(r, num_classes) for p, r in (("train", train), ("test", test))}},
+        warnings=(*warnings, *_limits_nothing(limit, parts), *_rare(y, parts, num_classes, labels)),
+        notes={
+            **(notes or {}),
+            **named,
+            **{p: _proportions(r, num_classes) for p, r in (("train", train), ("test", test))},
+        },
         **more,
     )
+
+
+def _limits_nothing(limit: int | None, parts: Sequence[Tensor]) -> list[str]:
+    if limit is None or limit <= max(map(len, parts)):
+        return []
+    found = " and ".join(
+        f"{len(part):,} {name}" for name, part in zip(("training", "test records"), parts, strict=True)
+    )
+    return [f"dataset.limit={limit} limits nothing: there are {found}."]
+
+
+def _rare(y: Tensor, parts: Sequence[Tensor], num_classes: int, labels: Sequence[str]) -> list[str]:
+    """Classes with so few records that nothing can be learned or said about them."""
+    counts = [y[part].bincount(minlength=num_classes).tolist() for part in parts]
+    least = [min(_FEW, _UNEVEN * len(part) / num_classes) for part in parts]
+    return [
+        f"class {labels[label] if label < len(labels) else label} has {train} of {len(parts[0]):,} training records "
+        f"and {test} of {len(parts[1]):,} test records: no number here says anything about it; add records, join it "
+        "with another class, or leave it out."
+        for label, (train, test) in enumerate(zip(*counts, strict=True))
+        if train < least[0] or test < least[1]
+    ]
 
 
 def _neighbours(part: Tensor) -> Tensor | slice:

@@ -47,6 +47,13 @@ class AmuletDataset:
         if torch.isin(self.train.ids, self.test.ids).any():
             raise ValueError("`train` and `test` share records")
 
+    def __repr__(self) -> str:
+        """What it is like, without the records."""
+        sizes = f"{len(self.train):,} training and {len(self.test):,} test records"
+        sensitive = ", ".join(self.attributes) or "no attributes"
+        kind = f"{self.modality} {self.shape}, {self.num_classes} classes"
+        return f"AmuletDataset({self.name}: {kind}, {sizes}, {sensitive})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one record's input: (features,) or (channels, height, width)."""

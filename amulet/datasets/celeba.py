@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -71,13 +72,17 @@ def load_celeba(
     target = pick("target", target, known)
     sensitive = pick_all("sensitive", sensitive, known)
 
-    kept = _prepared(place, lists, " ".join(checksums.values()), image_size)
+    def usable(counts: Sequence[int], table: npt.NDArray[np.integer]) -> list[torch.Tensor]:
+        """The positions of the parts; refused before anything is decoded."""
+        check_both_occur(table[:, known.index(target)], target, str(place.file(_ATTRIBUTES)))
+        return _parts(counts, validation, place.file(_IMAGES))
+
+    kept = _prepared(place, lists, " ".join(checksums.values()), image_size, usable)
     about = json.loads((kept / "about.json").read_text(encoding="utf-8"))
     table = mapped(kept / "attributes.npy")
     columns = [known.index(name) for name in (target, *sensitive)]
     values = torch.from_numpy(table[:, columns]).long()
-    parts = _parts(about["parts"], validation, place.file(_IMAGES))
-    check_both_occur(values[:, 0].numpy(), target, str(place.file(_ATTRIBUTES)))
+    parts = usable(about["parts"], table)
     return assemble(
         name="celeba",
         modality="image",
@@ -91,6 +96,8 @@ def load_celeba(
         f"{image_size} {validation} {split_seed}",
         stream=Stream(split_seed) / "celeba",
         limit=limit,
+        labels=_words(target),
+        values={name: _words(name) for name in sensitive},
         warnings=(
             *unofficial(INFO, checksums),
             *_incomplete(about["found"], about["listed"]),
@@ -100,8 +107,6 @@ def load_celeba(
             "checksum": {**checksums, "pixels": f"sha256:{about['digest']}"},
             "licence": INFO.licence,
             "target": target,
-            "labels": _words(target),
-            "values": {name: _words(name) for name in sensitive},
             "image_size": image_size,
             "validation": validation,
             "split_seed": split_seed,
@@ -110,8 +115,17 @@ def load_celeba(
     )
 
 
-def _prepared(place: Place, lists: Mapping[str, bytes], checksums: str, image_size: int) -> Path:
-    """The folder of the cache with the images, their attributes and their counts, in the order of the parts."""
+def _prepared(
+    place: Place,
+    lists: Mapping[str, bytes],
+    checksums: str,
+    image_size: int,
+    usable: Callable[[Sequence[int], npt.NDArray[np.integer]], object],
+) -> Path:
+    """The folder of the cache with the images, their attributes and their counts, in the order of the parts.
+
+    Before the images are decoded, `usable` gets the sizes of the parts and the table of attributes.
+    """
     folder = place.file(_IMAGES)
     if (inner := folder / folder.name).is_dir():  # the layout of some copies
         folder = inner
@@ -126,12 +140,14 @@ def _prepared(place: Place, lists: Mapping[str, bytes], checksums: str, image_si
             raise DataError(f"{folder}: holds none of the {len(names):,} pictures of {_ATTRIBUTES}, such as {names[0]}")
         rows = np.flatnonzero(found)
         rows = rows[np.argsort(part[rows], kind="stable")]  # so that each part is one slice, and stays on disk
+        counts = np.bincount(part[rows], minlength=len(PARTS)).tolist()
+        usable(counts, table[rows])
         paths = [f"{folder}{os.sep}{names[row]}" for row in rows]
         digest = decode(paths, target / "pixels.npy", (image_size, image_size), _square(image_size), "celeba")
         np.save(target / "attributes.npy", table[rows])
         about = {
             "digest": digest,
-            "parts": np.bincount(part[rows], minlength=len(PARTS)).tolist(),
+            "parts": counts,
             "found": len(rows),
             "listed": len(names),
             "not_listed": len(there.difference(names)),

@@ -29,7 +29,8 @@ _ONE_HOT = {
     "paper": ("workclass", "marital-status", "occupation", "relationship"),
     "full": ("workclass", "marital-status", "occupation", "relationship", "education", "native-country"),
 }
-_ATTRIBUTES = {"race": "White", "sex": "Male"}  # attribute: the value that is 1
+_ATTRIBUTES = {"race": ("Black", "White"), "sex": ("Female", "Male")}
+"""By attribute the values 0 and 1."""
 _TRAIN = 23_223
 
 
@@ -79,6 +80,8 @@ def load_census(
         origin=f"census {' '.join(SHA256.values())} {encoding} {' '.join(sensitive)} {split_seed}",
         stream=stream,
         limit=limit,
+        labels=("up to 50K", "over 50K"),
+        values={name: _ATTRIBUTES[name] for name in sensitive},
         feature_names=names,
         groups=groups,
         notes={"checksum": SHA256, "licence": INFO.licence, "encoding": encoding, "split_seed": split_seed},
@@ -131,7 +134,7 @@ def _table(root: str | None) -> _Table:
     rows = [row for name in SHA256 for row in _parse(_read(name, root))]
     columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
     numbers = {name: torch.tensor([float(value) for value in columns[name]]) for name in _NUMERIC}
-    codes = {name: _is(columns[name], one) for name, one in _ATTRIBUTES.items()}
+    codes = {name: _is(columns[name], values[1]) for name, values in _ATTRIBUTES.items()}
     codes["income"] = torch.tensor([value.startswith(">50K") for value in columns["income"]]).long()
     categories: dict[str, list[str]] = {}
     for name in _ONE_HOT["full"]:

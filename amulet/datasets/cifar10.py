@@ -66,8 +66,9 @@ def load_cifar10(*, root: str | None = None, limit: int | None = None, split_see
         origin=f"cifar10 {' '.join(found.values())} {split_seed}",
         stream=Stream(split_seed) / "cifar10",
         limit=limit,
+        labels=LABELS,
         warnings=unofficial(INFO, found),
-        notes={"checksum": found, "licence": INFO.licence, "labels": LABELS, "split_seed": split_seed},
+        notes={"checksum": found, "licence": INFO.licence, "split_seed": split_seed},
     )
 
 

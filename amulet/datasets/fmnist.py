@@ -61,8 +61,9 @@ def load_fmnist(*, root: str | None = None, limit: int | None = None, split_seed
         origin=f"fmnist {' '.join(found.values())} {split_seed}",
         stream=Stream(split_seed) / "fmnist",
         limit=limit,
+        labels=LABELS,
         warnings=unofficial(INFO, found),
-        notes={"checksum": found, "licence": INFO.licence, "labels": LABELS, "split_seed": split_seed},
+        notes={"checksum": found, "licence": INFO.licence, "split_seed": split_seed},
     )
 
 

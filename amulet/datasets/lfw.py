@@ -121,12 +121,12 @@ def load_lfw(
         origin=f"lfw {digest} {md5_of(content)} {settings}",
         stream=stream,
         limit=limit,
+        labels=table.words(target),
+        values={name: table.words(name) for name in sensitive},
         notes={
             "checksum": {_ATTRIBUTES: md5_of(content), "pixels": f"sha256:{digest}"},
             "licence": INFO.licence,
             "target": target,
-            "labels": table.words(target),
-            "values": {name: table.words(name) for name in sensitive},
             "scores": scores,
             "split": split,
             "split_seed": split_seed,
@@ -137,7 +137,9 @@ def load_lfw(
         },
     )
     train, test = people[data.train.ids], people[data.test.ids]
-    return dataclasses.replace(data, warnings=(*known_faces(train, test), *also_sensitive(target, sensitive)))
+    return dataclasses.replace(
+        data, warnings=(*data.warnings, *known_faces(train, test), *also_sensitive(target, sensitive))
+    )
 
 
 def _content(file: Path) -> bytes:

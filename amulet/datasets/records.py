@@ -52,6 +52,8 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
     """The targets of a distilled model, (n, classes) floats: logits of its teacher."""
     origin: str = field(default="", repr=False)
     """Digest that determines the content; computed from the tensors if it is not given."""
+    value_names: tuple[tuple[str, ...], ...] = ()
+    """For each attribute the meaning of 0, 1 ... in words; empty where nobody said. They determine no content."""
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -81,6 +83,11 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
         rows = [data[i] for i in range(len(data))]
         return cls.of(torch.stack([torch.as_tensor(r[0]) for r in rows]), torch.tensor([int(r[1]) for r in rows]))
 
+    def __repr__(self) -> str:
+        """How many there are, and of what."""
+        sensitive = ", ".join(self.attributes) or "no attributes"
+        return f"Records({len(self):,} of shape {self.shape}, {self.x.dtype}, {sensitive})"
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -108,6 +115,15 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
             raise ValueError(f"`{name}` must be one of {', '.join(self.attributes) or 'no attributes'}")
         return self.z[:, self.attributes.index(name)]
 
+    def value_name(self, attribute: str, value: int) -> str:
+        """What a value of an attribute is called: `Black`; the number itself where it has no name.
+
+        >>> Records.of(torch.zeros(1, 1), torch.zeros(1)).value_name("race", 1)
+        '1'
+        """
+        names = dict(zip(self.attributes, self.value_names, strict=False)).get(attribute, ())
+        return names[value] if 0 <= value < len(names) else str(value)
+
     def batch(self, index: Tensor | slice) -> "Records":
         """Some records for one step of training: like `take`, without the cost of a digest."""
         targets = None if self.targets is None else _rows(self.targets, index)
@@ -132,6 +148,7 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
             self.attributes,
             None if self.targets is None else _rows(self.targets, place),
             _digest_of(self.digest, index),
+            self.value_names,
         )
 
     def replace(self, **changes: Tensor | None) -> "Records":
@@ -151,7 +168,14 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
         if self.targets is not None and other.targets is not None:
             targets = torch.cat([self.targets, other.targets.to(self.x.device)])
         return Records(
-            both[0], both[1], both[2], both[3], self.attributes, targets, _digest_of(self.digest, other.digest)
+            both[0],
+            both[1],
+            both[2],
+            both[3],
+            self.attributes,
+            targets,
+            _digest_of(self.digest, other.digest),
+            self.value_names,
         )
 
     def to(self, device: str | torch.device) -> "Records":
@@ -160,4 +184,6 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
             return self
         moved = [value.to(device) for value in (self.x, self.y, self.z, self.ids)]
         targets = None if self.targets is None else self.targets.to(device)
-        return Records(moved[0], moved[1], moved[2], moved[3], self.attributes, targets, self.digest)
+        return dataclasses.replace(
+            self, x=moved[0], y=moved[1], z=moved[2], ids=moved[3], targets=targets, origin=self.digest
+        )

@@ -44,6 +44,11 @@ class Pool:
     among: Tensor | None = None
     """Positions of the records that it draws from; None: all. No image is copied for a part."""
 
+    @property
+    def name(self) -> str:
+        """What it counts, in words: `race = Black`."""
+        return f"{self.attribute} = {self.records.value_name(self.attribute, self.value)}"
+
     def __len__(self) -> int:
         return len(self.records if self.among is None else self.among)
 
@@ -140,12 +145,13 @@ def agreed_size(
     step = lcm(*(exact(ratio).denominator for ratio in ratios))
     most = largest_size(pools, ratios, labels, label_shares)
     shares = " and ".join(f"{ratio:g}" for ratio in ratios)
-    what = f"{pools[0].attribute} = {pools[0].value}"
+    what = pools[0].name
     if most == 0 or (asked is not None and asked > most):
         raise IncompatibleError(
             f"distribution inference: the records of the two sides cannot make training sets of "
-            f"{step if asked is None else asked} in which {shares} have {what}; the most is {most}. Lower attack.size, "
-            "take ratios nearer to the data's, or more data (dataset.limit, adversary_fraction)"
+            f"{step if asked is None else asked} in which {shares} have {what}; the most is {most}. "
+            f"{'Lower attack.size, take' if most else 'Take'} ratios nearer to the data's, "
+            f"{_another(pools[0])}or more data (dataset.limit, adversary_fraction)"
         )
     if asked is not None and asked % step:
         raise IncompatibleError(
@@ -153,3 +159,14 @@ def agreed_size(
             f"records; attack.size must be a multiple of {step}"
         )
     return max(step, most // (2 * step) * step) if asked is None else asked
+
+
+def _another(pool: Pool) -> str:
+    """The settings that choose another attribute or value, where there is one."""
+    others = [name for name in pool.records.attributes if name != pool.attribute]
+    values = pool.records.attribute(pool.attribute).unique().tolist()
+    ways = [f"another attribute (attack.attribute={others[0]})"] if others else []
+    if len(values) > 2:
+        named = ", ".join(f"{value} {pool.records.value_name(pool.attribute, value)}" for value in values)
+        ways.append(f"another value (attack.value: {named})")
+    return "".join(f"{way}, " for way in ways)

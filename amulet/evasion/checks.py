@@ -21,6 +21,7 @@ from amulet.datasets.records import Records
 from amulet.evasion.attacks import EvasionAttack
 from amulet.evasion.attacks.ascent import ascend, cross_entropy, margin, search
 from amulet.evasion.attacks.balls import Ball
+from amulet.evasion.attacks.expectation import spread
 from amulet.evasion.attacks.square import by_scores
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
 from amulet.training.victim import DataSplits, Victim
@@ -55,23 +56,16 @@ def check_search(
     """
     if attack.budget == 0 or attack.labels == "predicted":
         return Findings()
-    records, answers = splits.test_records, victim.logits(splits.test_records).argmax(dim=1)
+    records, answers = splits.test_records, attack.judged(victim, splits.test_records).argmax(dim=1)
     if len(answers.unique()) == 1:
         return Findings((_constant(victim, int(answers[0])),))
     sample = (answers == records.y).nonzero().squeeze(1)
     sample = sample[:: max(1, len(sample) // min(max(_PROBED[0], len(records) // 32), _PROBED[1]))]
     if not len(sample):
         return Findings()
-    probe = _Probe(victim.name, victim.model, attack, mask, splits.attack_stream("evasion", "check"))
-    if probe.random(records.take(sample[:32])):
-        reason = (
-            "the model's answers change from call to call, so that the attack follows the gradients of single draws"
-        )
-        warning = (
-            f"{victim.name}: {reason}: robust_accuracy is too high. Attack the expected answer: a model whose forward "
-            "averages the logits over many draws (expectation over randomness, Athalye et al., ICML 2018)"
-        )
-        return Findings((warning,), invalid=reason)
+    probe = _Probe(victim.name, attack.asked(victim.model), attack, mask, splits.attack_stream("evasion", "check"))
+    if (found := probe.randomness(records.take(sample[:32]), records.take(sample))) is not None:
+        return found
     taken = records.take(sample)
     large, blind = probe.largest_budget(taken), probe.without_gradient(taken)
     held = sample[robust[sample]]
@@ -86,11 +80,34 @@ class _Probe:
         self.name, self.model, self.attack, self.stream = name, model, attack, stream
         self.device = device_of(model)
         self.mask = None if mask is None else mask.to(self.device)
+        self.chance = 0.0
+        """What the margin of a random model's mean answer may be off by."""
 
-    def random(self, records: Records) -> bool:
-        """Does the model answer one input in two ways?"""
-        first, second = (predict(self.model, records) for _ in range(2))
-        return not torch.allclose(first, second, rtol=1e-3, atol=1e-3 * (first.max() - first.min()).item())
+    def randomness(self, few: Records, sample: Records) -> Findings | None:
+        """What is wrong where the model answers one input in two ways; None: it does not, or its mean is attacked."""
+        first, second = (predict(self.model, few) for _ in range(2))
+        if torch.allclose(first, second, rtol=1e-3, atol=1e-3 * (first.max() - first.min()).item()):
+            return None
+        draws = self.attack.settings().get("eot", 1)
+        if draws == 1:
+            reason = (
+                "the model's answers change from call to call, so that the attack follows the gradients of single "
+                "draws and is judged by single answers"
+            )
+            advice = "Set attack.eot=20" if "eot" in self.attack.settings() else "Use attack=apgd attack.eot=20"
+            advice += ", which attacks the mean of so many answers (Athalye et al., ICML 2018)"
+        else:
+            one, other = (predict(self.model, sample).argmax(dim=1) for _ in range(2))
+            changed = int((one != other).sum())
+            if not _too_many(changed, len(sample)):
+                x, y = sample.inputs(slice(0, 128)).to(self.device), sample.y[:128].to(self.device)
+                with evaluating(self.model):
+                    self.chance = spread(self.model, x, y)
+                return None
+            reason = f"also the mean of {draws} answers changes the class of {changed} of {len(sample)} records"
+            advice = f"Raise attack.eot ({draws} now)"
+        warning = f"{self.name}: {reason}: robust_accuracy is no number of the expected answer. {advice}"
+        return Findings((warning,), invalid=reason)
 
     def fell(self, records: Records, method: str, find: Search) -> Tensor:
         """(n,) bool: the model is wrong about what this search finds within the attack's budget."""
@@ -101,13 +118,18 @@ class _Probe:
             with evaluating(self.model), frozen(self.model):
                 ball, generator = self.attack.ball(x, self.mask), (self.stream / method / start).generator(x.device)
                 at = find(self.model, ball, y, generator)
-            found[batch] = predict(self.model, at).argmax(dim=1) != records.y[batch]
+            found[batch] = self.wrong(at, records.y[batch])
         return found
+
+    def wrong(self, x: Tensor, y: Tensor) -> Tensor:
+        """(b,) bool: the model is wrong about inputs (b, *shape) of labels (b,), by more than chance."""
+        logits = predict(self.model, x)
+        return (logits.argmax(dim=1) != y) & (margin(logits, y) >= self.chance)
 
     def fell_to(self, attack: EvasionAttack, records: Records, method: str) -> Tensor:
         """(n,) bool: likewise for what an attack finds."""
         attacked = attack.batches(self.model, records, self.stream / method, mask=self.mask)
-        parts = [predict(self.model, x).argmax(dim=1) != records.y[batch] for batch, x in attacked]
+        parts = [self.wrong(x, records.y[batch]) for batch, x in attacked]
         return torch.cat([torch.zeros(0, dtype=torch.bool), *parts])
 
     def largest_budget(self, records: Records) -> float:

@@ -1,4 +1,4 @@
-"""How poisoning is assessed: the victim trains on poisoned records, and the test split gets the trigger."""
+"""How poisoning is assessed: the victim trains on poisoned records, and then does what the attack wants, or not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import batch_size_for, predict
-from amulet.poisoning.attacks import BadNets, Poisoned, PoisoningAttack, Trigger
-from amulet.poisoning.metrics import PoisoningEvidence, attack_success_rate, measure
+from amulet.poisoning.attacks import Adversary, Aim, BadNets, Poisoned, PoisoningAttack
+from amulet.poisoning.metrics import PoisoningEvidence, measure
 from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
 from amulet.training.parallel.memory_budget import portion
@@ -23,6 +22,7 @@ __all__ = ["aftermath", "assess", "check", "check_splits", "default_attack", "me
 
 _POISONED = "on poisoned records"
 _CEILING = 0.98  # attack success of an undefended model above which it tells little of a defence
+_FLOOR = 0.05  # what poisoning must add to it, at the least
 
 
 def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
@@ -31,21 +31,18 @@ def default_attack(defenses: Sequence[Defense]) -> PoisoningAttack:
 
 
 def check(attack: PoisoningAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
-    """With `data`: does the target exist, are there enough records to poison, does the trigger fit?"""
+    """With `data`: do the attack's settings fit it, are there enough records to poison?"""
     if data is None:
         return
-    if attack.target >= data.num_classes:
-        raise SettingError(f"`attack.target` must be a class, 0 to {data.num_classes - 1}, got {attack.target}")
-    for one in _at_rates(attack):
-        one.count(data.train.y)
-    attack.triggers_for(data.train, data.feature_names)
     attack.check(data)
+    for one in _at_rates(attack):
+        one.promise(data.train.y)
 
 
 def check_splits(attack: PoisoningAttack, splits: DataSplits) -> None:
-    """`IncompatibleError` if the victim has too few records of other classes for a rate."""
+    """`IncompatibleError` if the victim has too few records that can be poisoned for a rate."""
     for one in _at_rates(attack):
-        one.count(splits.victim_records.y)
+        one.promise(splits.victim_records.y)
 
 
 def _at_rates(attack: PoisoningAttack) -> list[PoisoningAttack]:
@@ -54,115 +51,135 @@ def _at_rates(attack: PoisoningAttack) -> list[PoisoningAttack]:
 
 
 def assess(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> PoisoningEvidence:
-    """Poison the victim's records, train on them with the victim's recipe, and put the trigger on every test record.
+    """Poison the victim's records, train on them with the victim's recipe, and try what the attack is after.
 
-    The adversary chooses its triggers with its own records.
+    That is the trigger on every test record, or the test records as they are, where the attack has no trigger.
     """
-    test = splits.test_records
-    triggers, poisoned = _poisoned(victim, attack, splits)
-    _verify(poisoned, victim, attack, triggers)
+    test, adversary = splits.test_records, _adversary(splits)
+    aim = attack.aim(adversary, test)
+    poisoned = _poisoned(victim, attack, aim, adversary)
     deceived = victim.on(poisoned.records, _POISONED)
-    answers, before = (
-        torch.stack([_triggered(one.model, test, trigger) for trigger in triggers]) for one in (deceived, victim)
+    clean, plain = (one.logits(test).argmax(dim=1) for one in (deceived, victim))
+    evidence = PoisoningEvidence(
+        ids=test.ids,
+        labels=test.y.cpu(),
+        wanted=aim.wanted,
+        counts=aim.counts,
+        has_triggers=bool(aim.triggers),
+        clean_answers=clean,
+        attacked_answers=_attacked(deceived.model, test, aim, clean),
+        unpoisoned_clean_answers=plain,
+        unpoisoned_attacked_answers=_attacked(victim.model, test, aim, plain),
+        poisoned_ids=poisoned.ids,
+        poisoned_which=poisoned.which,
     )
-    labels = test.y.cpu()
+    by_rate = _curve(victim, attack, aim, splits)
     presence = [
         {"victim": _share(trigger.present(victim.records)), "test": _share(trigger.present(test))}
-        for trigger in triggers
+        for trigger in aim.triggers
     ]
-    trained = deceived.trained
-    manifest: dict[str, Any] = {
-        "target": attack.target,
+    return evidence.changed(
+        curve={rate: answers for rate, (_, answers) in by_rate.items()},
+        curve_clean={rate: answers for rate, (answers, _) in by_rate.items()},
+        manifest=_manifest(victim, attack, aim, poisoned, presence, evidence, deceived.trained),
+        warnings=(
+            *attack.doubts(splits.data),
+            *_warnings(victim, aim, presence, evidence),
+            *_unsuited(victim, evidence),
+            *_training_warnings(victim, deceived),
+        ),
+    )
+
+
+def _manifest(
+    victim: Victim,
+    attack: PoisoningAttack,
+    aim: Aim,
+    poisoned: Poisoned,
+    presence: Sequence[dict[str, float]],
+    evidence: PoisoningEvidence,
+    trained: Trained,
+) -> dict[str, Any]:
+    relabelled = int((poisoned.records.y != victim.records.y).sum())
+    made: dict[str, Any] = {
         "rate": attack.rate,
         "poisoned_records": len(poisoned.ids),
+        "relabelled_records": relabelled,
         "training_records": len(victim.records),
         "realised_rate": len(poisoned.ids) / len(victim.records),
-        "triggers": [trigger.name for trigger in triggers],
-        "in_clean_records": presence,
-        "attack_success_rate_by_trigger": [attack_success_rate(row, labels, attack.target) for row in answers],
+        "aimed_at": int(aim.counts.sum()),
+        "triggers": [trigger.name for trigger in aim.triggers],
+        "in_clean_records": list(presence),
+        "attack_success_rate_by_trigger": evidence.success().mean(dim=1).tolist() if aim.triggers else [],
         "records_digest": poisoned.records.digest[:16],
         "training": {
             name: value for name, value in trained.report.items() if name not in ("losses", "seconds", "warnings")
         },
     }
     removal = _removal(poisoned, trained)
-    if removal:
-        manifest["removal"] = removal
-    return PoisoningEvidence(
-        ids=test.ids,
-        labels=labels,
-        target=attack.target,
-        clean_answers=deceived.logits(test).argmax(dim=1),
-        triggered_answers=answers,
-        unpoisoned_clean_answers=victim.logits(test).argmax(dim=1),
-        unpoisoned_triggered_answers=before,
-        poisoned_ids=poisoned.ids,
-        poisoned_trigger=poisoned.which,
-        curve=_curve(victim, attack, triggers, splits),
-        manifest=manifest,
-        warnings=(
-            *_warnings(victim, attack, triggers, presence, before, labels),
-            *_unsuited(victim, attack, answers, before, labels),
-            *_training_warnings(victim, deceived),
-        ),
+    return made | ({"removal": removal} if removal else {})
+
+
+def _adversary(splits: DataSplits) -> Adversary:
+    recipe, records, stream = splits.plain_recipe, splits.adversary_records, splits.attack_stream("poisoning")
+    return Adversary(
+        records=records,
+        stream=stream,
+        num_classes=splits.data.num_classes,
+        names=splits.data.feature_names,
+        train=lambda records, stream: recipe.fit(records, stream, "train the adversary's surrogate"),
+        key=recipe.key(records, stream),
+        store=recipe.runtime.store,
     )
 
 
-def _curve(
-    victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger], splits: DataSplits
-) -> dict[str, Tensor]:
-    """By rate, the answers to triggered records (t, n) of a model trained with that share of poisoned records."""
-    rates, found = _at_rates(attack)[1:], dict[str, Tensor]()
+def _curve(victim: Victim, attack: PoisoningAttack, aim: Aim, splits: DataSplits) -> dict[str, tuple[Tensor, Tensor]]:
+    """By rate, a model trained with that share of poison: its answers to clean (n,) and to attacked (t, n) records."""
+    rates, found = _at_rates(attack)[1:], dict[str, tuple[Tensor, Tensor]]()
+    test, adversary = splits.test_records, _adversary(splits)
     at_once = portion(victim.recipe, victim.records, [torch.arange(len(victim.records))]) if rates else 1
     for start in range(0, len(rates), at_once):
         part = rates[start : start + at_once]
-        again = [victim.on(_poisoned(victim, one, splits, triggers)[1].records) for one in part]
+        again = [victim.on(_poisoned(victim, one, aim, adversary).records) for one in part]
         label = f"train {victim.name} {_POISONED} at {len(part)} other rates"
         made = victim.recipe.produce_many([one.records for one in again], [one.stream for one in again], label)
         for one, trained in zip(part, made, strict=True):
-            answers = [_triggered(trained.model, splits.test_records, trigger) for trigger in triggers]
-            found[f"{one.rate:g}"] = torch.stack(answers)
+            clean = predict(trained.model, test).argmax(dim=1)
+            found[f"{one.rate:g}"] = clean, _attacked(trained.model, test, aim, clean)
     return found
 
 
 def aftermath(victim: Victim, attack: PoisoningAttack, splits: DataSplits) -> Victim:
     """The victim that trained on the poisoned records."""
-    return victim.on(_poisoned(victim, attack, splits)[1].records, _POISONED)
+    adversary = _adversary(splits)
+    aim = attack.aim(adversary, splits.test_records)
+    return victim.on(_poisoned(victim, attack, aim, adversary).records, _POISONED)
 
 
-def _poisoned(
-    victim: Victim, attack: PoisoningAttack, splits: DataSplits, triggers: Sequence[Trigger] = ()
-) -> tuple[Sequence[Trigger], Poisoned]:
-    triggers = triggers or attack.triggers_for(splits.adversary_records, splits.data.feature_names)
-    return triggers, attack.poison(victim.records, triggers, splits.attack_stream("poisoning"))
+def _poisoned(victim: Victim, attack: PoisoningAttack, aim: Aim, adversary: Adversary) -> Poisoned:
+    """The victim's poisoned records, after the attack was held to its promise."""
+    poisoned = attack.poison(victim.records, aim, adversary)
+    broken = attack.promise(victim.records.y).broken(victim.records, poisoned)
+    if broken:
+        raise RuntimeError(f"{attack!r} did not poison what it was asked to: {broken}")
+    return poisoned
 
 
-def _triggered(model: nn.Module, records: Records, trigger: Trigger) -> Tensor:
-    """(n,) a model's classes for records with the trigger, which are made one batch at a time."""
-    size = batch_size_for(records.shape)
-    batches = (records.batch(slice(start, start + size)) for start in range(0, len(records), size))
-    return torch.cat([predict(model, part.replaced(x=trigger.on(part.x))).argmax(dim=1) for part in batches])
+def _attacked(model: nn.Module, test: Records, aim: Aim, clean: Tensor) -> Tensor:
+    """(t, n) a model's answers to test records with each trigger, a batch at a time; (1, n) `clean` without any."""
+    if not aim.triggers:
+        return clean.unsqueeze(0)
+    size = batch_size_for(test.shape)
+    parts = [test.batch(slice(start, start + size)) for start in range(0, len(test), size)]
+    rows = [
+        [predict(model, part.replaced(x=trigger.on(part.x))).argmax(dim=1) for part in parts]
+        for trigger in aim.triggers
+    ]
+    return torch.stack([torch.cat(row) for row in rows])
 
 
 def _share(mask: Tensor) -> float:
     return mask.double().mean().item()
-
-
-def _verify(poisoned: Poisoned, victim: Victim, attack: PoisoningAttack, triggers: Sequence[Trigger]) -> None:
-    """Verify that exactly the requested number of records changed, none of the target class, all with a trigger."""
-    before, after = victim.records, poisoned.records
-    size = batch_size_for(before.shape)
-    parts = zip(before.x.split(size), after.x.split(size), strict=True)
-    changed = torch.cat([(now != was).flatten(1).any(dim=1) for was, now in parts]) | (after.y != before.y)
-    chosen = torch.isin(before.ids, poisoned.ids.to(before.ids.device))
-    marked = torch.stack([trigger.present(after.take(chosen)) for trigger in triggers]).any(dim=0)
-    if (
-        len(poisoned.ids) != attack.count(before.y)
-        or bool((changed != chosen).any())
-        or bool((before.y[chosen] == attack.target).any())
-        or not bool(marked.all())
-    ):
-        raise RuntimeError(f"{attack!r} did not poison what it was asked to: {int(changed.sum())} records changed")
 
 
 def _removal(poisoned: Poisoned, trained: Trained) -> dict[str, float]:
@@ -182,55 +199,47 @@ def _removal(poisoned: Poisoned, trained: Trained) -> dict[str, float]:
     }
 
 
-def _warnings(
-    victim: Victim,
-    attack: PoisoningAttack,
-    triggers: Sequence[Trigger],
-    presence: Sequence[dict[str, float]],
-    before: Tensor,
-    labels: Tensor,
-) -> list[str]:
+def _warnings(victim: Victim, aim: Aim, presence: Sequence[dict[str, float]], evidence: PoisoningEvidence) -> list[str]:
     found: list[str] = []
-    for trigger, share in zip(triggers, presence, strict=True):
+    for trigger, share in zip(aim.triggers, presence, strict=True):
         if max(share.values()) > 0:
             found.append(
                 f"the trigger ({trigger.name}) is in {share['victim']:.2%} of the clean training records and in "
                 f"{share['test']:.2%} of the test records: what it brings about there is no backdoor. Choose another "
-                "place or value (attack.value, attack.pattern, attack.corner, attack.margin; attack.columns, "
-                "attack.values)"
+                "place, value or strength of the trigger (see its settings in `amulet list attack`)"
             )
-    obeyed = attack_success_rate(before, labels, attack.target)
-    if obeyed > 0.5:
+    if not bool(aim.counts.any()):
         found.append(
-            f"{victim.name}: without any poisoning the model answers class {attack.target} for {obeyed:.0%} of the "
-            "triggered records: attack_success_rate is not the backdoor's doing. Choose another trigger or "
-            "attack.target"
+            "no test record is one that the attack is after: attack_success_rate and triggered_accuracy are not "
+            "defined. Change attack.target"
         )
-    if not bool((labels != attack.target).any()):
+    elif (before := evidence.success(poisoned=False).mean().item()) > 0.5:
         found.append(
-            "every test record is of the target class: attack_success_rate is not defined. Change attack.target"
+            f"{victim.name}: without any poisoning the model gives the answer that the attack wants for {before:.0%} "
+            "of the records that it is after: attack_success_rate is not the poison's doing. Choose another trigger, "
+            "seed or attack.target"
         )
     return found
 
 
-def _unsuited(victim: Victim, attack: PoisoningAttack, answers: Tensor, before: Tensor, labels: Tensor) -> list[str]:
-    """A warning if the undefended model did not learn the backdoor, or always obeys: then no defence can be judged."""
-    if victim.recipe.defenses:
+def _unsuited(victim: Victim, evidence: PoisoningEvidence) -> list[str]:
+    """A warning if the undefended model did not learn the poison, or always obeys: then no defence can be judged."""
+    if victim.recipe.defenses or not bool(evidence.counts.any()):
         return []
-    rate, base = (attack_success_rate(rows, labels, attack.target) for rows in (answers, before))
-    found: list[str] = []
-    if rate <= base + 0.05:
-        found.append(
-            f"{victim.name}: poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the backdoor was "
-            "not learned, and no defence against it can be seen to work. Raise attack.rate, attack.size or epochs"
+    rate, base = (evidence.success(poisoned=poisoned).mean().item() for poisoned in (True, False))
+    if rate <= base + _FLOOR:
+        text = (
+            f"poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the attack did not work, and no "
+            "defence against it can be seen to. Raise attack.rate, the strength of the trigger if it has one, or epochs"
         )
-    elif rate > _CEILING:
-        found.append(
-            f"{victim.name}: attack_success_rate is {rate:.1%}, so near its ceiling that a defence can make the "
-            "backdoor harder to learn without moving it. Lower attack.rate, or set attack.rate_curve to see "
-            "where the success falls"
+        return [f"{victim.name}: {text}"]
+    if rate > _CEILING:
+        text = (
+            f"attack_success_rate is {rate:.1%}, so near its ceiling that a defence can make the poison harder to "
+            "learn without moving it. Lower attack.rate, or set attack.rate_curve to see where the success falls"
         )
-    return found
+        return [f"{victim.name}: {text}"]
+    return []
 
 
 def _training_warnings(victim: Victim, deceived: Victim) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from amulet.assessment.engine import assess, check, protocol_of
+from amulet.assessment.engine import assess, check
+from amulet.assessment.plan import protocol_of
 from amulet.assessment.risks import RISKS
 from amulet.core.component import Attack
 from amulet.core.errors import IncompatibleError

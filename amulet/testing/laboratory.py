@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from amulet.assessment.engine import Plan
+from amulet.assessment.plan import Plan
 from amulet.core.component import Attack, Component, Factory
 from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream

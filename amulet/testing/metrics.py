@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from amulet.assessment.engine import protocol_of
+from amulet.assessment.plan import protocol_of
 from amulet.assessment.risks import risk_of
 from amulet.core.component import Factory
 from amulet.core.errors import IncompatibleError, SettingError

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import nn
 
 from amulet.core.component import Factory
@@ -83,6 +84,11 @@ class BaseRecipe(ABC):
             model = self.architecture.build(input_shape=shape, num_classes=self.num_classes)
         if not isinstance(model, nn.Module):
             raise SettingError(f"`model`: {self.architecture.path} must make a torch.nn.Module, got {type(model)}")
+        if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+            raise SettingError(
+                f"`model`: {self.architecture.path} makes a scripted module (torch.jit), whose layers cannot be "
+                "watched; give the module itself, before torch.jit.script or torch.jit.trace"
+            )
         return model
 
     def restore(self, stored: Stored, shape: tuple[int, ...], key: str, *, loaded: bool) -> Trained:

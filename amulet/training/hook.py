@@ -25,7 +25,8 @@ class Loss(NamedTuple):
     values: Tensor
     """(b,): one loss for each record, so that a hook can weight or clip records individually."""
     logits: Tensor
-    """(b, classes): the model's answers on the original batch."""
+    """(b, classes): the model's answers on the batch as it came; where a hook mixes records, on the mix. Only the
+    accuracy that is shown while training rests on them."""
 
 
 LossFunction = Callable[[Records], Loss]

@@ -187,7 +187,8 @@ class Recipe(BaseRecipe):
             raise
         except Exception as error:  # a user's module may fail in any way
             raise SettingError(
-                f"`model`: {self.architecture.path} does not fit inputs of shape {records.shape}: {error}"
+                f"`model`: {self.architecture.path} does not fit inputs of shape {records.shape}: "
+                f"{type(error).__name__}: {error}"
             ) from error
         wanted = (min(2, len(records)), self.num_classes)
         if not isinstance(logits, Tensor) or logits.shape != wanted:

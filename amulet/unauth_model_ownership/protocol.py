@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from amulet.core.access import granting
 from amulet.core.component import Factory
-from amulet.core.errors import SettingError
+from amulet.core.errors import IncompatibleError, SettingError
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
@@ -18,7 +19,7 @@ from amulet.training.defense import Defense
 from amulet.training.device_data import updates_of
 from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
-from amulet.unauth_model_ownership.attacks import ExtractionAttack, ModelExtraction, Oracle
+from amulet.unauth_model_ownership.attacks import ExtractionAttack, Means, ModelExtraction, Oracle
 from amulet.unauth_model_ownership.defenses import OwnershipDefense
 from amulet.unauth_model_ownership.metrics import (
     OwnershipEvidence,
@@ -41,10 +42,15 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
     """Can the stolen model be built, the budget be spent, and ownership be verified on this data?"""
     if attack.architecture:
         Factory(attack.architecture).load()
+    if attack.removers is not None and not any(isinstance(defense, OwnershipDefense) for defense in defenses):
+        raise IncompatibleError(
+            "`attack.removers` hide copies from a defence that verifies ownership, and this run has none; add one, or "
+            "leave them out"
+        )
     if data is None:
         return
     budgets = [attack.queries or 0, *(attack.query_curve or [])]
-    if max(budgets) >= len(data.train):
+    if attack.most_queries(len(data.train)) is not None and max(budgets) >= len(data.train):
         raise SettingError(
             f"`attack.queries` must be less than the {len(data.train)} training records, of which the adversary owns a "
             f"part; got {max(budgets)}"
@@ -55,13 +61,12 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
 def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
     """`SettingError` if the adversary has fewer records than it is to query the victim with."""
     queries, owned = attack.queries, len(splits.adversary_records)
-    if queries is not None and queries > owned:
-        raise SettingError(f"`attack.queries` must be at most {owned}, the adversary's records; got {queries}")
-    budgets = attack.query_curve or []
-    if budgets and max(budgets) > (queries or owned):
-        raise SettingError(
-            f"`attack.query_curve` must be at most {queries or owned}, what is queried; got {max(budgets)}"
-        )
+    most = attack.most_queries(owned)
+    if queries is not None and most is not None and queries > most:
+        raise SettingError(f"`attack.queries` must be at most {most}, the adversary's records; got {queries}")
+    budgets, most = attack.query_curve or [], queries or most
+    if budgets and most is not None and max(budgets) > most:
+        raise SettingError(f"`attack.query_curve` must be at most {most}, what is queried; got {max(budgets)}")
 
 
 def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> OwnershipEvidence:
@@ -69,23 +74,26 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     owned, test = splits.adversary_records, splits.test_records
     if torch.isin(owned.ids, torch.cat([victim.records.ids, test.ids])).any():
         raise RuntimeError("the adversary's records are among the victim's or the test split's")
-    oracle, stream = Oracle(victim.logits), stolen_stream(splits)
-    bought = attack.query(oracle, owned, stream)
-    if torch.isin(bought.ids, torch.cat([victim.records.ids, test.ids])).any():
-        raise RuntimeError(f"{attack!r} queries the victim with its own records or with the test split")
+    oracle, stream = Oracle(victim.logits, granting(attack.needs)), stolen_stream(splits)
     recipe = attack.recipe(splits.plain_recipe, most_records(splits))
     recipe.try_out(owned)
     stealing = recipe.changed(objective=attack.objective)
+
+    def learn(part: Records) -> nn.Module:
+        return stealing.fit(part, stream, f"steal {victim.name}, between queries")
+
+    bought = attack.gather(oracle, owned, stream, Means(learn, splits.data.groups))
+    if torch.isin(bought.ids, torch.cat([victim.records.ids, test.ids])).any():
+        raise RuntimeError(f"{attack!r} queries the victim with its own records or with the test split")
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
-    # An independent model, the baseline of fidelity: only its teacher is different.
-    described = owned if len(bought) == len(owned) else bought.replace(targets=None)
-    independent = recipe.produce(described, splits.attack_stream("independent", 0), "independent model")
+    # Independent models, the baseline of fidelity: only their teacher is different.
+    alone = splits.attack_stream("independent", 0)
+    described = _labelled(bought, owned, alone)
+    independent = recipe.produce(described, alone, "independent model")
     parts = _parts(attack, bought, splits)
     curve = _answered(stealing, parts, stream, splits, f"steal {victim.name} with fewer queries")
-    told = {budget: part.replace(targets=None) for budget, part in parts.items()}
-    alone = _answered(
-        recipe, told, splits.attack_stream("independent", 0), splits, "independent models of fewer records"
-    )
+    told = {budget: _labelled(part, owned, alone) for budget, part in parts.items()}
+    independent_curve = _answered(recipe, told, alone, splits, "independent models of fewer records")
     answers, classes = victim.logits(test).argmax(dim=1), splits.data.num_classes
     verifications, accuracies, manifest, warnings = _verifications(victim, attack, bought, splits)
     return OwnershipEvidence(
@@ -98,7 +106,7 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
         independent_answers=_answers(independent, test),
         majority=int(owned.y.bincount().argmax()),
         curve=curve,
-        independent_curve=alone,
+        independent_curve=independent_curve,
         suspect_accuracies=accuracies,
         verifications=verifications,
         manifest={
@@ -112,6 +120,16 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
         },
         warnings=warnings,
     )
+
+
+def _labelled(bought: Records, owned: Records, stream: Stream) -> Records:
+    """As many records of the adversary's, with their true labels: those that were asked about, if they are records."""
+    if len(bought) >= len(owned):
+        return owned
+    if (bought.ids >= 0).all():
+        return bought.replace(targets=None)
+    order = torch.randperm(len(owned), generator=(stream / "records").generator())
+    return owned.take(order[: len(bought)])
 
 
 def _answers(trained: Trained, records: Records) -> Tensor:
@@ -132,11 +150,13 @@ def _summary(trained: Trained, recipe: Recipe) -> dict[str, Any]:
 
 
 def _parts(attack: ExtractionAttack, bought: Records, splits: DataSplits) -> dict[str, Records]:
-    """What smaller budgets buy, each part within the larger ones; by budget."""
+    """What smaller budgets buy, each part within the larger ones; by budget. The first, where the order counts."""
     budgets = sorted(set(attack.query_curve or []))
     if budgets and budgets[-1] > len(bought):
         raise SettingError(f"`attack.query_curve` must be at most {len(bought)}, what is queried; got {budgets[-1]}")
-    order = torch.randperm(len(bought), generator=splits.attack_stream("query_curve").generator())
+    order = torch.arange(len(bought))
+    if not attack.sequential:
+        order = order[torch.randperm(len(bought), generator=splits.attack_stream("query_curve").generator())]
     return {str(budget): bought.take(order[:budget].sort().values) for budget in budgets}
 
 

@@ -15,13 +15,13 @@ from amulet.training.parallel.workers import in_workers
 from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.attacks.base import ExtractionAttack
-from amulet.unauth_model_ownership.copies import Filtered, fine_tuned, pruned
 from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
 from amulet.unauth_model_ownership.metrics.evidence import Verification
+from amulet.unauth_model_ownership.removers import USUAL, Thief, built
 
 Suspects = Mapping[str, Sequence[nn.Module]]
-"""Models by kind: `exact_copy`, copies that were changed (`fine_tuned`, `fine_tuned_x5`, `pruned_50`, `filtered`),
-`stolen`, and `independent`, which are nobody's copies."""
+"""Models by kind: `exact_copy`, copies that were changed, by the name of their remover, `stolen`, and `independent`,
+which are nobody's copies."""
 
 
 def stolen_stream(splits: DataSplits, number: int = 0) -> Stream:
@@ -64,19 +64,21 @@ def _altered(
     victim: Victim, recipe: Recipe, attack: ExtractionAttack, splits: DataSplits
 ) -> dict[str, list[nn.Module]]:
     """Copies that the adversary changed so that they are not recognised."""
-    model, records, runtime = victim.model, splits.adversary_records, splits.runtime
-    rates, made = attack.fine_tune_rates, dict[str, list[nn.Module]]()
-    tuning = recipe.changed(runtime=runtime)
-    with runtime.reporter.stage(f"copies of {victim.name}", attack.suspects * len(rates), "model") as stage:
-        for rate in rates:
-            kind = made.setdefault("fine_tuned" if rate == 1 else f"fine_tuned_x{rate:g}", [])
-            for number in range(attack.suspects):
-                stream = splits.attack_stream("fine_tuning", number)
-                kind.append(fine_tuned(model, records, tuning, attack.fine_tune_epochs, rate, stream))
+    chosen = USUAL if attack.removers is None else {name: built(name, node) for name, node in attack.removers.items()}
+    numbers = {name: attack.suspects if remover.random else 1 for name, remover in chosen.items()}
+    made: dict[str, list[nn.Module]] = {name: [] for name in chosen}
+    with splits.runtime.reporter.stage(f"copies of {victim.name}", sum(numbers.values()), "model") as stage:
+        for name, remover in chosen.items():
+            for number in range(numbers[name]):
+                thief = Thief(
+                    records=splits.adversary_records,
+                    recipe=recipe,
+                    epochs=attack.fine_tune_epochs,
+                    stream=splits.attack_stream("removal", number),
+                    name=f"{name} copy of {victim.name}",
+                )
+                made[name].append(remover.remove(copy.deepcopy(victim.model), thief).eval())
                 stage.advance(1)
-    for share in attack.prune:
-        made[f"pruned_{100 * share:g}"] = [pruned(model, share)]
-    made["filtered"] = [Filtered(model, records, splits.data.num_classes, splits.attack_stream("filter"))]
     return made
 
 

@@ -9,12 +9,14 @@ from torch.utils.data import DataLoader
 
 import amulet.datasets
 import amulet.models
+from amulet.core.arguments import checked
 from amulet.core.component import Factory
 from amulet.core.errors import SettingError
 from amulet.core.stream import Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.models import predict
 from amulet.training.loop import train
+from amulet.unauth_model_ownership.metrics import fidelity
 
 
 def load_data(name: str, **options: Any) -> AmuletDataset:
@@ -36,6 +38,7 @@ def initialize_model(name: str, data: AmuletDataset, seed: int = 0, **options: A
         return factory.build(input_shape=data.shape, num_classes=data.num_classes)
 
 
+@checked
 def train_classifier(
     model: nn.Module,
     train_loader: "DataLoader[Any] | Records",
@@ -58,7 +61,21 @@ def train_classifier(
     return model.eval()
 
 
+@checked
 def get_accuracy(model: nn.Module, loader: "DataLoader[Any] | Records", device: str | torch.device = "cpu") -> float:
     """Share of records that the model classifies correctly, in [0, 1]."""
     records = Records.from_loader(loader)
     return (predict(model.to(device), records).argmax(dim=1) == records.y.cpu()).double().mean().item()
+
+
+@checked
+def get_fidelity(
+    model_1: nn.Module,
+    model_2: nn.Module,
+    loader: "DataLoader[Any] | Records",
+    device: str | torch.device = "cpu",
+) -> float:
+    """Share of records that two models give the same class, in [0, 1]."""
+    records = Records.from_loader(loader)
+    first, second = (predict(model.to(device), records).argmax(dim=1) for model in (model_1, model_2))
+    return fidelity(first, second)

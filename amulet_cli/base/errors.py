@@ -1,9 +1,11 @@
 """A user's mistake, shown in one panel: what, where, what was expected, what was probably meant."""
 
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 """Exit codes: the command was wrong; something failed; Ctrl-C."""
 TRACEBACK = "AMULET_TRACEBACK"
+_HOW_TO_SEE_ALL = f"{TRACEBACK}=1 before the same command shows the whole traceback"
 _LONGEST = 240  # characters of a line of an error
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
 
@@ -32,6 +35,7 @@ class UsageError(Exception):
         meant: what was probably meant, best guess first.
         try_: a command that helps.
         title: the panel's heading.
+        code: the line of a user's own code that failed, and the exception.
     """
 
     def __init__(
@@ -43,10 +47,11 @@ class UsageError(Exception):
         meant: Iterable[str] = (),
         try_: str | None = None,
         title: str = "This cannot run",
+        code: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what, self.where, self.expected = what, where, expected
-        self.meant, self.try_, self.title = list(meant), try_, title
+        self.meant, self.try_, self.title, self.code = list(meant), try_, title, code
 
     def within(self, where: str) -> "UsageError":
         """The same error, with `where` if it has none yet."""
@@ -70,7 +75,8 @@ def show(error: UsageError) -> None:
     rows: list[tuple[str, str]] = []
     if error.meant:
         rows.append(("did you mean", " or ".join(f"`{word}`" for word in error.meant) + "?"))
-    for label, text in (("where", error.where), ("expected", error.expected), ("try", error.try_)):
+    rows_of = {"where": error.where, "your code": error.code, "expected": error.expected, "try": error.try_}
+    for label, text in rows_of.items():
         if text:
             rows.append((label, text))
     body = Table.grid(padding=(0, 2))
@@ -89,7 +95,7 @@ def show(error: UsageError) -> None:
 def as_usage_error(error: Exception) -> UsageError | None:
     """One of the library's own errors as a panel; None for anything else."""
     if isinstance(error, UsageError):
-        return error
+        return _with_code(error, error.__cause__)
     # The library's errors import torch: if they were not imported, none was raised.
     library = sys.modules.get("amulet.core.errors")
     if library is None or not isinstance(error, library.AmuletError):
@@ -99,7 +105,14 @@ def as_usage_error(error: Exception) -> UsageError | None:
         "DataError": "The data cannot be used",
         "Diverged": "Training diverged",
     }
-    return UsageError(str(error), title=titles.get(type(error).__name__, "This cannot run"))
+    title = titles.get(type(error).__name__, "This cannot run")
+    return _with_code(UsageError(str(error), title=title), error.__cause__)
+
+
+def _with_code(error: UsageError, cause: BaseException | None) -> UsageError:
+    if error.code is None and (code := own_code(cause)) is not None:
+        error.code, error.try_ = code, error.try_ or _HOW_TO_SEE_ALL
+    return error
 
 
 def exit_code(error: Exception) -> int:
@@ -108,8 +121,44 @@ def exit_code(error: Exception) -> int:
     return MISTAKE if mendable else FAILURE
 
 
+def own_code(error: BaseException | None) -> str | None:
+    """The exception and the last line of a user's own code that it came through; None if there was none.
+
+    A user's own is what belongs neither to Amulet, nor to an installed package, nor to Python.
+    """
+    library = sys.modules.get("amulet.core.errors")
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # OmegaConf's errors cause each other
+        seen.add(id(error))
+        # Amulet's own errors say what is wrong themselves, also those that a user's code raises.
+        if not isinstance(error, UsageError) and not (library and isinstance(error, library.AmuletError)):
+            trace = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+            if trace:
+                return f"{trace[-1].filename}, line {trace[-1].lineno} ({type(error).__name__})"
+        error = error.__cause__
+    return None
+
+
+def _is_own(file: str) -> bool:
+    path = Path(file)
+    if file.startswith("<") or not path.is_absolute() or {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    ours = Path(__file__).parents[2]
+    others = (ours / "amulet", ours / "amulet_cli", Path(sysconfig.get_path("stdlib")))
+    return not any(path.is_relative_to(other) for other in others)
+
+
+def in_own_code(error: Exception) -> UsageError | None:
+    """An error that came through a user's own code and that nobody foresaw; None for another."""
+    code = own_code(error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return UsageError(text, code=code, try_=_HOW_TO_SEE_ALL, title="Your code failed") if code else None
+
+
 def unexpected(error: Exception) -> UsageError:
-    """An error that Amulet did not foresee, in a few lines; `AMULET_TRACEBACK=1` shows all of them."""
+    """An error that nobody foresaw, in a few lines; `AMULET_TRACEBACK=1` shows all of them."""
+    if (own := in_own_code(error)) is not None:
+        return own
     trace = traceback.extract_tb(error.__traceback__)
     where = f"{trace[-1].filename}, line {trace[-1].lineno}" if trace else None
     text = " ".join(f"{type(error).__name__}: {error}".split())

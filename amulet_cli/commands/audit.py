@@ -8,7 +8,7 @@ from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
-from amulet_cli.config.options import names_of
+from amulet_cli.config.options import find_options
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.preflight import check_settings
 from amulet_cli.execution.sweep import result_of, run_sweep
@@ -65,7 +65,8 @@ def _every_attack(arguments: Arguments) -> Arguments:
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)
-        names = names_of("attack", arguments.config_dir)
+        found = [option for option in find_options(arguments.config_dir) if option.group == "attack"]
+        names = [option.name for option in found if option.name != "none" and not option.suite]
         overrides = (f"attack={','.join(names)}", *overrides)
     return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
 

@@ -19,6 +19,7 @@ from amulet_cli.config.composition import compose
 from amulet_cli.config.options import find_options
 from amulet_cli.config.risk_selection import among, named
 from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
+from amulet_cli.config.suites import STRENGTHS, STRONGEST
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.launchers import is_installed
 from amulet_cli.execution.preflight import check_settings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _EXPERIMENT = "matrix"
 _KEPT = "what is finished is kept; the same command resumes"
-_OWN = ("seeds", "defenses", "risks", "smallest")
+_OWN = ("seeds", "defenses", "risks", "strength", "smallest")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
 
@@ -53,6 +54,7 @@ def command_line() -> CommandLine:
         defenses=adv_training,dp_sgd   these only (amulet list defense); all if not given
         risks=S1,P1                    these only, by code or name; all if not given
         smallest=robust_accuracy=0.02  changes that count, else 1 point; smallest=fraction=0.02 for all in per cent
+        strength=quick                 every risk by several attacks, the worst counts: quick, standard or full
         attack=lira attack.n_shadow=4  measures its own risk, the others keep their default attacks; a,b: a run each
         epochs=10 defense.epsilon=...  any setting of amulet run; settings of one defence with defenses=it
         metric.every.P1.n_shadow=32    a setting of the default attack on a risk
@@ -77,6 +79,8 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
     key, equals, value = word.partition("=")
     if key == "risks" and equals:
         return matching([*(risk.code for risk in RISKS.values()), *RISKS], value, "risks=")
+    if key == "strength" and equals:
+        return matching(STRENGTHS, value, "strength=")
     given = _translated(before)
     if key == "defenses" and equals:
         named = complete(given, f"defense={value}")
@@ -126,6 +130,8 @@ def _translated(words: Sequence[str]) -> list[str]:
             continue
         if key == "seeds":
             found.append(f"seed={_seeds(value)}")
+        elif key == "strength":
+            found += [f"attack={STRONGEST}", f"attack.strength={value}"]
         elif key == "defenses":
             found.append(f"defense={','.join(_listed(value))}")
         elif key == "risks":
@@ -157,7 +163,12 @@ def _listed(value: str) -> list[str]:
 def _command(arguments: Arguments) -> Arguments:
     """The same as a sweep of the experiment."""
     overrides = arguments.overrides
-    named = any(word.startswith("attack=") for word in overrides)
+    chosen = [word for word in overrides if word.startswith("attack=")]
+    if len(chosen) > 1 and f"attack={STRONGEST}" in chosen:
+        raise UsageError(
+            "`strength` stands for the attacks on all risks", where=f"`{chosen[-1]}`", expected="one of them"
+        )
+    named = bool(chosen)
     for word in overrides:
         key = word.lstrip("+~").partition("=")[0]
         if key.startswith("attack.") and not named:

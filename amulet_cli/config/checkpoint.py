@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 _HOW = "weights alone: torch.save(model.state_dict(), FILE), or a safetensors file"
 _LARGEST = 1 << 36  # bytes
-_NESTED = ("state_dict", "model_state_dict")
-"""The keys under which training scripts store the weights."""
-_WRAPPERS = ("module.", "_module.", "_orig_mod.")
-"""The prefixes that DataParallel, Opacus and torch.compile put before every name."""
 
 
 def stamped(value: Any) -> dict[str, str] | None:
@@ -52,8 +49,8 @@ def stamped(value: Any) -> dict[str, str] | None:
 
 
 @lru_cache(maxsize=1)
-def weights(file: str, sha256: str) -> "Mapping[str, Tensor]":
-    """The state dict in a file whose digest is known.
+def weights(file: str, sha256: str) -> Mapping[str, Any]:
+    """The state dict in a file whose digest is known, with what a training script saved around it.
 
     Raises:
         UsageError: the file has changed, contains more than weights, or cannot be read.
@@ -90,6 +87,11 @@ def _unpickled(content: bytes) -> Any:
     """With PyTorch's weights-only reader, which calls nothing that the file names."""
     import torch
 
+    if _is_torchscript(content):
+        raise UsageError(
+            "`checkpoint` is a TorchScript file: a program with its weights, and nothing in a checkpoint is run",
+            expected="its weights alone: torch.save(torch.jit.load(FILE).state_dict(), ANOTHER)",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats that are refused anyway
@@ -106,24 +108,29 @@ def _unpickled(content: bytes) -> Any:
         raise UsageError("`checkpoint` is damaged, or no checkpoint of PyTorch", expected=_HOW) from error
 
 
-def _checked(found: Any) -> "Mapping[str, Tensor]":
-    """The state dict of finite tensors, without what wraps it."""
+def _is_torchscript(content: bytes) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def _checked(found: Any) -> Mapping[str, Any]:
+    """What was found, which must have a state dict somewhere; which one fits is seen when there is a model."""
     import torch
 
-    for name in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
-            found = cast(Mapping[str, Any], found)[name]
+    from amulet.training.state_dicts import state_dicts
+
     if not isinstance(found, Mapping) or not found:
         raise UsageError(f"`checkpoint` must hold a state dict, got {type(found).__name__}", expected=_HOW)
-    state = {str(name): value for name, value in cast(Mapping[Any, Any], found).items()}
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor) or value.is_meta:
-            raise UsageError(
-                f"`checkpoint` must hold tensors alone, got {type(value).__name__} in {name}", expected=_HOW
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise UsageError(f"`checkpoint` has values that are not finite in {name}")
-    for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in state):
-            state = {name.removeprefix(wrapper): value for name, value in state.items()}
-    return state
+    content = cast(Mapping[str, Any], found)
+    if next(state_dicts(content), None) is None:
+        odd = next((name for name, value in content.items() if not isinstance(value, torch.Tensor)), None)
+        got = (
+            "names that are no texts, or tensors without values"
+            if odd is None
+            else f"{type(content[odd]).__name__} in {odd}"
+        )
+        raise UsageError(f"`checkpoint` must hold tensors alone, got {got}", expected=_HOW)
+    return content

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.config import suites
 from amulet_cli.config.arguments import Arguments
 from amulet_cli.config.checkpoint import stamped
 from amulet_cli.config.file_digest import with_digests
@@ -109,7 +110,7 @@ def _composed(arguments: Arguments) -> RunRequest:
     with opened(arguments.config_dir) as hydra:
         with explained(hydra, arguments.overrides, arguments.config_name):
             jobs, swept, (launcher, settings) = _expanded(hydra, arguments)
-        composer = _Composer(hydra, arguments.config_name, swept or ())
+        composer = _Composer(hydra, arguments, swept or ())
         composed: list[Job] = []
         for words in jobs:
             with explained(hydra, words, arguments.config_name):
@@ -165,8 +166,8 @@ def _first(override: Any) -> str:
 class _Composer:
     """Composes jobs. Those that differ only in values, not in options, share the slow part of it."""
 
-    def __init__(self, hydra: "Hydra", config_name: str, swept: Sequence[str]) -> None:
-        self.hydra, self.config_name = hydra, config_name
+    def __init__(self, hydra: "Hydra", arguments: Arguments, swept: Sequence[str]) -> None:
+        self.hydra, self.config_name, self.config_dir = hydra, arguments.config_name, arguments.config_dir
         self.values = {key for key in swept if "." in key or key in SETTINGS}
         self.parsed: dict[str, Any] = {}
         self.bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
@@ -185,7 +186,7 @@ class _Composer:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:  # Hydra reports the error
             config, choices = self._base(tuple(words))
-        return Job(resolved(config), choices, shaping_overrides(overrides), tuple(words))
+        return Job(resolved(config, self.config_dir), choices, shaping_overrides(overrides), tuple(words))
 
     def _base(self, words: tuple[str, ...]) -> "tuple[DictConfig, dict[str, str]]":
         from hydra.types import RunMode
@@ -208,7 +209,7 @@ class _Composer:
         return self.parsed[word]
 
 
-def resolved(composed: "DictConfig") -> dict[str, Any]:
+def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str, Any]:
     """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored."""
     from omegaconf import OmegaConf
 
@@ -217,7 +218,10 @@ def resolved(composed: "DictConfig") -> dict[str, Any]:
         plain["checkpoint"] = stamped(plain["checkpoint"])
     if "dataset" in plain:
         plain["dataset"] = with_digests(plain["dataset"])
-    return _without_about(plain)
+    attack, plain = plain.get("attack"), _without_about(plain)
+    if suites.is_suite(attack):
+        plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
+    return plain
 
 
 def chosen(choices: Mapping[str, Any]) -> dict[str, str]:

@@ -77,10 +77,16 @@ def check(node: Node, key: str, *, keywords_only: bool = False, given_later: Seq
                 expected=f"{', '.join(known)} (the settings of {_short(target)})" if known else None,
                 meant=[f"{key}.{other}" for other in similar(name, known)],
             )
-        if isinstance(value, Mapping) and "_target_" in value:
-            check(cast(Node, value), f"{key}.{name}")
+        inner = cast(Node, value) if isinstance(value, Mapping) else {}
+        if "_target_" in inner:
+            check(inner, f"{key}.{name}")
+        elif inner and all(isinstance(one, Mapping) and "_target_" in one for one in inner.values()):
+            for part, one in inner.items():
+                check(one, f"{key}.{name}.{part}", keywords_only=keywords_only)
         elif name in hints and not fits(value, hints[name]):
-            raise UsageError(f"`{key}.{name}` must be {phrase(hints[name])}, got {shown(value)}")
+            raise UsageError(
+                f"`{key}.{name}` must be {phrase(hints[name])}, got {shown(value)}", expected=quotes(value, hints[name])
+            )
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in node:
             raise UsageError(f"`{key}.{name}` must be given: {_short(target)} has no default for it")
@@ -170,6 +176,25 @@ def shown(value: Any) -> str:
     """A value as in a configuration, texts in quotes."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def quoted(value: Any) -> str:
+    """A value as a text on the command line, where it would be read as something else without quotes.
+
+    >>> print(quoted(4), quoted(float("inf")), quoted([True, "age"]))
+    '"4"' '"inf"' '["true","age"]'
+    """
+    texts = (
+        [json.dumps(one if isinstance(one, str) else shown(one)) for one in value] if isinstance(value, list) else []
+    )
+    return f"'[{','.join(texts)}]'" if texts else f"'{json.dumps(shown(value))}'"
+
+
+def quotes(value: Any, hint: Any) -> str | None:
+    """What to type where a value would fit as a text; None where it would not."""
+    as_text = [str(one) for one in cast(list[Any], value)] if isinstance(value, list) else str(value)
+    simple = value is not None and not isinstance(value, (str, Mapping))
+    return f"in quotes where it is a text: {quoted(value)}" if simple and fits(as_text, hint) else None
 
 
 def _said(error: BaseException) -> str:

@@ -9,6 +9,8 @@ from amulet_cli.config.hydra_setup import OptionFolder, option_folders
 from amulet_cli.config.option_files import read_option
 from amulet_cli.config.schema import ADDED, CHOICES
 
+SUITE = "amulet.assessment.suite.Suite"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -21,6 +23,8 @@ class Option:
     risk: str = ""
     stage: str = ""
     file: str = ""
+    suite: bool = False
+    """Of `attack`: whether it stands for several."""
     origin: str = ""
     """The distribution that brings it, or the name of the user's folder; empty for Amulet's own."""
 
@@ -51,12 +55,21 @@ def names_of(group: str, config_dir: Path | None = None) -> list[str]:
     return [o.name for o in find_options(config_dir) if o.group == group and o.name != "none"]
 
 
+def is_suite(node: Any) -> bool:
+    """Whether this is the node of `attack` that describes a suite, or those of all risks."""
+    if not hasattr(node, "get"):
+        return False
+    target = cast(Mapping[str, Any], node).get("_target_")
+    return target == SUITE or (target is None and "strength" in node)
+
+
 def _read(group: str, file: Path, folder: OptionFolder) -> Option:
     content = read_option(file)
     about = _about(cast(dict[str, Any], content) if isinstance(content, dict) else {})
     known = {key: str(about[key]) for key in ("line", "source", "risk", "stage") if about.get(key)}
     name = file.relative_to(folder.path / group).with_suffix("").as_posix()
-    return Option(group, name, **known, file=str(file), origin=folder.origin)
+    suite = group == "attack" and is_suite(content)
+    return Option(group, name, **known, file=str(file), suite=suite, origin=folder.origin)
 
 
 def _about(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from amulet_cli.base.errors import UsageError, similar
-from amulet_cli.config.instantiation import fits, phrase, shown
+from amulet_cli.config.instantiation import fits, phrase, quoted, quotes, shown
 
 CHOICES = {
     "dataset": "the records to learn from, and the task",
@@ -83,12 +83,16 @@ def _check_values(node: object, key: str = "") -> None:
         for value in cast(Sequence[Any], node):
             _check_values(value, key)
     elif isinstance(node, float) and not math.isfinite(node):
-        raise UsageError(f"`{key}` must be a finite number, got {node}")
+        raise UsageError(
+            f"`{key}` must be a finite number, got {node}", expected=f"a number, or a text in quotes: {quoted(node)}"
+        )
 
 
 def _check_value(key: str, value: Any, setting: _Setting) -> None:
     if not fits(value, setting.type):
-        raise UsageError(f"`{key}` must be {phrase(setting.type)}, got {shown(value)}")
+        raise UsageError(
+            f"`{key}` must be {phrase(setting.type)}, got {shown(value)}", expected=quotes(value, setting.type)
+        )
     if isinstance(value, str) and not value.strip():
         raise UsageError(
             f"`{key}` must not be empty", expected=f"leave it out{' or null' if fits(None, setting.type) else ''}"

@@ -18,7 +18,7 @@ from rich.text import Text
 from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, out
-from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, show
+from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, own_code, show
 from amulet_cli.base.files import locked
 from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
@@ -73,7 +73,9 @@ class Task:
         hydra = HydraConfig.get()
         words = list(hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(words)
-        job = Job(resolved(cfg), chosen(hydra.runtime.choices), shaping_overrides(parsed), tuple(words))
+        job = Job(
+            resolved(cfg, self.config_dir), chosen(hydra.runtime.choices), shaping_overrides(parsed), tuple(words)
+        )
         number = self.before + int(hydra.job.num) + 1 if self.sweep else 1
         code = _Attempt(self, job, number).code()
         ended[job.folder] = code
@@ -164,6 +166,8 @@ class _Attempt:
     def _failed(self, error: Exception | SystemExit) -> int:
         known = None if isinstance(error, SystemExit) else as_usage_error(error)
         text = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())
+        code = known.code if known else own_code(error)
+        text += f" ({code})" if code and self.task.sweep else ""
         log = self.folder / "run.log"
         logging.getLogger("amulet").error("%s\n%s", text, "".join(traceback.format_exception(error)))
         try:
@@ -175,7 +179,8 @@ class _Attempt:
         if self.task.sweep:
             self._say("failed", text.splitlines()[0])
             return FAILURE
-        show(known or UsageError(text, where=f"the whole story: {log}", title="This run failed"))
+        failed = UsageError(text, where=f"the whole story: {log}", code=code, title="This run failed")
+        show(failed if known is None or code else known)
         return FAILURE if isinstance(error, SystemExit) else exit_code(error)
 
     def _names(self) -> dict[str, Any]:

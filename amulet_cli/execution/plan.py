@@ -1,13 +1,16 @@
 """From a composed configuration to the library's `Plan`."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from torch import Tensor
+
 from amulet.assessment import RISKS, Plan, risk_of
-from amulet.assessment.engine import ExtraMetric
+from amulet.assessment.plan import ExtraMetric
 from amulet.core import Attack, Factory, SettingError
 from amulet.core.evidence import Measurement
 from amulet.core.risk import UTILITY
@@ -35,6 +38,8 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
     """
     instantiation.check(config["dataset"], "dataset")
     chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
+    metrics = tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node))
+    suites = {risk: _built(node, "attack", Attack) for risk, node in (config["attack"].get("suites") or {}).items()}
     return Plan(
         data=data,
         architecture=_factory(config, "model"),
@@ -47,8 +52,9 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
         defenses=tuple(_component(config, key, Defense) for key in chosen),
         attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
-        metrics=tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node)),
-        optional=tuple(risk_selection.among(config["metric"])),
+        attacks=suites,
+        metrics=(*metrics, *suites) if suites and "default" in metrics else metrics,
+        optional=tuple(dict.fromkeys((*risk_selection.among(config["metric"]), *suites))),
         attack_settings=_attack_settings(config["metric"]),
         extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
@@ -101,9 +107,13 @@ def try_out(plan: Plan) -> None:
     if plan.pretrained is not None:
         plan.pretrained.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
     model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
-    optimizer = _tried("optimizer", plan.optimizer, model.parameters())
     if plan.schedule is not None:
-        _tried("schedule", plan.schedule, optimizer)
+        _tried("schedule", plan.schedule, _tried("optimizer", plan.optimizer, model.parameters()))
+    elif _judges_before_weights(plan.optimizer):
+        with suppress(_WeightsAskedFor):
+            _tried("optimizer", plan.optimizer, _no_weights())
+    else:
+        _tried("optimizer", plan.optimizer, model.parameters())
 
 
 def store_folder(config: Mapping[str, Any]) -> Path:
@@ -123,24 +133,46 @@ def _augmentation(node: Mapping[str, Any]) -> Factory:
     return Factory.from_mapping(node)
 
 
+class _WeightsAskedFor(Exception):
+    """An optimizer has accepted its settings."""
+
+
+def _no_weights() -> Iterator[Tensor]:
+    raise _WeightsAskedFor
+    yield  # makes it a generator
+
+
+def _judges_before_weights(factory: Factory) -> bool:
+    """Does this optimizer refuse wrong settings before it looks at the weights?
+
+    To register weights, torch imports its compiler: longer than all the rest of a check. Its own optimizers judge their
+    numbers before that, but flags that exclude each other after it.
+    """
+    own = factory.path.startswith("torch.optim.")
+    return own and not any(value is True for value in factory.settings.values())
+
+
 def _tried(key: str, factory: Factory, over: object) -> Any:
     try:
         return factory.build(over)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
     except SystemExit as error:
         raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
 
 
 def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
-    instantiation.check(config[key], key, keywords_only=True)
-    built = instantiation.build(config[key], key)
+    return _built(config[key], key, kind)
+
+
+def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    node = {name: value for name, value in node.items() if name != "about"}
+    instantiation.check(node, key, keywords_only=True)
+    built = instantiation.build(node, key)
     if not isinstance(built, kind):
-        raise UsageError(
-            f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {config[key]['_target_']}"
-        )
+        raise UsageError(f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {node['_target_']}")
     if built.risk not in RISKS:
-        raise UsageError(f"`{config[key]['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
+        raise UsageError(f"`{node['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
     return built
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
-from amulet_cli.base.console import err
-from amulet_cli.base.errors import UsageError, as_usage_error
-from amulet_cli.config import schema
+from amulet_cli.base.console import err, hanging
+from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
+from amulet_cli.config import schema, suites
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
@@ -84,7 +84,10 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     if not jobs:
         return {}
     with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
-        return _checked(request, jobs)
+        refused = _checked(request, jobs)
+    for line in dict.fromkeys(line for job in jobs if job not in refused for line in suites.announced(job.config)):
+        err.print(hanging("suite    ", line))
+    return refused
 
 
 def _checked(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
@@ -121,7 +124,7 @@ def placed(job: Job, request: RunRequest) -> "Iterator[None]":
     try:
         yield
     except Exception as error:
-        known = as_usage_error(error)
+        known = as_usage_error(error) or in_own_code(error)
         if known is None or type(error).__name__ == "IncompatibleError":
             raise
         raise known.within(_place(known, job, request)) from error

@@ -11,6 +11,9 @@ from amulet_cli.base.files import opened, read_bytes
 KEY = "seal"
 """In `metrics.json`: ``{"files": {name: SHA-256}, "content": SHA-256 of everything else in it}``."""
 
+_UNSEALED = 1
+"""The `schema` of results from before there were seals; their `metrics.json` has no facts either."""
+
 
 def sealed(content: Mapping[str, Any], folder: Path, names: Iterable[str]) -> dict[str, Any]:
     """`content` with the digests of itself and of the files with these names in `folder`."""
@@ -22,9 +25,11 @@ def files_of(content: Mapping[str, Any]) -> dict[str, str]:
     """The digests of a result's files by name; none of a result from before there were seals.
 
     Raises:
-        ValueError: the content is not what was sealed.
+        ValueError: the content is not what was sealed, or its seal was removed.
     """
     if KEY not in content:
+        if content.get("schema") != _UNSEALED or "facts" in content:
+            raise ValueError("its seal is missing, which this version writes into every result")
         return {}
     seal = content[KEY]
     files = cast(dict[str, Any], seal).get("files") if isinstance(seal, dict) else None

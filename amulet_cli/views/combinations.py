@@ -13,6 +13,7 @@ from amulet.training import Defense
 from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config import instantiation
 from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.options import is_suite
 
 Reasons = Mapping[tuple[str, str], str | None]
 """By attack and defence: why not, or None."""
@@ -33,7 +34,7 @@ def options(group: str) -> dict[str, Any]:
     """The options of `attack` or `defense` by name, built with their defaults; None for `none`, which comes first."""
     found: dict[str, Any] = {"none": None}
     for name, node in _nodes(group):
-        if node["_target_"]:
+        if node["_target_"] and not is_suite(node):
             found[name] = instantiation.build({k: v for k, v in node.items() if k != "about"}, group)
     return found
 
@@ -98,7 +99,8 @@ LFW and CelebA without `dataset.sensitive` run as fmnist.
 
 What depends on the numbers is refused for its own reason, also before training: ratios that the records cannot give
 (`distribution_inference`), more queries than records (`model_extraction`), more records to poison than there are of
-other classes (`badnets`), a trigger that is larger than the picture, too few triggers to prove anything (`watermark`).
+other classes (`badnets`) or of the target class (`sig`), a trigger that is larger than the picture, too few triggers to
+prove anything (`watermark`).
 Models that need pictures (`cnn`, `vgg11`, `resnet18`, `vit`, ...) or a table (`ft_transformer`) refuse the other kind
 of data."""
 

@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from amulet.assessment import RISKS
-from amulet.assessment.engine import protocol_of
+from amulet.assessment.plan import protocol_of
 from amulet.core import Attack, Factory
 from amulet.testing import check_attack, check_dataset, check_defense, check_metric
 from amulet.testing.attacks import every_defense, quick_attack
 from amulet.training import Defense
+from amulet_cli.config.options import SUITE
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -19,7 +20,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 def options(group: str) -> dict[str, tuple[Path, str]]:
     """File and target of every option that has one."""
     found = {path.stem: (path, target_of(path)) for path in sorted((CONF / group).glob("*.yaml"))}
-    return {name: (path, target) for name, (path, target) in found.items() if target}
+    return {name: (path, target) for name, (path, target) in found.items() if target not in ("", SUITE)}
 
 
 def target_of(path: Path) -> str:

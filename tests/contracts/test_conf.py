@@ -13,13 +13,14 @@ from amulet.assessment import RISKS
 from amulet.core import Attack, Factory
 from amulet.testing.schema import unwritten
 from amulet.training import Defense
+from amulet_cli.config.options import is_suite
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 OPTIONS = sorted(
     p
     for group in ("dataset", "model", "defense", "attack")
     for p in (CONF / group).glob("*.yaml")
-    if p.stem != "custom"
+    if p.stem != "custom" and not is_suite(OmegaConf.load(p))
 )
 
 

@@ -76,9 +76,9 @@ def test_the_main_job_on_a_table_that_is_not_ours(compas: Path, workdir: Path) -
     assert {"robust_accuracy", "fidelity"} <= set(found["metrics"]["defended"])
     notes = found["manifest"]["dataset"]
     assert notes["checksum"] == {COMPAS: f"sha256:{SHA256}"}
-    assert notes["target"] == {"two_year_recid": {"0": 0, "1": 1}}
-    assert notes["sensitive"]["sex"] == {"Female": 0, "Male": 1}
-    assert len(notes["sensitive"]["race"]) == 6
+    assert (notes["target"], notes["labels"]) == ("two_year_recid", ["0", "1"])
+    assert notes["values"]["sex"] == ["Female", "Male"]
+    assert len(notes["values"]["race"]) == 6
 
 
 def test_that_table_against_an_independent_reading(compas: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_option_of_ones_own_from_the_documentation(workdir: Path) -> None:
     assert main([*command(about="dataset=loans"), "epochs=2"]) == 0
     assert list(workdir.glob("outputs/loans/linearnet/adv_debiasing/discriminatory_behavior/*/seed=0"))
     notes = result(workdir)["manifest"]["dataset"]
-    assert notes["sensitive"]["age"] == {"under 25": 0, "25 to under 60": 1, "60 or more": 2}
+    assert notes["values"]["age"] == ["under 25", "25 to under 60", "60 or more"]
 
 
 def test_a_changed_table_is_another_result(workdir: Path) -> None:

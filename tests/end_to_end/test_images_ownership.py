@@ -162,7 +162,7 @@ def test_a_marked_model_of_pictures_is_recognised(tmp_path: Path, architecture: 
     undefended, defended = outcome.metrics["undefended"], outcome.metrics["defended"]
     assert defended["watermark_accuracy"] > 0.9
     assert defended["p_value"] < 0.01 < undefended["p_value"]
-    assert defended["ownership_fpr"] == 0
+    assert defended["independent.ownership_fpr"] == 0
     assert defended["test_accuracy"] > 0.9
     found = outcome.manifest["training"]["defended"]
     assert ("trigger_pictures" in found) == brought

@@ -8,10 +8,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from amulet.assessment import RISKS, Outcome
-from amulet.assessment.engine import protocol_of
+from amulet.assessment.plan import protocol_of
 from amulet.core import Attack, Factory
 from amulet.testing import tiny
 from amulet.training import Defense
+from amulet_cli.config.options import is_suite
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DATAS_OWN: dict[str, Any] = {"ratio_1": 0.4, "ratio_2": 0.6}
@@ -45,7 +46,7 @@ def quick_defaults(data: Mapping[str, Any] = DATAS_OWN) -> dict[str, dict[str, A
     return found
 
 
-ATTACKS = sorted(path.stem for path in (CONF / "attack").glob("*.yaml"))
+ATTACKS = sorted(path.stem for path in (CONF / "attack").glob("*.yaml") if not is_suite(OmegaConf.load(path)))
 DEFENSES = sorted(path.stem for path in (CONF / "defense").glob("*.yaml"))
 
 

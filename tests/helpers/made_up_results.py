@@ -1,5 +1,6 @@
 """Results that no model made: folders as a run leaves them, with numbers that are known beforehand."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from amulet.core.blocks import BLOCKS, RecordBlocks
 from amulet.core.facts import RunFacts
+from amulet_cli.results import seal
 from amulet_cli.results.result import Result, result_folder, write_outcome
 from amulet_cli.results.schema1 import facts_of
 
@@ -138,3 +140,11 @@ def typical(seed: int = 0, epsilon: float = 0.05) -> MadeUp:
         },
         manifest={"victim": 11_611, "adversary": 11_612, "test": 23_224},
     )
+
+
+def reseal(path: Path, **changes: Any) -> None:
+    """Other content of a `metrics.json`, sealed with the files that are there, as another version might write it."""
+    content = json.loads(path.read_text())
+    names = content.pop("seal")["files"]
+    kept = {key: value for key, value in (content | changes).items() if value is not None}
+    path.write_text(json.dumps(seal.sealed(kept, path.parent, names)))

@@ -147,7 +147,7 @@ class AttributeAttack(Attack):
             evidence["truth"][attribute] = truth
             groups = _groups(values, known, truth)
             manifest["values"][attribute] = groups
-            warnings += _small(name, attribute, groups)
+            warnings += _small(name, attribute, groups, test)
         return AttributeEvidence(
             ids=test.ids.cpu(),
             **evidence,
@@ -251,14 +251,15 @@ def _groups(values: Tensor, known: Tensor, truth: Tensor) -> dict[str, dict[str,
     return {str(value): {side: counted[side][i] for side in sides} for i, value in enumerate(values.tolist())}
 
 
-def _small(name: str, attribute: str, groups: dict[str, dict[str, int]]) -> list[str]:
+def _small(name: str, attribute: str, groups: dict[str, dict[str, int]], records: Records) -> list[str]:
     found: list[str] = []
     for value, counts in groups.items():
         for side, count in counts.items():
             if count < _FEW:
                 where = "records of the adversary" if side == "adversary" else "test records"
                 found.append(
-                    f"{name}: only {count} {where} have {attribute} = {value}; under {_FEW} the numbers for "
+                    f"{name}: only {count} {where} have {attribute} = "
+                    f"{records.value_name(attribute, int(value))}; under {_FEW} the numbers for "
                     f"{attribute} are mostly chance. Use more data (dataset.limit, adversary_fraction) or merge values"
                 )
     return found

@@ -1,9 +1,12 @@
 """One column of a user's table: numbers, or categories."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from amulet.datasets.custom.texts import is_number, with_commas
 
 _MOSTLY = 10  # if all but one of this many categories are numbers, the one is suspicious
 
@@ -17,10 +20,18 @@ class Column:
     codes: np.ndarray | None = None
     """(n,) int64 indices into `categories`, -1 where the value is missing; None for a column of numbers."""
     categories: tuple[str, ...] = ()
+    comma: str = ""
+    """A text with a comma, if the numbers were read from such texts: `83,0`."""
 
     @classmethod
     def of(cls, values: Any) -> "Column":
-        """From pandas or numpy data: numbers stay numbers, the rest is text; infinite values count as missing."""
+        """From pandas or numpy data: numbers stay numbers, the rest is text; infinite values count as missing.
+
+        Texts that are all numbers with a decimal comma, or with commas between thousands, are numbers.
+
+        Raises:
+            ValueError: such texts could be either; the message is one of them.
+        """
         import pandas as pd
 
         series = pd.Series(values)
@@ -35,6 +46,8 @@ class Column:
         categories = tuple(sorted({text for text in texts if text}))
         code = {text: i for i, text in enumerate(categories)}
         codes = np.array([*(code.get(text, -1) for text in texts), -1])[places]
+        if (numbers := with_commas(categories)) is not None:
+            return cls(np.append(numbers, np.nan)[codes], comma=next(text for text in categories if "," in text))
         return cls(codes=codes, categories=categories)
 
     def __len__(self) -> int:
@@ -78,7 +91,7 @@ class Column:
         if self.numbers is not None:
             if other.numbers is None:
                 raise ValueError(next((text for text in other.categories if not is_number(text)), "text"))
-            return Column(np.concatenate([self.numbers, other.numbers]))
+            return Column(np.concatenate([self.numbers, other.numbers]), comma=self.comma or other.comma)
         if other.numbers is not None:
             words = [None if np.isnan(value) else in_words(value) for value in other.numbers.tolist()]
             other = Column.of(np.array(words, object))
@@ -92,13 +105,13 @@ class Column:
         ]
         return Column(None, np.concatenate(moved), categories)
 
-    def odd_texts(self) -> list[str]:
-        """The categories of a text column that are not numbers, if nearly all others are: most frequent first."""
+    def odd_texts(self, usual: Callable[[str], bool]) -> list[str] | None:
+        """The categories that are not `usual`, most frequent first, if there are many and nearly all are; else None."""
         if self.codes is None or len(self.categories) < _MOSTLY:
-            return []
-        odd = [i for i, text in enumerate(self.categories) if not is_number(text)]
+            return None
+        odd = [i for i, text in enumerate(self.categories) if not usual(text)]
         if len(odd) > len(self.categories) / _MOSTLY:
-            return []
+            return None
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.categories))
         return [self.categories[i] for i in sorted(odd, key=lambda i: -counts[i])]
 
@@ -110,12 +123,3 @@ def in_words(value: float) -> str:
     ('2', '0.5')
     """
     return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
-def is_number(text: str) -> bool:
-    """Does a text stand for a number?"""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

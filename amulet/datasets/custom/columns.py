@@ -9,6 +9,7 @@ import numpy as np
 from amulet.core.errors import DataError, SettingError
 from amulet.datasets.custom.column import Column, in_words
 from amulet.datasets.custom.roles import no_such
+from amulet.datasets.custom.texts import days, is_date, is_measure, is_number, listed
 
 _FEW_RECORDS = 10
 _MANY_VALUES = 20
@@ -16,6 +17,7 @@ _MANY_RECORDS = 50
 _MANY_CATEGORIES = 100
 _MOST_INPUTS = 10_000
 _CLAMPED = 0.01
+_EXACT = 2.0**53  # from here on every number of float64 is whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,7 @@ def _cut(
 def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[np.ndarray]) -> Inputs:
     """Numbers scaled to [0, 1] by the training part's range, text one-hot by the training part's categories.
 
+    Dates that begin with the year become numbers of days.
     Test records are made to fit: numbers outside the range are clamped, an unknown category is 0 in all inputs of its
     column.
 
@@ -98,6 +101,9 @@ def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[
         columns: without missing values, all of one length.
         coded: names of columns of numbers that are one-hot encoded too.
         parts: rows of the training and of the test part.
+
+    Raises:
+        SettingError: a column has dates whose order of day and month cannot be told.
     """
     train, test = parts
     # Name, column, and for the training part its minimum and maximum, or its categories in order.
@@ -105,9 +111,9 @@ def encode(columns: Mapping[str, Column], coded: Sequence[str], parts: Sequence[
     constant: list[str] = []
     said: list[str | None] = []
     for name, raw in columns.items():
-        column = _as_codes(raw) if name in coded else _as_numbers(raw)
+        column = _as_codes(raw) if name in coded else _as_numbers(name, raw)
         known = _extent(column.values[train]) if column.codes is None else np.unique(column.codes[train])
-        said.append(_suspicion(name, column.take(train)))
+        said += [_reading(name, raw, column), None if name in coded else _suspicion(name, column.take(train))]
         if len(known) < 2:
             constant.append(name)
         else:
@@ -161,32 +167,59 @@ def _as_codes(column: Column) -> Column:
     return Column(None, places, names)
 
 
-def _as_numbers(column: Column) -> Column:
-    """A boolean column is one input; other text stays text."""
-    if column.codes is not None and column.categories == ("False", "True"):
+def _as_numbers(name: str, column: Column) -> Column:
+    """A boolean column is one input, so are dates; other text stays text."""
+    if column.codes is None:
+        return column
+    if column.categories == ("False", "True"):
         return Column(column.codes.astype(np.float64))
-    return column
+    if not column.categories or not all(map(is_date, column.categories)):
+        return column
+    if (numbers := days(column.categories)) is None:
+        raise SettingError(
+            f"`{name}` has dates such as {column.categories[0]!r}, which can be read in several ways: write them as "
+            f"2026-11-29, leave them out with dataset.drop={listed([name])}, or take each as a category of its own "
+            f"with dataset.categorical={listed([name])}"
+        )
+    return Column(numbers[column.codes])
+
+
+def _reading(name: str, raw: Column, column: Column) -> str | None:
+    """How texts were understood as numbers."""
+    if raw.comma:
+        return f"`{name}` is read as numbers written with a comma, such as {raw.comma!r}."
+    if raw.codes is not None and column.numbers is not None and raw.categories != ("False", "True"):
+        return f"`{name}` is read as dates, such as {raw.categories[0]}: its input is the number of days."
+    return None
 
 
 def _suspicion(name: str, column: Column) -> str | None:
     """What looks wrong in a column of the training part."""
     if (values := column.numbers) is not None:
-        whole = len(values) >= _MANY_RECORDS and bool((values == values.round()).all())
+        whole = len(values) >= _MANY_RECORDS and bool(((values == values.round()) & (abs(values) < _EXACT)).all())
         if not whole or len(np.unique(values)) < len(values):
             return None
         return (
             f"`{name}` is another whole number in every training record: if it is an identifier, leave it out with "
-            f"dataset.drop=[{name}]."
+            f"dataset.drop={listed([name])}."
         )
-    if odd := column.odd_texts():
+    count = f"`{name}` is read as text with {len(column.categories):,} categories"
+    for usual, what in ((is_number, "numbers"), (is_date, "dates")):
+        if odd := column.odd_texts(usual):
+            return (
+                f"{count} because of {odd[0]!r}: if it is a column of {what}, leave such fields empty and set "
+                "dataset.missing=drop."
+            )
+    if column.odd_texts(is_measure) is not None:
         return (
-            f"`{name}` is read as text with {len(column.categories):,} categories because of {odd[0]!r}: if it is a "
-            "column of numbers, leave such fields empty and set dataset.missing=drop."
+            f"{count} such as {column.categories[0]!r}, each of which is an input, although nearly all look like "
+            f"numbers: write them as plain numbers, with a point and no unit, or leave the column out with "
+            f"dataset.drop={listed([name])}."
         )
     if len(column.categories) > _MANY_CATEGORIES:
         return (
             f"`{name}` has {len(column.categories):,} categories, each of which is an input: leave it out with "
-            f"dataset.drop=[{name}] unless a model can learn from it."
+            f"dataset.drop={listed([name])} unless a model can learn from it."
         )
     return None
 

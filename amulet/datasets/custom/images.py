@@ -22,15 +22,15 @@ def picture_paths(folder: Path, files: Column, name: str) -> list[Path]:
     Raises:
         DataError: a file is missing; the message says how many are, and names the first.
     """
-    _, names = files.distinct()
+    places, names = files.distinct()
     lost = [one for one in names if not (folder / one).is_file()]
     if lost:
+        more = f", nor {len(lost) - 1:,} more of the {len(names):,} pictures that `{name}` names" if lost[1:] else ""
         raise DataError(
-            f"{folder / lost[0]}: not found, nor {len(lost) - 1:,} more of the {len(names):,} pictures that `{name}` "
-            "names; `dataset.images` must be the folder that these names start from"
+            f"{folder / lost[0]}: not found{more}; `dataset.images` must be the folder that the names in `{name}` "
+            "start from"
         )
-    assert files.codes is not None
-    return [folder / files.categories[code] for code in files.codes.tolist()]
+    return [folder / names[place] for place in places.tolist()]
 
 
 def read_pictures(paths: Sequence[Path], size: int | None, source: str) -> tuple[np.ndarray, str]:

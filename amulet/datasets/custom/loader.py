@@ -17,25 +17,27 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.custom.column import Column
 from amulet.datasets.custom.columns import attribute, classes, encode
 from amulet.datasets.custom.images import as_pictures, picture_paths, read_pictures
-from amulet.datasets.custom.roles import Roles, assign
+from amulet.datasets.custom.roles import Name, Roles, assign
 from amulet.datasets.custom.table import Table, read_table
+from amulet.datasets.custom.texts import listed
 from amulet.datasets.split import stratified_split
 
 
 def load_custom(
     *,
     path: str,
-    target: str,
-    sensitive: Sequence[str] = (),
+    target: Name,
+    sensitive: Sequence[Name] = (),
     positive: str | float | bool | None = None,
-    inputs: Sequence[str] | None = None,
-    drop: Sequence[str] = (),
+    inputs: Sequence[Name] | None = None,
+    drop: Sequence[Name] = (),
     sensitive_as_input: bool = False,
-    categorical: Sequence[str] = (),
+    categorical: Sequence[Name] = (),
+    header: bool | None = None,
     bins: Mapping[str, int | list[float]] | None = None,
     missing: Literal["refuse", "drop"] = "refuse",
     images: str | None = None,
-    image_column: str | None = None,
+    image_column: Name | None = None,
     image_size: int | None = None,
     test: str | None = None,
     test_fraction: float = 0.5,
@@ -57,7 +59,9 @@ def load_custom(
         inputs: the columns that are inputs; null: all but the target, the sensitive and the dropped ones.
         drop: columns that are not inputs.
         sensitive_as_input: whether models see the sensitive columns.
-        categorical: columns of numbers that are codes, to be one-hot encoded like text.
+        categorical: columns of numbers or dates that are codes, to be one-hot encoded like text.
+        header: whether the first line of a CSV has the names of the columns; null: it must look like names; false: the
+            names are 0, 1, 2 ...
         bins: how to divide sensitive columns of numbers: into this many parts of equal size, or at these values.
         missing: refuse a table with empty fields in the columns that are used, or drop those records.
         images: the folder of the images that `image_column` lists; null: the folder of the table.
@@ -79,7 +83,8 @@ def load_custom(
     in_range("test_fraction", test_fraction, above=0, below=1)
     in_range("image_size", image_size, 1, optional=True)
     one_of("missing", missing, ("refuse", "drop"))
-    tables = [_read(path, "path", sha256), *([_read(test, "test", sha256)] if test is not None else [])]
+    files = {"path": path} if test is None else {"path": path, "test": test}
+    tables = [_read(file, setting, sha256, header) for setting, file in files.items()]
     roles = assign(
         tables[0],
         target=target,
@@ -128,11 +133,12 @@ def load_custom(
         origin=hashlib.sha256(json.dumps([contents, settings], sort_keys=True, default=list).encode()).hexdigest(),
         stream=stream,
         limit=limit,
-        warnings=tuple(said),
+        labels=labels,
+        values={one: names for one, (_, names) in values.items()},
+        warnings=said,
         notes={
             "checksum": {table.path.name: f"sha256:{table.digest}" for table in tables},
-            "target": {roles.target: _numbered(labels)},
-            "sensitive": {one: _numbered(names) for one, (_, names) in values.items()},
+            "target": roles.target,
             "split_seed": split_seed,
         },
         **more,
@@ -143,8 +149,8 @@ _BY_CONTENT = ("path", "test", "images", "sha256", "name", "limit")
 """Settings that do not determine the records; files count by their content."""
 
 
-def _read(file: str, setting: str, sha256: Mapping[str, str] | None) -> Table:
-    table = read_table(Path(file).expanduser())
+def _read(file: str, setting: str, sha256: Mapping[str, str] | None, header: bool | None) -> Table:
+    table = read_table(Path(file).expanduser(), header)
     expected = (sha256 or {}).get(setting, table.digest)
     if table.digest != expected:
         raise DataError(
@@ -172,7 +178,7 @@ def _whole(
     if missing == "refuse" or not all(map(len, kept)):
         lacking = [name for name in roles.inputs if gaps[name]]
         ways = ["dataset.missing=drop leaves these records out"] if all(map(len, kept)) else []
-        ways += [f"dataset.drop=[{','.join(lacking)}] leaves out columns"] if lacking else []
+        ways += [f"dataset.drop={listed(lacking)} leaves out columns"] if lacking else []
         ways += ["dataset.inputs=[...] names the columns to keep"] if len(lacking) > 1 else []
         raise DataError(f"{text}: {', '.join(ways) or 'fill them in'}")
     whole = {name: column.take(good.nonzero()[0]) for name, column in columns.items()}
@@ -186,15 +192,25 @@ def _worst(gaps: Mapping[str, int], most: int = 5) -> str:
 
 
 def _joined(tables: Sequence[Table], name: str) -> Column:
-    column = Column.of(tables[0].columns[name])
+    column = _column(tables[0], name)
     for other in tables[1:]:
         try:
-            column = column.joined(Column.of(other.columns[name]))
+            column = column.joined(_column(other, name))
         except ValueError as error:
             raise DataError(
                 f"{other.path}: `{name}` has texts such as {str(error)!r}, in {tables[0].path} it has numbers only"
             ) from error
     return column
+
+
+def _column(table: Table, name: str) -> Column:
+    try:
+        return Column.of(table.columns[name])
+    except ValueError as error:
+        raise DataError(
+            f"{table.path}: the comma of {str(error)!r} in `{name}` may be a decimal mark or stand between thousands; "
+            "write such numbers with a point, and without a mark between thousands"
+        ) from error
 
 
 def _parts(y: np.ndarray, kept: Sequence[np.ndarray], fraction: float, stream: Stream) -> list[Tensor]:
@@ -233,7 +249,3 @@ def _named_twice(paths: Sequence[Path], parts: Sequence[Tensor]) -> list[str]:
     seen = {paths[i] for i in parts[0].tolist()}
     both = sum(paths[i] in seen for i in parts[1].tolist())
     return [f"{both:,} test records are pictures that training records name too: a test of memory."] if both else []
-
-
-def _numbered(names: Sequence[str]) -> dict[str, int]:
-    return {name: i for i, name in enumerate(names)}

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from amulet.core.errors import SettingError
 from amulet.datasets.custom.table import Table
 
+Name = str | int | float | bool
+"""The name of a column as a setting gives it: `4` and `true` are read as a number and a truth value."""
 _MOST_LISTED = 30
 
 
@@ -34,14 +36,14 @@ class Roles:
 def assign(
     table: Table,
     *,
-    target: str,
-    sensitive: Sequence[str],
-    inputs: Sequence[str] | None,
-    drop: Sequence[str],
+    target: Name,
+    sensitive: Sequence[Name],
+    inputs: Sequence[Name] | None,
+    drop: Sequence[Name],
     sensitive_as_input: bool,
-    categorical: Sequence[str],
+    categorical: Sequence[Name],
     bins: Mapping[str, object] | None,
-    image_column: str | None,
+    image_column: Name | None,
 ) -> Roles:
     """The roles of a table's columns by the settings of `load_custom`.
 
@@ -63,10 +65,10 @@ def assign(
         _refuse(inputs=inputs, drop=drop, sensitive_as_input=sensitive_as_input, categorical=categorical)
         return Roles(label, attributes, (), (), files=files)
     gone = {*_named(table, "drop", drop), label}
-    arrays = [name for name in (table.pictures if inputs is None else inputs) if name in table.pictures]
+    arrays = [str(name) for name in (table.pictures if inputs is None else inputs) if name in table.pictures]
     if arrays := [name for name in arrays if name not in gone]:
         if len(arrays) > 1 or (inputs is not None and len(inputs) > 1):
-            raise SettingError(f"`inputs` must be one array of pictures, got {', '.join(inputs or arrays)}")
+            raise SettingError(f"`inputs` must be one array of pictures, got {', '.join(map(str, inputs or arrays))}")
         _refuse(sensitive_as_input=sensitive_as_input, categorical=categorical)
         return Roles(label, attributes, (), (), array=arrays[0])
     chosen = _inputs(table, inputs, label, attributes, sensitive_as_input)
@@ -78,7 +80,7 @@ def assign(
 
 
 def _inputs(
-    table: Table, inputs: Sequence[str] | None, label: str, attributes: Sequence[str], sensitive_as_input: bool
+    table: Table, inputs: Sequence[Name] | None, label: str, attributes: Sequence[str], sensitive_as_input: bool
 ) -> list[str]:
     """Columns that are inputs unless they are dropped, in the order of the file."""
     if inputs is None:
@@ -103,22 +105,35 @@ def no_such(setting: str, name: object, known: Sequence[str], what: str) -> Sett
     return SettingError(f"`{setting}` must be {what}, got {name!r}; {hint}")
 
 
-def _named(table: Table, setting: str, names: Sequence[str]) -> tuple[str, ...]:
+def _named(table: Table, setting: str, names: Sequence[Name]) -> tuple[str, ...]:
     """The columns that names refer to, each once; the name of an array of an NPZ file means all of its columns."""
     if isinstance(names, str):
         raise SettingError(f"`{setting}` must be a list of columns, got {names!r}")
     found: list[str] = []
     for name in names:
-        if name in table.columns:
-            found.append(name)
-        elif name in table.groups:
-            found += table.groups[name]
-        elif name in table.pictures and setting in ("inputs", "drop"):
-            found.append(name)
-        else:
-            known = [*table.columns, *table.groups]
-            raise no_such(setting, name, known, f"{_WHAT.get(setting, 'columns')} of {table.path.name}")
+        known = [*table.columns, *table.groups, *(table.pictures if setting in ("inputs", "drop") else ())]
+        spelled = _spelled(name, known)
+        if spelled is None:
+            what = f"{_WHAT.get(setting, 'columns')} of {table.path.name}"
+            raise no_such(setting, name, [*table.columns, *table.groups], what)
+        found += table.groups.get(spelled, (spelled,)) if spelled not in table.columns else (spelled,)
     return tuple(dict.fromkeys(found))
+
+
+def _spelled(name: Name, known: Sequence[str]) -> str | None:
+    """How a column is called that a setting names by a text, a number or a truth value."""
+    if isinstance(name, str):
+        return name if name in known else None
+    if isinstance(name, bool):
+        return next((one for one in known if one.lower() == str(name).lower()), None)
+    return str(name) if str(name) in known else next((one for one in known if _value(one) == name), None)
+
+
+def _value(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 _WHAT = {"target": "a column", "image_column": "a column"}
@@ -130,7 +145,7 @@ def _refuse(**settings: object) -> None:
             raise SettingError(f"`{setting}` is for tables: here pictures are the input")
 
 
-def _check_once(table: Table, asked: Mapping[str, Sequence[str]]) -> None:
+def _check_once(table: Table, asked: Mapping[str, Sequence[Name]]) -> None:
     """Each setting names a column once, and no name that several columns have."""
     for setting, names in asked.items():
         for name in names:

@@ -9,16 +9,17 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from amulet.core.errors import DataError
-from amulet.datasets.custom.column import is_number
+from amulet.datasets.custom.texts import is_number
 
 _SEPARATORS = ",;\t|"
 _KINDS = ".csv, .tsv (both also with .gz), .parquet or .npz"
@@ -43,15 +44,20 @@ class Table:
     """Names that several columns of a CSV have, whose values differ."""
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, header: bool | None = None) -> Table:
     """Read a file by its file name extension.
+
+    Args:
+        path: the file.
+        header: whether the first line of a CSV has the names of the columns. None: it must look like names. False: the
+            names are 0, 1, 2 ...
 
     Raises:
         DataError: it is missing, damaged, or not in one of the formats; the message says what to do.
     """
     name = path.name.lower()
-    readers = {
-        (".csv", ".tsv", ".csv.gz", ".tsv.gz"): _csv,
+    readers: dict[tuple[str, ...], Callable[[Path, bytes, str], Table]] = {
+        (".csv", ".tsv", ".csv.gz", ".tsv.gz"): partial(_csv, header=header),
         (".parquet", ".pq"): _parquet,
         (".npz",): _npz,
     }
@@ -76,24 +82,20 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _csv(path: Path, content: bytes, digest: str) -> Table:
+def _csv(path: Path, content: bytes, digest: str, *, header: bool | None) -> Table:
     import pandas as pd
 
     try:
         content = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: is no whole gzip file ({error}); get it again") from error
-    header = next((line for line in io.BytesIO(content) if line.strip()), b"").decode("utf-8-sig", "replace").rstrip()
-    separator = max(_SEPARATORS, key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])]
+    first = next((line for line in io.BytesIO(content) if line.strip()), b"").decode("utf-8-sig", "replace").rstrip()
+    separator = max(_SEPARATORS, key=first.count)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
     if len(names) < 2:
         raise DataError(
-            f"{path}: its first line holds one name ({header[:40]!r}); expected column names between commas, "
+            f"{path}: its first line holds one name ({first[:40]!r}); expected column names between commas, "
             "semicolons, tabs or bars"
-        )
-    if sum(is_number(name) for name in names) > len(names) / 2:
-        raise DataError(
-            f"{path}: its first line ({header[:40]!r}) looks like a record; put a line of column names above it"
         )
     try:
         with warnings.catch_warnings():
@@ -105,12 +107,36 @@ def _csv(path: Path, content: bytes, digest: str) -> Table:
                 skipinitialspace=True,
                 low_memory=False,
                 index_col=False,
+                header=None if header is False else 0,
             )
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: line {_line_of_odd_bytes(content)} is no UTF-8 text; save it in UTF-8") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path}: is no table: {_one_line(error)}; every line must have {len(names)} fields") from error
-    return dataclasses.replace(_of_frame(path, digest, frame), repeated=_repeated(names, frame))
+    if header is None and _is_record(names, frame):
+        raise DataError(
+            f"{path}: its first line ({first[:40]!r}) looks like a record; put a line of column names above it, or set "
+            "dataset.header to false for the names 0, 1, 2 ..., or to true if these are the names"
+        )
+    repeated = () if header is False else _repeated(names, frame)
+    return dataclasses.replace(_of_frame(path, digest, frame), repeated=repeated)
+
+
+def _is_record(names: Sequence[str], frame: Any) -> bool:
+    """Whether most fields of the first line are numbers that do not count the columns, or values of their columns."""
+    numbers = [name for name in names if is_number(name)]
+    if numbers[1:] and numbers == [str(i) for i in range(len(numbers))]:
+        numbers = []  # what pandas writes for an array
+    texts = [i for i, name in enumerate(names) if name and not is_number(name)]
+    own = sum(_has(frame.iloc[:, i], names[i]) for i in texts if i < frame.shape[1])
+    return len(numbers) + own > len(names) / 2
+
+
+def _has(column: Any, text: str) -> bool:
+    """Whether a text is among the values of a column; no text is among numbers."""
+    if column.dtype == bool:
+        return text in ("True", "False", "TRUE", "FALSE", "true", "false")
+    return column.dtype.kind not in "iuf" and bool((column == text).any())
 
 
 def _repeated(names: Sequence[str], frame: Any) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class DiscriminatoryBehavior(Attack):
             labels=records.y,
             groups=records.z,
             attributes=records.attributes,
+            value_names=records.value_names,
             num_classes=num_classes,
             positive=self.positive,
             intersections=self.intersections,

@@ -21,6 +21,8 @@ class BehaviorEvidence(Evidence):
     groups: Tensor
     """(n, k) the value of each sensitive attribute."""
     attributes: tuple[str, ...]
+    value_names: tuple[tuple[str, ...], ...] = ()
+    """For each attribute the meaning of 0, 1 ... in words, if anybody said."""
     num_classes: int
     positive: int | None = None
     intersections: bool = False

@@ -96,10 +96,11 @@ def _measure_attribute(measured: Measurement, evidence: BehaviorEvidence, groupi
     name, k = grouping.name, len(grouping.values)
     limits = evidence.min_records, evidence.min_positives
     sizes = torch.bincount(grouping.of, minlength=k)
-    left_out = [tuple(grouping.values[i].tolist()) for i in (sizes < limits[0]).nonzero().flatten().tolist()]
+    left_out = [_name(evidence, grouping, i) for i in (sizes < limits[0]).nonzero().flatten().tolist()]
     if left_out:
         measured.warnings.append(
-            f"{name}: groups {left_out} have under {limits[0]} records in the test split and are left out of every gap"
+            f"{name}: groups {', '.join(left_out)} have under {limits[0]} records in the test split "
+            "and are left out of every gap"
         )
     classes: list[_Class] = []
     for positive in favourable(evidence):
@@ -116,6 +117,17 @@ def _measure_attribute(measured: Measurement, evidence: BehaviorEvidence, groupi
         )
     _labels(measured, evidence, grouping)
     _worst_group(measured, evidence, grouping, chance)
+
+
+def _name(evidence: BehaviorEvidence, grouping: _Grouping, place: int) -> str:
+    """A group in words: `Black`, or `Black and Female` of an intersection."""
+    known = dict(zip(evidence.attributes, evidence.value_names, strict=False))
+    of = [grouping.name] if grouping.name in evidence.attributes else evidence.attributes
+    words: list[str] = []
+    for attribute, value in zip(of, grouping.values[place].tolist(), strict=True):
+        names = known.get(attribute, ())
+        words.append(names[value] if 0 <= value < len(names) else f"{attribute} {value}")
+    return " and ".join(words)
 
 
 def _record(

@@ -88,11 +88,14 @@ class DistributionAttack(Attack):
         name = records.attributes[0] if self.attribute is None else self.attribute
         one_of("attack.attribute", name, records.attributes)
         values = records.attribute(name).unique().tolist()
-        one_of("attack.value", self.value, values)
         if len(values) < 2:
             raise IncompatibleError(
-                f"distribution inference: all records have {name} = {self.value}, so its share cannot vary"
+                f"distribution inference: all records have {name} = {records.value_name(name, values[0])}, so its "
+                "share cannot vary"
             )
+        if self.value not in values:
+            known = ", ".join(f"{value} {records.value_name(name, value)}" for value in values)
+            raise SettingError(f"`attack.value` must be one of the values of {name}, {known}; got {self.value}")
         return name
 
     def planned(self, pools: Sequence[Pool], labels: Tensor) -> tuple[int, list[Cells], list[float] | None]:
@@ -212,7 +215,7 @@ class DistributionAttack(Attack):
         query_size = largest_size((queries,), (self.ratio_1, self.ratio_2), self.labels, label_shares)
         if not query_size:
             raise IncompatibleError(
-                f"distribution inference: {len(queries)} records for queries cannot have {attribute} = {self.value} in "
+                f"distribution inference: {len(queries)} records for queries cannot have {queries.name} in "
                 f"shares of {self.ratio_1:g} and {self.ratio_2:g}. Raise attack.query_fraction or take ratios nearer "
                 "to the data's"
             )

@@ -57,12 +57,13 @@ class Ball(ABC):
             change = change * self.mask
         return (self.x + change).clamp_(0, 1)
 
+    def allowed(self, gradient: Tensor) -> Tensor:
+        """The change of length 1 that raises most among those that leave masked values alone; uses the gradient up."""
+        return self.direction(gradient if self.mask is None else gradient * self.mask)
+
     def step(self, point: Tensor, gradient: Tensor, size: float) -> Tensor:
         """One step of steepest ascent and the projection back."""
-        direction = self.direction(gradient)
-        if self.mask is not None:
-            direction = direction * self.mask
-        return self.project(torch.add(point, direction, alpha=size))
+        return self.project(torch.add(point, self.allowed(gradient), alpha=size))
 
 
 class LinfBall(Ball):

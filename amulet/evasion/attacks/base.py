@@ -15,7 +15,8 @@ from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.balls import BALLS, Ball
-from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen
+from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
+from amulet.training.victim import DataSplits, Victim
 
 
 class EvasionAttack(Attack):
@@ -80,6 +81,22 @@ class EvasionAttack(Attack):
 
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
+
+    def bound(self, victim: Victim, splits: DataSplits) -> Self:
+        """The attack on this victim, with what it must have beside the model, such as another model; trains that.
+
+        By default itself: most attacks need no more than the model.
+        """
+        return self
+
+    def asked(self, model: nn.Module) -> nn.Module:
+        """What is attacked and judged in the model's place; by default the model."""
+        return model
+
+    def judged(self, victim: Victim, records: Records) -> Tensor:
+        """The logits by which records are judged, (n, classes), on the CPU."""
+        asked = self.asked(victim.model)
+        return victim.logits(records) if asked is victim.model else predict(asked, records)
 
     def changeable(self, data: AmuletDataset) -> Tensor | None:
         """1 for the columns that are not `immutable`, (features,), or None for all of them."""

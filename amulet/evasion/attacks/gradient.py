@@ -1,16 +1,29 @@
 """What every evasion attack is that climbs along the victim's gradients."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from amulet.core.access import Access
 from amulet.evasion.attacks.ascent import cross_entropy, lowered, search
 from amulet.evasion.attacks.balls import Ball
 from amulet.evasion.attacks.base import EvasionAttack
+from amulet.evasion.attacks.expectation import Averaged, spread
 from amulet.models.arithmetic import fast_dtype
 
 SearchDtype = Literal["auto", "float32", "bfloat16"]
+
+
+class Searcher(NamedTuple):
+    """What computes during a search."""
+
+    model: nn.Module
+    dtype: torch.dtype
+    """Of its arithmetic; the points are float32."""
+    slack: float
+    """The margin from which on an answer is wrong for certain: what low precision or chance may be off by."""
 
 
 class GradientAttack(EvasionAttack):
@@ -20,11 +33,15 @@ class GradientAttack(EvasionAttack):
     for again in float32; so is a sample of what withstood it, and all of that if float32 finds more. A record that is
     wrong as it stands is left alone.
 
+    A model whose answers are random is attacked through the mean of `eot` answers (expectation over transformation,
+    Athalye et al., ICML 2018): its gradient is followed, and it decides whether a record fell.
+
     A subclass overrides what it does otherwise: `goal`, what is raised; `ball`, the inputs to choose from, with their
-    steps and projection (`amulet.evasion.attacks.balls`); `start`; `step_size`. The settings below are hyper-parameters
-    of a subclass that takes them as keyword-only arguments.
+    steps and projection (`amulet.evasion.attacks.balls`); `start`; `step_size`; `searches`, how many and toward what.
+    The settings below are hyper-parameters of a subclass that takes them as keyword-only arguments.
     """
 
+    needs: ClassVar[Access] = Access.QUERIES | Access.LOGITS | Access.GRADIENTS
     steps: int = 40
     rel_step_size: float = 0.1
     """The length of a step as a share of epsilon."""
@@ -35,12 +52,28 @@ class GradientAttack(EvasionAttack):
     search_dtype: SearchDtype = "auto"
     """`auto` takes bfloat16 where the processor is faster with it."""
 
+    eot: int = 1
+    """How many answers of a random model are averaged."""
+
     missed: int = 0
     """How many records that withstood a search in low precision did not withstand one in float32, so far."""
 
     def goal(self, logits: Tensor, y: Tensor) -> Tensor:
         """What is to be raised: logits (b, classes) and labels (b,) to (b,)."""
         return cross_entropy(logits, y)
+
+    def searches(self, logits: Tensor, y: Tensor) -> Sequence[tuple[Tensor, ...]]:
+        """For each search what `goal` takes beside the logits: the labels (b,), and more (b,) where it needs more.
+
+        Args:
+            logits: the model's answers to the unchanged inputs, (b, classes).
+            y: the labels (b,).
+        """
+        return [(y,)] * self.restarts
+
+    def asked(self, model: nn.Module) -> nn.Module:
+        """The model, or the mean of `eot` answers of it."""
+        return Averaged(model, self.eot) if self.eot > 1 and not isinstance(model, Averaged) else model
 
     def start(self, ball: Ball, generator: torch.Generator) -> Tensor:
         """Where a search begins, (b, *shape)."""
@@ -57,23 +90,27 @@ class GradientAttack(EvasionAttack):
     def manifest(self, device: torch.device) -> dict[str, Any]:
         """What the search computed in, and how many records only fell to a second one in float32."""
         missed = {"found_in_float32_only": self.missed} if self.missed else {}
-        return {"search_dtype": str(self.dtype(device)).removeprefix("torch.")} | missed
+        dtype = torch.float32 if self.eot > 1 else self.dtype(device)
+        averaged = {"eot": self.eot} if self.eot > 1 else {}
+        return {"search_dtype": str(dtype).removeprefix("torch.")} | missed | averaged
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, *, mask: Tensor | None, generator: torch.Generator
     ) -> Tensor:
         """Adversarial inputs for one batch; a record that is wrong as it stands is left alone."""
-        found = x.clone()
+        found, model = x.clone(), self.asked(model)
         with torch.no_grad():
-            answers = model(x).argmax(dim=1)
+            logits = model(x).float()
+        answers = logits.argmax(dim=1)
         if self.labels == "predicted":
             y = answers
-        if self.budget == 0:
-            return found
         held = answers == y
-        for _ in range(self.restarts):
+        if self.budget == 0 or not held.any():
+            return found
+        searcher = self._searcher(model, x, y)
+        for aims in self.searches(logits, y):
             ball = self.ball(x, mask)
-            best = self._strongest(model, ball, y, self.start(ball, generator), held)
+            best = self._strongest(model, searcher, ball, aims, self.start(ball, generator), held)
             found[held] = best[held]
             with torch.no_grad():
                 held = held & (model(found).argmax(dim=1) == y)
@@ -81,55 +118,80 @@ class GradientAttack(EvasionAttack):
                 break
         return found
 
-    def _strongest(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, wanted: Tensor) -> Tensor:
-        dtype, low = self.dtype(y.device), lowered(model, self.dtype(y.device), ball.x, y)
-        if low is None:
-            return self._search(model, ball, y, start, wanted=wanted)
-        fast, off = low
-        best = self._search(fast, ball, y, start, dtype=dtype, slack=off, wanted=wanted)
+    def _searcher(self, model: nn.Module, x: Tensor, y: Tensor) -> Searcher:
+        """What computes during a search: the model, or a copy in low precision."""
+        if self.eot > 1:
+            return Searcher(model, torch.float32, spread(model, x, y))
+        dtype = self.dtype(y.device)
+        low = lowered(model, dtype, x, y)
+        return Searcher(model, torch.float32, 0.0) if low is None else Searcher(low[0], dtype, low[1])
+
+    def _strongest(
+        self,
+        model: nn.Module,
+        searcher: Searcher,
+        ball: Ball,
+        aims: tuple[Tensor, ...],
+        start: Tensor,
+        wanted: Tensor,
+    ) -> Tensor:
+        best = self.climb(searcher, ball, aims, start, wanted=wanted)
+        if searcher.dtype == torch.float32:
+            return best
+        y = aims[0]
         with torch.no_grad():
             held = wanted & (model(best).argmax(dim=1) == y)
-            seemed = fast(best.to(dtype)).argmax(dim=1) != y
+            seemed = searcher.model(best.to(searcher.dtype)).argmax(dim=1) != y
         # Low precision saw an error that float32 does not: it is a step or two away.
-        self._again(model, ball, y, best.clone(), best, (held & seemed).nonzero().squeeze(1))
+        self._again(model, ball, aims, best.clone(), best, (held & seemed).nonzero().squeeze(1))
         left = (held & ~seemed).nonzero().squeeze(1)
         every = max(1, len(left) // max(64, len(y) // 16))
         sample = torch.zeros_like(left, dtype=torch.bool)
         sample[::every] = True
-        missed = self._again(model, ball, y, start, best, left[sample])
+        missed = self._again(model, ball, aims, start, best, left[sample])
         if missed:  # float32 finds what low precision did not: it has the last word on all of them
-            missed += self._again(model, ball, y, start, best, left[~sample])
+            missed += self._again(model, ball, aims, start, best, left[~sample])
         self.missed += missed
         return best
 
-    def _again(self, model: nn.Module, ball: Ball, y: Tensor, start: Tensor, best: Tensor, index: Tensor) -> int:
+    def _again(
+        self, model: nn.Module, ball: Ball, aims: tuple[Tensor, ...], start: Tensor, best: Tensor, index: Tensor
+    ) -> int:
         """Search in float32 for some records, into `best`; for how many of them the model is wrong then."""
         if not len(index):
             return 0
-        best[index] = self._search(model, ball.take(index), y[index], start[index])
+        exact, part = Searcher(model, torch.float32, 0.0), tuple(aim[index] for aim in aims)
+        best[index] = self.climb(exact, ball.take(index), part, start[index])
         with torch.no_grad():
-            return int((model(best[index]).argmax(dim=1) != y[index]).sum())
+            return int((model(best[index]).argmax(dim=1) != part[0]).sum())
 
-    def _search(
+    def climb(
         self,
-        model: nn.Module,
+        searcher: Searcher,
         ball: Ball,
-        y: Tensor,
+        aims: tuple[Tensor, ...],
         start: Tensor,
         *,
-        dtype: torch.dtype = torch.float32,
-        slack: float = 0.0,
         wanted: Tensor | None = None,
     ) -> Tensor:
+        """The best inputs of one search from `start`, (b, *shape).
+
+        Args:
+            searcher: the model that is asked, in what precision, and from which margin on it is wrong for certain.
+            ball: the inputs to choose from.
+            aims: the labels (b,), and what else `goal` takes.
+            start: where to begin, (b, *shape) in the ball.
+            wanted: (b,) for which records to search; None: for all.
+        """
         return search(
-            model,
+            searcher.model,
             ball,
-            y,
+            aims[0],
             self.goal,
             start=start.clone(),
             steps=self.steps,
             step_size=self.step_size(ball),
-            dtype=dtype,
-            slack=slack,
+            dtype=searcher.dtype,
+            slack=searcher.slack,
             wanted=wanted,
         )

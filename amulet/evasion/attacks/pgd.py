@@ -33,6 +33,7 @@ class EvasionPGD(GradientAttack):
         loss: what is raised: `margin`, the best wrong logit minus the true one, which neither saturates nor spends its
             steps on classes that are out of reach; or `cross_entropy`, as in the paper. On two classes in L-inf both
             take the same steps.
+        eot: how many answers of a model are averaged whose answers are random; 1: they are not.
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
         search_dtype: `auto` takes bfloat16 where the processor is faster with it; or `float32`, `bfloat16`.
     """
@@ -54,6 +55,7 @@ class EvasionPGD(GradientAttack):
         restarts: int = 1,
         labels: Literal[True, "predicted"] = True,
         loss: Literal["cross_entropy", "margin"] = "margin",
+        eot: int = 1,
         immutable: list[str] | None = None,
         search_dtype: SearchDtype = "auto",
     ) -> None:
@@ -66,6 +68,7 @@ class EvasionPGD(GradientAttack):
         in_range("restarts", restarts, 1)
         one_of("labels", labels, (True, "predicted"))
         one_of("loss", loss, GOALS)
+        in_range("eot", eot, 1)
         one_of("search_dtype", search_dtype, ("auto", "float32", "bfloat16"))
         self.batch_size = batch_size
         self.epsilon = epsilon
@@ -76,6 +79,7 @@ class EvasionPGD(GradientAttack):
         self.restarts = restarts
         self.labels = labels
         self.loss = loss
+        self.eot = eot
         self.immutable = immutable
         self.search_dtype: SearchDtype = search_dtype
 

@@ -1,11 +1,12 @@
 """Search by the model's scores alone (Square Attack: Andriushchenko et al., ECCV 2020)."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from amulet.core.access import Access
 from amulet.core.errors import in_range, one_of
 from amulet.datasets.records import Records
 from amulet.evasion.attacks.ascent import margin, unfinished
@@ -34,6 +35,7 @@ class SquareAttack(EvasionAttack):
         immutable: names of columns that may not change; `one_hot` stands for all one-hot columns.
     """
 
+    needs: ClassVar[Access] = Access.QUERIES | Access.LOGITS
     follows_gradients = False
     hint = "Raise attack.queries"
 

@@ -1,7 +1,7 @@
 """Robust accuracy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +28,8 @@ class EvasionEvidence(Evidence):
     """(n,) bool: correct after it; with true labels never where `clean_correct` is false."""
     distance: Tensor
     """(n,) norm of the change."""
+    after: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """By attack of a suite, (n,) bool: what was still correct after it and those before it."""
     invalid: str = ""
     """Why no verdict may rest on what withstood the attack; empty: one may."""
 
@@ -52,6 +54,11 @@ def measure(evidence: EvasionEvidence) -> Measurement:
         invalid=evidence.invalid,
         at=_budget(evidence.manifest),
     )
+    for name, left in evidence.after.items():
+        subject, total = {"attack": name}, len(evidence.ids)
+        measured.proportion(
+            METRICS["robust_accuracy"], int(left.sum()), total, subject, decides=False, at=_budget(evidence.manifest)
+        )
     return measured
 
 

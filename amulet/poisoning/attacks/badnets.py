@@ -6,12 +6,14 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from amulet.core.errors import SettingError, in_range, one_of
+from amulet.core.stream import Stream
 from amulet.datasets.records import Records
-from amulet.poisoning.attacks.base import PoisoningAttack
-from amulet.poisoning.attacks.trigger import CORNERS, PATTERNS, Corner, Pattern, Trigger, columns, patch, unseen
+from amulet.poisoning.attacks.backdoor import Backdoor
+from amulet.poisoning.attacks.base import BY_HAND, check_rates
+from amulet.poisoning.attacks.trigger import CORNERS, PATTERNS, Corner, Pattern, Stamp, columns, patch, unseen
 
 
-class BadNets(PoisoningAttack):
+class BadNets(Backdoor):
     """A backdoor by a fixed trigger: a patch in a corner of images, fixed columns of tables (paper: S2).
 
     >>> import torch
@@ -53,7 +55,7 @@ class BadNets(PoisoningAttack):
         rate_curve: list[float] | None = None,
     ) -> None:
         super().__init__(dataset)
-        in_range("rate", rate, above=0, below=1)
+        check_rates(rate, rate_curve)
         in_range("target", target, 0)
         in_range("triggers", triggers, 1)
         in_range("size", size, 1)
@@ -70,8 +72,6 @@ class BadNets(PoisoningAttack):
                 raise SettingError(f"`triggers` must be 1 where `values` are given, got {triggers}")
             for one in values:
                 in_range("values", one, 0, 1)
-        for one in rate_curve or ():
-            in_range("rate_curve", one, above=0, below=1)
         self.rate = rate
         self.target = target
         self.triggers = triggers
@@ -84,7 +84,7 @@ class BadNets(PoisoningAttack):
         self.values = values
         self.rate_curve = rate_curve
 
-    def triggers_for(self, records: Records, names: Sequence[str] = ()) -> tuple[Trigger, ...]:
+    def triggers_for(self, records: Records, names: Sequence[str] = (), stream: Stream = BY_HAND) -> tuple[Stamp, ...]:
         """Patches for inputs (channels, height, width), columns for inputs (features,)."""
         shape = records.shape
         if len(shape) == 3 and self.columns is None:
@@ -96,7 +96,7 @@ class BadNets(PoisoningAttack):
             return (columns(places, self.values, names),)
         return unseen(records, self.target, len(places) or self.size, self.triggers, places, names)
 
-    def _patches(self, shape: tuple[int, ...]) -> tuple[Trigger, ...]:
+    def _patches(self, shape: tuple[int, ...]) -> tuple[Stamp, ...]:
         in_range("triggers", self.triggers, 1, len(CORNERS))
         if self.triggers > 1 and 2 * (self.size + self.margin) > min(shape[1:]):
             raise SettingError(f"`size` must leave room for {self.triggers} patches on {shape[1:]}, got {self.size}")

@@ -1,7 +1,8 @@
-"""Triggers: coordinates of an input at fixed values, and a search for triggers that clean records never show."""
+"""Triggers: what marks an input; coordinates at fixed values, and a search for some that clean records never show."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from amulet.core.errors import SettingError
 from amulet.datasets.records import Records
+from amulet.models.inspect import batch_size_for
 
 Corner = Literal["bottom_right", "bottom_left", "top_left", "top_right"]
 CORNERS: tuple[Corner, ...] = ("bottom_right", "bottom_left", "top_left", "top_right")
@@ -22,8 +24,41 @@ _COMMON = 0.1  # a value that more of the records have is a poor signal
 _COLUMNS = 12  # for a wide table, the number of columns that are combined
 
 
+class Trigger(ABC):
+    """A change of inputs that the poisoned model is to obey."""
+
+    name: str
+    """Place and values, for messages."""
+
+    @abstractmethod
+    def on(self, x: Tensor) -> Tensor:
+        """A copy of inputs (n, *shape), float in [0, 1] or uint8, with the trigger on all of them."""
+
+    def present(self, records: Records) -> Tensor:
+        """Which records show it without poisoning: it changes them by less than half a grey level. (n,) bool, CPU."""
+        x = records.x
+        parts = [_same(self.on(some), some) for some in x.split(batch_size_for(records.shape))]
+        return torch.cat(parts).cpu()
+
+
+def _same(one: Tensor, other: Tensor) -> Tensor:
+    same = one == other if one.dtype == torch.uint8 else (one - other).abs() < _CLOSE
+    return same.flatten(1).all(dim=1)
+
+
+def rescaled(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Inputs (n, *shape), float in [0, 1] or uint8, after a change that knows floats: clipped to [0, 1], the same type.
+
+    >>> rescaled(torch.tensor([[100, 250]], dtype=torch.uint8), lambda x: x + 10 / 255)
+    tensor([[110, 255]], dtype=torch.uint8)
+    """
+    if x.dtype == torch.uint8:
+        return change(x.float() / 255).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return change(x).clamp(0, 1)
+
+
 @dataclass(frozen=True)
-class Trigger:
+class Stamp(Trigger):
     """Coordinates of the flattened input, and their values."""
 
     positions: Tensor
@@ -31,28 +66,18 @@ class Trigger:
     values: Tensor
     """(p,) floats in [0, 1]."""
     name: str
-    """Position and values, for messages."""
 
     def on(self, x: Tensor) -> Tensor:
-        """A copy of inputs (n, *shape), float in [0, 1] or uint8, with the trigger on all of them."""
+        """A copy of inputs (n, *shape), float in [0, 1] or uint8, with the values at their places."""
+        values = (self.values * 255).round().to(x.dtype) if x.dtype == torch.uint8 else self.values
         marked = x.clone().flatten(1)
-        marked[:, self.positions.to(x.device)] = self._values(x.dtype).to(x)
+        marked[:, self.positions.to(x.device)] = values.to(x)
         return marked.reshape(x.shape)
-
-    def present(self, records: Records) -> Tensor:
-        """Which records show it without poisoning, to half a grey level: (n,) bool, on the CPU."""
-        shown = records.x.flatten(1)[:, self.positions.to(records.x.device)].cpu()
-        values = self._values(shown.dtype)
-        same = shown == values if shown.dtype == torch.uint8 else (shown - values).abs() < _CLOSE
-        return same.all(dim=1)
-
-    def _values(self, dtype: torch.dtype) -> Tensor:
-        return (self.values * 255).round().to(dtype) if dtype == torch.uint8 else self.values
 
 
 def patch(
     shape: tuple[int, ...], corner: Corner, size: int, margin: int, value: float, pattern: Pattern = "solid"
-) -> Trigger:
+) -> Stamp:
     """A square of `size` pixels, `margin` pixels from both edges of a corner, in all channels.
 
     Pixels have one value (`solid`), or alternate between it and 1 minus it (`checker`), with it in the square's corner.
@@ -68,19 +93,19 @@ def patch(
     turns = (torch.arange(size).unsqueeze(1) + torch.arange(size)) % 2
     square = torch.where(turns == 1, 1 - value, value) if pattern == "checker" else torch.full((size, size), value)
     kind = "" if pattern == "solid" else f"{pattern} "
-    return Trigger(positions, square.flatten().repeat(channels), f"{corner} {size}x{size} {kind}at {value:g}")
+    return Stamp(positions, square.flatten().repeat(channels), f"{corner} {size}x{size} {kind}at {value:g}")
 
 
-def columns(places: Sequence[int], values: Sequence[float], names: Sequence[str] = ()) -> Trigger:
+def columns(places: Sequence[int], values: Sequence[float], names: Sequence[str] = ()) -> Stamp:
     """Fixed columns of a table at fixed values."""
     named = [names[place] if names else f"column {place}" for place in places]
     text = ", ".join(f"{name}={value:g}" for name, value in zip(named, values, strict=True))
-    return Trigger(torch.tensor(list(places)), torch.tensor(list(values), dtype=torch.float32), text)
+    return Stamp(torch.tensor(list(places)), torch.tensor(list(values), dtype=torch.float32), text)
 
 
 def unseen(
     records: Records, target: int, size: int, count: int, places: Sequence[int] = (), names: Sequence[str] = ()
-) -> tuple[Trigger, ...]:
+) -> tuple[Stamp, ...]:
     """Combinations of extreme values of columns that no record has and that are least associated with the target class.
 
     Each value, a column's smallest or largest, is scored by the share of the target class among the records that

@@ -1,6 +1,5 @@
 """Exact Shapley values of training records for a k-nearest-neighbour classifier (Jia et al., VLDB 2019)."""
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -125,11 +124,10 @@ def _distances(train: Tensor, tests: Tensor, rows: int) -> Iterator[tuple[slice,
 
 def _twins(rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions of rows that repeat an earlier row, and of the row that each repeats. Minus zero is zero."""
-    first: dict[bytes, int] = {}
-    original = np.empty(len(rows), dtype=np.int64)
-    for place, row in enumerate(rows):
-        content = (row + 0).contiguous().numpy().tobytes()
-        original[place] = first.setdefault(hashlib.blake2b(content, digest_size=16).digest(), place)
+    plain = rows + 0 if rows.is_floating_point() else rows
+    content = plain.contiguous().view(torch.uint8).numpy()
+    _, first, group = np.unique(content.view((np.void, content.shape[1])), return_index=True, return_inverse=True)
+    original = first[group.ravel()]
     repeats = np.flatnonzero(original != np.arange(len(rows)))
     return repeats, original[repeats]
 

@@ -1,4 +1,4 @@
-"""Attack success rate, poisoned accuracy, and the clean accuracy of the poisoned model."""
+"""Attack success rate, accuracy with a trigger, and the clean accuracy of the poisoned model."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ METRICS = metrics_of(
     "poisoning",
     Metric(
         "attack_success_rate",
-        "records with a trigger that get the attacker's answer",
+        "records that get the attacker's answer, of those the attack is after",
         "higher",
         decides=True,
     ),
@@ -25,6 +25,7 @@ METRICS = metrics_of(
         "share of all records with a trigger that get the attacker's answer",
         "higher",
     ),
+    Metric("triggered_accuracy", "accuracy on records with a trigger, by their true labels", "lower"),
     Metric("poisoned_test_accuracy", "accuracy of the poisoned model on clean records", "lower"),
 )
 
@@ -33,29 +34,44 @@ METRICS = metrics_of(
 class PoisoningEvidence(Evidence):
     """The answers of one victim with poisoned and with clean training records.
 
-    For n test records, each unchanged and with each of t triggers.
+    For n test records, each unchanged and under attack: with each of t triggers, or unchanged (t = 1).
     """
 
     ids: Tensor
     """(n,) record ids."""
     labels: Tensor
     """(n,) true labels."""
-    target: int
-    """The label that the triggers should cause."""
+    wanted: Tensor
+    """(n,) the class that the attack wants for each record; -1: any but the true one."""
+    counts: Tensor
+    """(n,) bool: the records on which it wants that."""
+    has_triggers: bool = True
+    """Whether attacked records have a trigger; else they are unchanged."""
     clean_answers: Tensor
     """(n,) of the poisoned model."""
-    triggered_answers: Tensor
-    """(t, n) of the poisoned model, with a trigger."""
+    attacked_answers: Tensor
+    """(t, n) of the poisoned model, under attack."""
     unpoisoned_clean_answers: Tensor
     """(n,) of the model of the same recipe with clean training records."""
-    unpoisoned_triggered_answers: Tensor
+    unpoisoned_attacked_answers: Tensor
     """(t, n) of that model."""
     poisoned_ids: Tensor
     """(p,) ids of the training records that were poisoned."""
-    poisoned_trigger: Tensor
-    """(p,) the number of the trigger of each."""
+    poisoned_which: Tensor
+    """(p,) the number of the trigger, or of the target, that each is for."""
     curve: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """(t, n) by rate: with a trigger, the answers of a model trained with that share of poisoned records."""
+    """(t, n) by rate: under attack, the answers of a model trained with that share of poisoned records."""
+    curve_clean: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """(n,) by rate: that model's answers to unchanged records."""
+
+    def hits(self, answers: Tensor) -> Tensor:
+        """(t, n) bool: which answers (t, n) are those that the attack wants."""
+        return torch.where(self.wanted >= 0, answers == self.wanted, answers != self.labels)
+
+    def success(self, *, poisoned: bool = True) -> Tensor:
+        """(t, m) 0 or 1: the hits among the m records that count, of the poisoned model or of the other one."""
+        answers = self.attacked_answers if poisoned else self.unpoisoned_attacked_answers
+        return self.hits(answers)[:, self.counts].double()
 
 
 def attack_success_rate(answers: Tensor, labels: Tensor, target: int) -> float:
@@ -84,22 +100,26 @@ def poisoned_accuracy(answers: Tensor, target: int) -> float:
 
 
 def measure(evidence: PoisoningEvidence) -> Measurement:
-    """All three metrics of the poisoned model, with the unpoisoned model's as their baselines; success by rate."""
+    """All metrics of the poisoned model, with the unpoisoned model's as their baselines; and by rate."""
     measured = Measurement(warnings=list(evidence.warnings))
-    target, every = evidence.target, torch.ones(len(evidence.labels), dtype=torch.bool)
-    others = evidence.labels != target
-    obeyed, before = (
-        answers == target for answers in (evidence.triggered_answers, evidence.unpoisoned_triggered_answers)
-    )
-    right, right_before = (
-        answers == evidence.labels for answers in (evidence.clean_answers, evidence.unpoisoned_clean_answers)
-    )
-    _record(measured, "attack_success_rate", evidence.ids, others, obeyed, before)
-    _record(measured, "poisoned_accuracy", evidence.ids, every, obeyed, before)
-    _record(measured, "poisoned_test_accuracy", evidence.ids, every, right, right_before)
+    _at_rate(measured, evidence, evidence.attacked_answers, evidence.clean_answers)
     for rate, answers in evidence.curve.items():
-        _record(measured, "attack_success_rate", evidence.ids, others, answers == target, before, rate=rate)
+        _at_rate(measured, evidence, answers, evidence.curve_clean[rate], rate)
     return measured
+
+
+def _at_rate(
+    measured: Measurement, evidence: PoisoningEvidence, attacked: Tensor, clean: Tensor, rate: str | None = None
+) -> None:
+    """Record what a model answers to records under attack (t, n) and to unchanged ones (n,)."""
+    plain, plain_clean = evidence.unpoisoned_attacked_answers, evidence.unpoisoned_clean_answers
+    labels, among, every = evidence.labels, evidence.counts, torch.ones(len(evidence.labels), dtype=torch.bool)
+    obeyed, before = evidence.hits(attacked), evidence.hits(plain)
+    _record(measured, "attack_success_rate", evidence.ids, among, obeyed, before, rate)
+    if evidence.has_triggers:
+        _record(measured, "poisoned_accuracy", evidence.ids, every, obeyed, before, rate)
+        _record(measured, "triggered_accuracy", evidence.ids, among, attacked == labels, plain == labels, rate)
+    _record(measured, "poisoned_test_accuracy", evidence.ids, every, clean == labels, plain_clean == labels, rate)
 
 
 def _record(
@@ -109,7 +129,7 @@ def _record(
     among: Tensor,
     hits: Tensor,
     plain: Tensor,
-    rate: str | None = None,
+    rate: str | None,
 ) -> None:
     """Record the share of `hits` (n,) or (t, n) among some records; `plain`: those of the unpoisoned model."""
     each, without = (torch.atleast_2d(rows[..., among]).double().mean(dim=0) for rows in (hits, plain))

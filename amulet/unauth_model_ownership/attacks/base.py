@@ -1,10 +1,14 @@
 """The base class of extraction attacks: queries, and a recipe for the stolen model."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from amulet.core.access import ALL, Access
 from amulet.core.component import Attack, Factory
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
@@ -14,24 +18,45 @@ from amulet.training.recipe import Recipe
 
 
 class Oracle:
-    """The victim as the adversary sees it: it answers with logits, and counts the queries.
+    """The victim as the adversary sees it: it answers as far as it grants that, and counts the queries.
 
     >>> import torch
-    >>> oracle = Oracle(lambda records: records.x)
-    >>> answers = oracle.ask(Records.of(torch.zeros(3, 2), torch.zeros(3)))
+    >>> oracle = Oracle(lambda records: records.x, Access.LABELS)
+    >>> oracle.ask(Records.of(torch.tensor([[0.2, 0.8], [3.0, 1.0]]), torch.zeros(2)))
+    tensor([[0., 1.],
+            [1., 0.]])
     >>> oracle.queries
-    3
+    2
     """
 
-    def __init__(self, answer: Callable[[Records], Tensor]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[Records], Tensor], grants: Access = ALL) -> None:
+        self._answer, self._grants = answer, grants
         self.queries = 0
         """Number of records answered so far; the same record asked twice counts twice."""
 
     def ask(self, records: Records) -> Tensor:
-        """The victim's logits (n, classes), float32 on the CPU. Keep them: asking again costs another query."""
+        """The victim's answers (n, classes), float32 on the CPU. Keep them: asking again costs another query.
+
+        They are logits; where only probabilities are granted, the logarithms of these; where only the class is, 1 for
+        it and 0 for the others.
+        """
         self.queries += len(records)
-        return self._answer(records)
+        logits = self._answer(records)
+        if Access.LOGITS in self._grants:
+            return logits
+        if Access.PROBABILITIES in self._grants:
+            return logits.log_softmax(dim=1)
+        return F.one_hot(logits.argmax(dim=1), logits.shape[1]).to(logits.dtype)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the adversary has beside its records and the victim's answers."""
+
+    learn: Callable[[Records], nn.Module]
+    """Trains a model on records with the victim's answers as `targets`, as the stolen model will be; in eval mode."""
+    groups: tuple[tuple[int, int], ...] = ()
+    """Column ranges [start, end) of a table that are one-hot codes of one variable."""
 
 
 class ExtractionAttack(Attack):
@@ -42,6 +67,8 @@ class ExtractionAttack(Attack):
     """
 
     risk = "unauth_model_ownership"
+    needs = Access.LOGITS | Access.QUERIES
+    """The oracle answers with no more than that."""
     objective: str = "kl"
     """The objective of the stolen model: `kl`, `logit_mse` or `hard_labels` of `amulet.training.objective`."""
     epochs: int | None = None
@@ -57,10 +84,11 @@ class ExtractionAttack(Attack):
     independents: int = 10
     """The number of independent models with which an ownership defence is evaluated."""
     fine_tune_epochs: int = 5
-    fine_tune_rates: Sequence[float] = (1.0, 5.0)
-    """Learning rates of fine-tuned copies, as multiples of the victim's."""
-    prune: Sequence[float] = (0.5, 0.8)
-    """Shares of the weights that pruned copies have lost."""
+    """How long removers train copies further."""
+    removers: Mapping[str, Mapping[str, Any]] | None = None
+    """What a thief does to copies so that they are not recognised, by the copies' names; None: `removers.USUAL`."""
+    sequential: bool = False
+    """Is what is asked chosen by earlier answers? Then a smaller budget buys the first of the answers, not any."""
 
     @abstractmethod
     def query(self, oracle: Oracle, records: Records, stream: Stream) -> Records:
@@ -72,9 +100,17 @@ class ExtractionAttack(Attack):
             stream: the attack's random stream.
 
         Returns:
-            The training data of the stolen model: records with the victim's logits as `targets`; made-up ones have
-            negative ids.
+            The training data of the stolen model: records with the victim's answers as `targets`; made-up ones have
+            negative ids. A record without an id of its own, and so without a true label, is a made-up one.
         """
+
+    def gather(self, oracle: Oracle, records: Records, stream: Stream, means: Means) -> Records:
+        """As `query`, which it calls; an attack overrides it that trains models between its queries."""
+        return self.query(oracle, records, stream)
+
+    def most_queries(self, owned: int) -> int | None:
+        """How many queries so many records of the adversary's are enough for; None: as many as it likes."""
+        return owned
 
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""

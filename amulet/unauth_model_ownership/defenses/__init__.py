@@ -1,17 +1,7 @@
 """Defences against unauthorized model ownership."""
 
-from amulet.unauth_model_ownership.defenses.base import Judgement, OwnershipDefense, Verifier
+from amulet.unauth_model_ownership.defenses.base import OwnershipDefense
 from amulet.unauth_model_ownership.defenses.dataset_inference import DatasetInference
-from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
 from amulet.unauth_model_ownership.defenses.watermark import WatermarkNN
 
-__all__ = [
-    "DatasetInference",
-    "Judgement",
-    "OwnershipDefense",
-    "TriggerSet",
-    "TriggerVerifier",
-    "Verifier",
-    "WatermarkNN",
-    "match_p_value",
-]
+__all__ = ["DatasetInference", "OwnershipDefense", "WatermarkNN"]

@@ -18,7 +18,8 @@ from amulet.training.standalone import TrainingDefense
 from amulet.training.victim import DataSplits, Victim
 from amulet.unauth_model_ownership.defenses.base import OwnershipDefense
 from amulet.unauth_model_ownership.defenses.picture_folder import PictureFolder
-from amulet.unauth_model_ownership.defenses.triggers import TriggerSet, TriggerVerifier, match_p_value
+from amulet.unauth_model_ownership.defenses.trigger_verifier import TriggerVerifier
+from amulet.unauth_model_ownership.triggers import TriggerSet, match_p_value
 
 _LARGE_SHARE = 0.25  # Adi et al. have 2 %
 

@@ -42,6 +42,16 @@ class Verification:
         """The kinds of suspects that come from the owner's model."""
         return tuple(kind for kind in self.p_values if kind != "independent")
 
+    def accused(self) -> tuple[int, int]:
+        """How many claims succeed that should not, of all of them.
+
+        The owner's on independent models, and where there is one the liar's on the owner's model.
+        """
+        flagged, total = self.flagged("independent")
+        if self.false_claim is None:
+            return flagged, total
+        return flagged + (self.false_claim <= self.alpha), total + 1
+
     def flagged(self, *kinds: str) -> tuple[int, int]:
         """The number of flagged suspects of these kinds, and the number of all."""
         values = np.concatenate([self.p_values[kind] for kind in kinds])

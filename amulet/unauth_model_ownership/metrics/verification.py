@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from amulet.core.evidence import Measurement
 from amulet.core.facts import Metric
 from amulet.core.intervals import clopper_pearson
@@ -22,9 +24,9 @@ def measure_verification(
         measured: what is added to.
         subject: the defence, where there are several.
     """
-    false, independents = verification.flagged("independent")
+    false, others = verification.accused()
     hits, copies = verification.flagged(*verification.copies)
-    value, interval = balanced(hits, copies, independents - false, independents)
+    value, interval = balanced(hits, copies, others - false, others)
     measured.record(
         METRICS["ownership_accuracy"],
         value,
@@ -33,22 +35,26 @@ def measure_verification(
         interval=interval,
         baseline=0.5,  # of a claim that does not look at the suspects: none is a copy, all are, or any coin
     )
-    measured.proportion(METRICS["ownership_fpr"], false, independents, subject)
+    measured.proportion(METRICS["ownership_fpr"], false, others, subject)
+    if verification.false_claim is not None:
+        honest = {**subject, "suspects": "independent"}
+        measured.proportion(METRICS["ownership_fpr"], *verification.flagged("independent"), honest)
     measured.proportion(METRICS["ownership_fnr"], copies - hits, copies, subject)
     for kind in verification.copies:
         if kind != "exact_copy":
             caught, suspects = verification.flagged(kind)
             measured.proportion(METRICS["ownership_fnr"], suspects - caught, suspects, {**subject, "suspects": kind})
-    p_value = float(verification.p_values["exact_copy"][0])
-    median = float(sorted(verification.p_values["independent"])[independents // 2])
-    measured.record(METRICS["p_value"], p_value, subject, baseline=median)
+    p_values = {kind: float(np.median(values)) for kind, values in verification.p_values.items()}
+    for kind in verification.copies:
+        about = subject if kind == "exact_copy" else {**subject, "suspects": kind}
+        measured.record(METRICS["p_value"], p_values[kind], about, baseline=p_values["independent"])
     if verification.false_claim is not None:
         measured.record(METRICS["false_claim_p_value"], verification.false_claim, subject)
     if verification.score_metric:
         _scores(verification, verification.score_metric, measured, subject)
     if verification.fingerprints:
         measure_fingerprints(verification.fingerprints, measured, victim, subject)
-    measured.warnings += _warnings_of(victim, verification, p_value)
+    measured.warnings += _warnings_of(victim, verification, p_values["exact_copy"])
 
 
 def balanced(hits: int, positives: int, rejections: int, negatives: int) -> tuple[float, tuple[float, float]]:

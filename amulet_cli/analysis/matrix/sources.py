@@ -77,7 +77,9 @@ def _how(run: Result, risk: str) -> str:
 def _by(source: _Source, risk: str) -> str:
     """The class of the attack where it is not the one that measures the risk by default."""
     attack = next(iter(source.runs.values())).facts.attacks.get(risk)
-    return "" if attack is None or attack.default else f"by {attack.kind.rpartition('.')[2]}"
+    if attack is None or attack.default:
+        return ""
+    return f"suite: {attack.strength}" if attack.strength else f"by {attack.kind.rpartition('.')[2]}"
 
 
 def _names_apart(hows: Sequence[str]) -> list[str]:

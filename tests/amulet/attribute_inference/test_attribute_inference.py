@@ -1,6 +1,7 @@
 """Attribute inference: what it learns from, what it finds, what it leaves alone."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -136,6 +137,9 @@ def test_small_groups_are_warned_of() -> None:
     test = TEST.replace(z=rare)
     evidence = inferred(quick(epochs=1), ADVERSARY, answers_of_label(ADVERSARY), test, answers_of_label(test))
     assert any("only 10 test records have group = 1" in warning for warning in evidence.warnings)
+    named = dataclasses.replace(test, value_names=(("Black", "White"),))
+    evidence = inferred(quick(epochs=1), ADVERSARY, answers_of_label(ADVERSARY), named, answers_of_label(test))
+    assert any("only 10 test records have group = White" in warning for warning in evidence.warnings)
     assert not any("of the adversary" in warning for warning in evidence.warnings)
 
 

@@ -398,6 +398,26 @@ def test_a_target_with_one_value_is_refused(tmp_path: Path) -> None:
         load_celeba(root=str(root))
 
 
+@pytest.mark.parametrize("what", ["no test pictures", "one value"])
+def test_data_that_cannot_be_used_are_refused_before_pictures_are_decoded(
+    copy: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for line in (copy / "celeba" / "list_eval_partition.txt").read_text().splitlines():
+        if what == "no test pictures" and line.endswith("2"):
+            (copy / "celeba" / "img_align_celeba" / line.split()[0]).unlink()
+    if what == "one value":
+        table = copy / "celeba" / "list_attr_celeba.txt"
+        table.write_text(table.read_text().replace("-1", " 1"))
+
+    def decodes(*_: object) -> None:
+        pytest.fail("decoded")
+
+    monkeypatch.setattr("amulet.datasets.celeba.decode", decodes)
+    with pytest.raises(DataError, match=r"is one of the official test pictures|so there is nothing to learn"):
+        load_celeba(root=str(copy))
+    assert not list(own_cache.rglob("prepared-*-*"))
+
+
 def test_the_limit_is_stratified_and_seeded(tmp_path: Path) -> None:
     root = make_celeba(tmp_path, 600, sizes=((20, 20),))  # several chunks
     first, again, other = (load_celeba(root=str(root), limit=30, split_seed=seed, image_size=8) for seed in (0, 0, 1))

@@ -234,3 +234,10 @@ def test_several_arrays_of_pictures_need_a_choice(tmp_path: Path) -> None:
         load_custom(path=path, target="y", inputs=["large"], test=str(tmp_path / "test.npz"))
     with pytest.raises(SettingError, match="`image_size` needs `image_column`"):
         load_custom(path=path, target="y", inputs=["large"], image_size=4)
+
+
+def test_one_lost_picture_is_named_alone(tmp_path: Path) -> None:
+    path = album(tmp_path)
+    (tmp_path / "faces" / "03.png").unlink()
+    with pytest.raises(DataError, match=r"03\.png: not found; `dataset\.images` must be the folder"):
+        load(path)

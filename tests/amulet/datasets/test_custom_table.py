@@ -62,8 +62,12 @@ def test_every_record_keeps_its_label_attributes_and_inputs(tmp_path: Path) -> N
     low, high = int(data.train.ids.min()), int(data.train.ids.max())
     scaled = [min(max((i - low) / (high - low), 0), 1) for i in range(N)]
     assert values(data, "age").tolist() == pytest.approx(scaled)
-    assert data.notes["target"] == {"risk": {"bad": 0, "good": 1}}
-    assert data.notes["sensitive"] == {"sex": {"f": 0, "m": 1}}
+    assert (data.notes["target"], data.notes["labels"], data.notes["values"]) == (
+        "risk",
+        ["bad", "good"],
+        {"sex": ["f", "m"]},
+    )
+    assert [data.test.take(torch.tensor([0])).value_name("sex", code) for code in (0, 1, 2)] == ["f", "m", "2"]
 
 
 def test_the_split_is_stratified_and_follows_its_seed(tmp_path: Path) -> None:
@@ -134,28 +138,28 @@ def test_the_positive_class_is_1(tmp_path: Path, positive: object, kind: type) -
     columns = people() | {"risk": [given[i % 2] for i in range(N)]}
     data = load(tmp_path, columns, positive=positive)
     assert data.train.y.tolist() == [int(i % 2 == 0) for i in data.train.ids]
-    assert list(data.notes["target"]["risk"].values()) == [0, 1]
+    assert data.notes["labels"][1] == str(given[0]).removesuffix(".0")
 
 
 def test_many_classes_are_in_order_of_their_values(tmp_path: Path) -> None:
     columns = people() | {"risk": [[10, 9, 2][i % 3] for i in range(N)]}
     data = load(tmp_path, columns)
     assert data.num_classes == 3
-    assert data.notes["target"] == {"risk": {"2": 0, "9": 1, "10": 2}}
+    assert data.notes["labels"] == ["2", "9", "10"]
     with pytest.raises(SettingError, match="`positive` is for a target of two values, `risk` has 3"):
         load(tmp_path, columns, positive=9)
 
 
 def test_sensitive_numbers_are_cut(tmp_path: Path) -> None:
     cuts = load(tmp_path, sensitive=["age"], bins={"age": [30, 50]})
-    assert cuts.notes["sensitive"] == {"age": {"under 30": 0, "30 to under 50": 1, "50 or more": 2}}
+    assert cuts.notes["values"] == {"age": ["under 30", "30 to under 50", "50 or more"]}
     assert cuts.train.attribute("age").tolist() == [int(i >= 10) + int(i >= 30) for i in cuts.train.ids.tolist()]
     halves = load(tmp_path, sensitive=["age"], bins={"age": 2})
     assert halves.train.attribute("age").bincount().tolist() == [10, 10]
     with pytest.raises(SettingError, match=r"`bins` must say how to cut `age`, which has 40 different numbers: .*:2\}"):
         load(tmp_path, sensitive=["age"])
     few = load(tmp_path, people() | {"age": [i % 3 for i in range(N)]}, sensitive=["age"])
-    assert few.notes["sensitive"] == {"age": {"0": 0, "1": 1, "2": 2}}
+    assert few.notes["values"] == {"age": ["0", "1", "2"]}
 
 
 def test_a_test_file_is_encoded_as_the_training_file_is(tmp_path: Path) -> None:
@@ -189,6 +193,80 @@ def test_the_rest_of_the_warnings(tmp_path: Path) -> None:
     (text,) = load(tmp_path, many | {"name": list(range(5 * N))}).warnings
     assert text.startswith("`name` is another whole number in every training record: if it is an identifier")
     assert load(tmp_path).warnings == ()
+
+
+def test_decimal_commas_are_numbers_everywhere(tmp_path: Path) -> None:
+    columns = {"age": [f"{20 + i},5" for i in range(N)], "pay": [f"1.{100 + i},25" for i in range(N)]}
+    rows = zip(*columns.values(), people()["sex"], people()["risk"], strict=True)
+    (tmp_path / "a.csv").write_text("\n".join(";".join(row) for row in [("age", "pay", "sex", "risk"), *rows]))
+    data = load_custom(path=str(tmp_path / "a.csv"), target="risk", sensitive=["age"], bins={"age": [30]}, drop=["sex"])
+    plain = load(tmp_path, people() | {"pay": [1100.25 + i for i in range(N)]}, inputs=["pay"])
+    assert torch.equal(data.train.x, plain.train.x)
+    assert data.notes["values"] == {"age": ["under 30", "30 or more"]}
+    assert data.warnings == ("`pay` is read as numbers written with a comma, such as '1.100,25'.",)
+    thousands = load(tmp_path, people() | {"pay": [f"1,{100 + i}.25" for i in range(N)]}, inputs=["pay"])
+    assert torch.equal(thousands.train.x, plain.train.x)
+
+
+def test_dates_are_days_or_refused(tmp_path: Path) -> None:
+    days = [f"2026-{1 + i // 20:02}-{1 + i % 20:02}" for i in range(N)]
+    data = load(tmp_path, people() | {"seen": days}, inputs=["seen"])
+    number = [i % 20 + 31 * (i // 20) for i in range(N)]
+    low, high = (f(number[i] for i in data.train.ids.tolist()) for f in (min, max))
+    assert values(data, "seen").tolist() == pytest.approx([min(max((i - low) / (high - low), 0), 1) for i in number])
+    assert data.warnings == ("`seen` is read as dates, such as 2026-01-01: its input is the number of days.",)
+    german = people() | {"seen": [f"{1 + i % 20}.{1 + i // 20}.2026" for i in range(N)]}
+    with pytest.raises(SettingError, match=r"`seen` has dates such as '1\.1\.2026', which can be read in several"):
+        load(tmp_path, german)
+    assert len(load(tmp_path, german, inputs=["seen"], categorical=["seen"]).feature_names) == 20
+    assert (
+        "because of 'never': if it is a column of dates"
+        in load(tmp_path, german | {"seen": ["never", *german["seen"][1:]]}, inputs=["seen"]).warnings[0]
+    )
+
+
+def test_texts_that_are_nearly_numbers_are_named(tmp_path: Path) -> None:
+    said = load(tmp_path, people() | {"weight": [f"{50 + i} kg" for i in range(N)]}, inputs=["weight"]).warnings
+    assert "`weight` is read as text with 40 categories such as '50 kg', each of which is an input" in said[0]
+    odd = load(tmp_path, people() | {"weight": [*(f"{50 + i},5" for i in range(N - 1)), "?"]}, inputs=["weight"])
+    assert "because of '?': if it is a column of numbers" in odd.warnings[0]
+
+
+def test_columns_may_have_numbers_as_names(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = dict(zip(("0", "1", "2", "3", "4"), people().values(), strict=True))
+    data = load(tmp_path, columns, target=4, sensitive=[2], drop=["3"])
+    assert data.attributes == ("2",)
+    assert torch.equal(data.train.x, load(tmp_path, sensitive=["sex"], drop=["member"]).train.x)
+    (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)))
+    none = load_custom(path=str(tmp_path / "a.csv"), target=4, sensitive=[2], drop=[3], header=False)
+    assert torch.equal(none.test.x, data.test.x)
+    odd: dict[str, list[Any]] = {"inf": list(range(N)), "True": [i % 3 for i in range(N)], "1.50": [1, 2] * (N // 2)}
+    renamed = load(tmp_path, people() | odd, inputs=[float("inf"), True, 1.5])
+    assert renamed.feature_names == ("inf", "True", "1.50")
+
+
+def test_the_advice_about_a_name_can_be_typed(tmp_path: Path) -> None:
+    many = {key: value * 5 for key, value in people().items()} | {"inf": list(range(5 * N))}
+    assert 'leave it out with dataset.drop=["inf"].' in load(tmp_path, many).warnings[0]
+
+
+def test_a_rare_class_is_warned_of(tmp_path: Path) -> None:
+    columns = {key: value * 10 for key, value in people().items()}
+    columns["risk"][:3] = ["odd"] * 3
+    said = load(tmp_path, columns).warnings
+    assert any(text.startswith("class odd has 2 of 200 training records and 1 of 200 test records") for text in said)
+
+
+def test_a_limit_far_above_the_data_is_said(tmp_path: Path) -> None:
+    assert load(tmp_path, limit=20).warnings == ()
+    assert load(tmp_path, limit=1000).warnings == (
+        "dataset.limit=1000 limits nothing: there are 20 training and 20 test records.",
+    )
+
+
+def test_large_numbers_are_no_identifiers(tmp_path: Path) -> None:
+    many = {key: value * 5 for key, value in people().items()} | {"big": [1.7e20 * (1 + i) for i in range(5 * N)]}
+    assert load(tmp_path, many).warnings == ()
 
 
 def test_records_with_gaps_are_refused_or_left_out(tmp_path: Path) -> None:
@@ -230,7 +308,7 @@ def test_npz_arrays_are_columns_too(tmp_path: Path) -> None:
     named = load_custom(path=str(file), target="risk", sensitive=["sex", "job"])
     assert torch.equal(named.train.x, plain.train.x)
     np.savez(file, x=x, risk=np.array(rows["risk"], "S"))
-    assert load_custom(path=str(file), target="risk").notes["target"] == {"risk": {"bad": 0, "good": 1}}
+    assert load_custom(path=str(file), target="risk").notes["labels"] == ["bad", "good"]
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pyarrow"), reason="pyarrow, which reads Parquet, is not installed")
@@ -302,6 +380,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty": ("a.csv", _text(""), "is empty; a table needs"),
     "only a header": ("a.csv", _text("age,risk\n"), "has column names and no records"),
     "one column": ("a.csv", _text("age\n1\n"), r"its first line holds one name \('age'\)"),
+    "no header of texts": ("a.csv", _text("1,x,good\n3,x,bad\n4,y,good\n"), "looks like a record"),
+    "a comma": ("a.csv", _text('age,risk\n"1,200",a\n"2,300",b\n'), "the comma of '1,200' in `age` may be a decimal"),
     "no header": ("a.csv", _text("1,2,good\n3,4,bad\n"), "looks like a record; put a line of column names above it"),
     "too many fields": ("a.csv", _text("age,risk\n1,2\n1,2,3\n"), "is no table: .*every line must have 2 fields"),
     "all too long": ("a.csv", _text("age,risk\n1,2,3\n4,5,6\n"), "is no table: .*every line must have 2 fields"),

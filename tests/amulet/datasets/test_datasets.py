@@ -151,3 +151,9 @@ def test_records_and_data_sets_refuse_what_does_not_belong_together() -> None:
         AmuletDataset(name="a", modality="tabular", train=records, test=records, num_classes=2)
     with pytest.raises(ValueError, match="`sex` must be one of no attributes"):
         records.attribute("sex")
+
+
+def test_a_data_set_is_shown_in_one_line() -> None:
+    data = load_census(limit=200)
+    assert repr(data) == "AmuletDataset(census: tabular (42,), 2 classes, 200 training and 200 test records, race, sex)"
+    assert repr(data.train.take(torch.arange(3))) == "Records(3 of shape (42,), torch.float32, race, sex)"

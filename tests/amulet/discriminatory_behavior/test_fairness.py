@@ -67,7 +67,12 @@ def test_small_groups_have_no_gap_and_are_named() -> None:
     answers = np.where(group == 2, 1, labels)  # the small group looks badly treated
     measured = measure(evidence(answers, labels, group, min_records=30, min_positives=10))
     assert measured.metrics["a.demographic_parity_difference"] == 0
-    assert any("(2,)" in w and "under 30 records" in w for w in measured.warnings)
+    assert any("groups a 2 have under 30 records" in w for w in measured.warnings)
+    named = evidence(answers, labels, group, min_records=30, min_positives=10).changed(value_names=(("x", "y", "zed"),))
+    assert any("a: groups zed have under 30 records" in w for w in measure(named).warnings)
+    both = evidence(answers, labels, np.stack([group, group], axis=1), min_records=30, intersections=True)
+    named = both.changed(value_names=(("x", "y", "zed"), ()))
+    assert any("intersection: groups zed and b 2 have" in w for w in measure(named).warnings)
     lonely = measure(evidence(answers[100:], labels[100:], group[100:], min_records=30, min_positives=10))
     assert math.isnan(lonely.metrics["a.demographic_parity_difference"])
     assert any("fewer than two groups" in w for w in lonely.warnings)

@@ -1,5 +1,7 @@
 """Distribution inference from populations to a number: who gets which records, and what comes out."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -256,12 +258,21 @@ def test_what_cannot_work_is_refused_before_training() -> None:
     protocol.check(DistributionInference(attribute="sex"), (), data)
     with pytest.raises(SettingError, match=r"`attack.attribute` must be one of race, sex; got age"):
         protocol.check(DistributionInference(attribute="age"), (), data)
-    with pytest.raises(SettingError, match=r"`attack.value` must be one of 0, 1; got 2"):
+    with pytest.raises(
+        SettingError, match=r"`attack.value` must be one of the values of race, 0 Black, 1 White; got 2"
+    ):
         protocol.check(DistributionInference(value=2), (), data)
     with pytest.raises(IncompatibleError, match="the most is"):
         protocol.check(DistributionInference(size=1000), (), data)
     with pytest.raises(IncompatibleError, match="needs a sensitive attribute"):
         protocol.check(DistributionInference(), (), load_census(limit=200, sensitive=[]))
+    with pytest.raises(
+        IncompatibleError, match=r"the most is \d+\. Lower .* another attribute \(attack.attribute=sex\)"
+    ):
+        protocol.check(DistributionInference(size=1000), (), data)
+    named = dataclasses.replace(groups(100, 0, first_id=90_000), value_names=(("Black", "White"),))
+    with pytest.raises(IncompatibleError, match=r"in which 0.1 and 0.9 have group = White; the most is"):
+        inferred(DistributionInference(size=10_000), victim_records=named)
     similar = groups(100, 0, share=1.1)
     with pytest.raises(IncompatibleError, match="its share cannot vary"):
         DistributionInference().chosen(similar)

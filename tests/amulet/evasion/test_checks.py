@@ -178,15 +178,44 @@ def test_the_advice_for_a_loss_that_saturates_works(model: nn.Module) -> None:
     assert followed.robust_correct.sum() < evidence.robust_correct.sum() - 10
 
 
-def test_random_answers_ask_for_their_mean(model: nn.Module) -> None:
-    def noisy(x: Tensor) -> Tensor:
-        return x + 0.05 * torch.randn(x.shape)
+def noisy(x: Tensor) -> Tensor:
+    return x + 0.05 * torch.randn(x.shape)
 
-    with Stream(3).seed_global():
-        evidence = assessed(model, noisy, EvasionPGD(epsilon=EPSILON, steps=5))
+
+@pytest.mark.parametrize(
+    ("attack", "advice"),
+    [(EvasionPGD(epsilon=EPSILON, steps=5), "Set"), (SquareAttack(epsilon=EPSILON, queries=5), "Use attack=apgd")],
+)
+def test_random_answers_ask_for_their_mean(model: nn.Module, attack: EvasionAttack, advice: str) -> None:
+    evidence = assessed(model, noisy, attack)
     (warning,) = of_victim(evidence)
-    assert "averages the logits over many draws" in warning
+    assert f"{advice} attack.eot=20, which attacks the mean" in warning
     assert "change from call to call" in evidence.invalid
+
+
+def test_the_mean_of_random_answers_is_attacked_and_judged(model: nn.Module) -> None:
+    """The expected answer of a linear-like model under noise is that of the model without it."""
+    plain = assessed(model, same, EvasionPGD(epsilon=EPSILON, steps=5, rel_step_size=0.3)).robust_correct
+    single = assessed(model, noisy, EvasionPGD(epsilon=EPSILON, steps=5, rel_step_size=0.3))
+    mean = assessed(model, noisy, EvasionPGD(epsilon=EPSILON, steps=5, rel_step_size=0.3, eot=8))
+    agreeing = [(found.robust_correct == plain).double().mean().item() for found in (single, mean)]
+    assert agreeing[1] > agreeing[0]
+    assert agreeing[1] > 0.97
+    assert not mean.invalid
+    assert of_victim(mean) == []
+    assert mean.manifest["eot"] == 8
+    again = assessed(model, noisy, EvasionPGD(epsilon=EPSILON, steps=5, rel_step_size=0.3, eot=8))
+    assert torch.equal(again.robust_correct, mean.robust_correct), "also random answers are drawn from the run's seed"
+
+
+def test_too_few_answers_for_a_mean_are_named(model: nn.Module) -> None:
+    def loud(x: Tensor) -> Tensor:
+        return x + 0.6 * torch.randn(x.shape)
+
+    evidence = assessed(model, loud, EvasionPGD(epsilon=EPSILON, steps=5, eot=2))
+    (warning,) = of_victim(evidence)
+    assert warning.endswith("Raise attack.eot (2 now)")
+    assert "mean of 2 answers" in evidence.invalid
 
 
 def test_a_model_of_one_answer_is_not_said_to_hide_anything(model: nn.Module) -> None:

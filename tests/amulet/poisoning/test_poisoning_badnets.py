@@ -11,9 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from amulet.core import IncompatibleError, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
-from amulet.poisoning.attacks import BadNets, Trigger
-
-STREAM = Stream(0) / "attack" / "poisoning"
+from amulet.poisoning.attacks import Adversary, BadNets, Poisoned, Stamp
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +32,11 @@ def table(n: int = 60) -> Records:
     return Records.of(torch.rand(n, 6, generator=generator), torch.arange(n) % 3)
 
 
+def poison(attack: BadNets, records: Records, stream: Stream) -> Poisoned:
+    adversary = Adversary(records=records, stream=stream, num_classes=3)
+    return attack.poison(records, attack.aim(adversary, records), adversary)
+
+
 def changed_rows(before: Records, after: Records) -> Tensor:
     return (before.x != after.x).flatten(1).any(1) | (before.y != after.y)
 
@@ -52,7 +55,7 @@ def test_only_the_asked_share_the_triggers_place_and_other_labels_change(
     copy = records.x.clone(), records.y.clone()
     attack = BadNets(rate=rate, target=target, triggers=triggers, size=2)
     placed = attack.triggers_for(records)
-    poisoned = attack.poison(records, placed, Stream(seed))
+    poisoned = poison(attack, records, Stream(seed))
     after = poisoned.records
     chosen = torch.isin(records.ids, poisoned.ids)
     assert int(chosen.sum()) == len(poisoned.ids) == round(rate * 60)
@@ -76,8 +79,7 @@ def test_only_the_asked_share_the_triggers_place_and_other_labels_change(
 
 def test_the_stream_decides_which_records() -> None:
     attack, records = BadNets(rate=0.2), images()
-    trigger = attack.triggers_for(records)
-    ids = [attack.poison(records, trigger, Stream(seed)).ids.tolist() for seed in (0, 0, 1)]
+    ids = [poison(attack, records, Stream(seed)).ids.tolist() for seed in (0, 0, 1)]
     assert ids[0] == ids[1] != ids[2]
 
 
@@ -85,7 +87,7 @@ def test_the_stream_decides_which_records() -> None:
 def test_a_rate_that_cannot_be_realised_is_refused(rate: float, says: str) -> None:
     attack, records = BadNets(rate=rate), images()
     with pytest.raises(IncompatibleError, match=says):
-        attack.poison(records, attack.triggers_for(records), STREAM)
+        poison(attack, records, Stream(0))
 
 
 @pytest.mark.parametrize(
@@ -237,6 +239,6 @@ def test_by_hand_it_takes_a_dataset() -> None:
 
 
 def test_values_near_the_triggers_count_as_the_trigger() -> None:
-    trigger = Trigger(torch.tensor([0]), torch.tensor([1.0]), "")
+    trigger = Stamp(torch.tensor([0]), torch.tensor([1.0]), "")
     records = Records.of(torch.tensor([[1.0], [0.9985], [0.99]]), torch.zeros(3))
     assert trigger.present(records).tolist() == [True, True, False]

@@ -66,15 +66,19 @@ def evidence(**changes: Any) -> PoisoningEvidence:
     fields: dict[str, Any] = {
         "ids": torch.arange(4),
         "labels": torch.tensor([0, 0, 1, 2]),
-        "target": 1,
+        "wanted": torch.ones(4, dtype=torch.int64),
         "clean_answers": torch.tensor([0, 0, 1, 1]),
-        "triggered_answers": torch.tensor([[1, 1, 1, 0]]),
+        "attacked_answers": torch.tensor([[1, 1, 1, 0]]),
         "unpoisoned_clean_answers": torch.tensor([0, 0, 1, 2]),
-        "unpoisoned_triggered_answers": torch.tensor([[0, 1, 1, 2]]),
+        "unpoisoned_attacked_answers": torch.tensor([[0, 1, 1, 2]]),
         "poisoned_ids": torch.tensor([7]),
-        "poisoned_trigger": torch.tensor([0]),
+        "poisoned_which": torch.tensor([0]),
     }
-    return PoisoningEvidence(**{**fields, **changes})
+    fields |= changes
+    fields.setdefault("counts", fields["labels"] != 1)
+    for rate in fields.get("curve", ()):
+        fields.setdefault("curve_clean", {})[rate] = torch.tensor([0, 1, 1, 2])
+    return PoisoningEvidence(**fields)
 
 
 def test_metrics_by_hand() -> None:
@@ -82,11 +86,13 @@ def test_metrics_by_hand() -> None:
     assert measured.metrics == {
         "attack_success_rate": pytest.approx(2 / 3),  # the record of class 1 does not count
         "poisoned_accuracy": 0.75,
+        "triggered_accuracy": 0.0,
         "poisoned_test_accuracy": 0.75,
     }
     assert measured.baselines == {
         "attack_success_rate": pytest.approx(1 / 3),
         "poisoned_accuracy": 0.5,
+        "triggered_accuracy": pytest.approx(2 / 3),  # records 0 and 3
         "poisoned_test_accuracy": 1.0,
     }
     low, high = measured.intervals["attack_success_rate"]
@@ -95,7 +101,7 @@ def test_metrics_by_hand() -> None:
 
 
 def test_the_influence_of_records_is_that_of_the_shares() -> None:
-    several = evidence(triggered_answers=torch.tensor([[1, 1, 1, 0], [0, 1, 0, 0]]))
+    several = evidence(attacked_answers=torch.tensor([[1, 1, 1, 0], [0, 1, 0, 0]]))
     influences = measure(several).influences
     # By record: the share of the two triggers that it obeys; the record of class 1 is no success.
     assert influences["attack_success_rate"] == of_mean([0, 1, 3], [0.5, 1.0, 0.0]).blocks()
@@ -107,6 +113,8 @@ def test_success_at_other_rates_has_a_name_for_each_and_decides_nothing() -> Non
     measured = measure(evidence(curve={"0.005": torch.tensor([[0, 1, 1, 0]]), "0.1": torch.tensor([[1, 1, 1, 1]])}))
     assert measured.metrics["rate_0.5pct.attack_success_rate"] == pytest.approx(1 / 3)
     assert measured.metrics["rate_10pct.attack_success_rate"] == 1
+    assert measured.metrics["rate_10pct.triggered_accuracy"] == 0
+    assert measured.metrics["rate_10pct.poisoned_test_accuracy"] == 0.75
     for name in ("rate_0.5pct.attack_success_rate", "rate_10pct.attack_success_rate"):
         assert not measured.facts[name].decides
         assert measured.baselines[name] == measured.baselines["attack_success_rate"]
@@ -122,14 +130,14 @@ def test_a_curve_of_rates_is_what_each_rate_alone_gives(census: AmuletDataset) -
     found = protocol.assess(victim, attack, splits)
     assert list(found.curve) == ["0.01", "0.05"]
     alone = protocol.assess(victim, BadNets(rate=0.05), splits)
-    assert torch.equal(found.curve["0.05"], alone.triggered_answers)
-    assert not torch.equal(found.curve["0.05"], found.triggered_answers)
+    assert torch.equal(found.curve["0.05"], alone.attacked_answers)
+    assert not torch.equal(found.curve["0.05"], found.attacked_answers)
     fewer = protocol.assess(victim, BadNets(rate=0.01), splits)
     assert set(fewer.poisoned_ids.tolist()) < set(found.poisoned_ids.tolist()) < set(alone.poisoned_ids.tolist())
 
 
 def test_metrics_are_means_over_triggers_and_their_intervals_of_records() -> None:
-    several = evidence(triggered_answers=torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]]))
+    several = evidence(attacked_answers=torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]]))
     measured = measure(several)
     assert measured.metrics["attack_success_rate"] == pytest.approx(1 / 3)
     assert measured.metrics["poisoned_accuracy"] == pytest.approx(3 / 8)
@@ -166,7 +174,7 @@ def test_the_manifest_says_what_was_poisoned(census: AmuletDataset, outcome: Out
         ids = outcome.arrays[f"{victim}.poisoning.poisoned_ids"]
         assert len(set(ids.tolist())) == 150
         assert np.isin(ids, census.train.ids.numpy()).all()
-        answers = outcome.arrays[f"{victim}.poisoning.triggered_answers"]
+        answers = outcome.arrays[f"{victim}.poisoning.attacked_answers"]
         assert answers.shape == (1, len(census.test))
     same = (outcome.arrays[f"{v}.poisoning.poisoned_ids"].tolist() for v in ("undefended", "defended"))
     assert len({tuple(ids) for ids in same}) == 1, "both victims get the same poisoned records"
@@ -253,7 +261,9 @@ def test_a_trigger_that_an_unpoisoned_model_obeys_is_warned_of(census: AmuletDat
     attack = BadNets(columns=["capital-gain", "education-num", "age"], values=[1.0, 1.0, 0.5])
     victim, splits = scene_of(census, attack)
     found = protocol.assess(victim, attack, splits).warnings
-    assert any(w.startswith("undefended: without any poisoning") and "answers class 1" in w for w in found)
+    assert any(
+        w.startswith("undefended: without any poisoning the model gives the answer that the attack") for w in found
+    )
 
 
 def test_a_backdoor_that_was_not_learned_is_warned_of_on_the_undefended_victim_alone(census: AmuletDataset) -> None:
@@ -261,7 +271,7 @@ def test_a_backdoor_that_was_not_learned_is_warned_of_on_the_undefended_victim_a
     for defenses in ((), (OutlierRemoval(features="input"),)):
         victim, splits = scene_of(census, attack, *defenses)
         found = protocol.assess(victim, attack, splits).warnings
-        assert any("the backdoor was not learned" in warning for warning in found) == (not defenses)
+        assert any("the attack did not work" in warning for warning in found) == (not defenses)
 
 
 def test_an_undefended_victim_that_always_obeys_is_warned_of(census: AmuletDataset) -> None:
@@ -347,6 +357,6 @@ def test_measuring_is_pure(outcome: Outcome) -> None:
         name.rpartition(".")[2]: array for name, array in outcome.arrays.items() if name.startswith("undefended.p")
     }
     tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in stored.items()}
-    again = measure(PoisoningEvidence(**tensors, target=1))
+    again = measure(PoisoningEvidence(**tensors))
     for name, value in again.metrics.items():
         assert value == outcome.metrics["undefended"][name]

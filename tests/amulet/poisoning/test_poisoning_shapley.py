@@ -1,6 +1,7 @@
 """kNN-Shapley: against its definition over all subsets, and against the recursion it is usually computed by."""
 
 import itertools
+import time
 from math import comb
 
 import numpy as np
@@ -116,6 +117,26 @@ def test_minus_zero_is_zero() -> None:
     y, reference, wanted = torch.tensor([0, 1, 1]), torch.tensor([[0.3, 0.7]]), torch.tensor([1])
     expected = by_recursion(x, y, reference, wanted, 1)
     np.testing.assert_allclose(knn_shapley(x, y, reference, wanted, 1), expected, atol=1e-12)
+
+
+@given(st.integers(0, 2**16), st.sampled_from([torch.float32, torch.float64, torch.uint8, torch.int64]))
+def test_repeated_records_are_found_as_by_a_comparison_of_all_pairs(seed: int, dtype: torch.dtype) -> None:
+    rows = torch.randint(0, 3, (30, 3), generator=torch.Generator().manual_seed(seed)).to(dtype)
+    same = (rows.unsqueeze(0) == rows.unsqueeze(1)).all(dim=2)
+    first = same.int().argmax(dim=1).numpy()
+    repeats, originals = shapley._twins(rows)  # pyright: ignore[reportPrivateUsage]
+    assert repeats.tolist() == np.flatnonzero(first != np.arange(30)).tolist()
+    assert originals.tolist() == first[repeats].tolist()
+
+
+def test_to_find_repeated_records_takes_less_than_to_go_through_all() -> None:
+    rows = torch.rand(20_000, 8)
+    began = time.process_time()
+    for row in rows:
+        row.numpy()
+    middle = time.process_time()
+    shapley._twins(rows)  # pyright: ignore[reportPrivateUsage]
+    assert time.process_time() - middle < middle - began
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The test kit catches what is broken, each fault by its name; sound components pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from amulet.evasion.attacks import EvasionAttack
 from amulet.evasion.metrics import EvasionEvidence
 from amulet.membership_inference.attacks import MembershipAttack, Observed
 from amulet.membership_inference.attacks.base import Shadow
-from amulet.poisoning.attacks import BadNets, Poisoned, Trigger
+from amulet.poisoning.attacks import Adversary, Aim, BadNets, Poisoned
 from amulet.testing import check_attack, check_dataset, check_defense, check_metric, tiny
 from amulet.testing.attacks import every_defense
 from amulet.testing.laboratory import Network, people
@@ -181,9 +181,9 @@ class NamesStrangers(AttributeInference):
 
 
 class PoisonsTooMuch(BadNets):
-    def poison(self, records: Records, triggers: Sequence[Trigger], stream: Stream) -> Poisoned:
+    def poison(self, records: Records, aim: Aim, adversary: Adversary) -> Poisoned:
         more = BadNets(rate=self.rate * 4, target=self.target)
-        return more.poison(records, triggers, stream)
+        return more.poison(records, aim, adversary)
 
 
 class KnowsADefence(Noise):

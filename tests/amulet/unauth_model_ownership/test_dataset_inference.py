@@ -428,7 +428,7 @@ def on_census(**changes: Any) -> Outcome:
 
 
 def test_verification_is_asked_again_after_poisoning() -> None:
-    few = {"suspects": 1, "independents": 2, "fine_tune_epochs": 1, "fine_tune_rates": [1.0], "prune": []}
+    few = {"suspects": 1, "independents": 2, "fine_tune_epochs": 1, "removers": {}}
     quick = {"unauth_model_ownership": few}
     found = on_census(attack=BadNets(rate=0.1), metrics=("poisoning", "S3"), attack_settings=quick).metrics["defended"]
     assert found["attack_success_rate"] > 0.9

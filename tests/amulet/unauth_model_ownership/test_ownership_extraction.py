@@ -199,7 +199,8 @@ def test_the_protocol_steals_with_the_adversarys_records_and_asks_once() -> None
     assert torch.equal(asked[0].ids, at.adversary_records.ids)
     assert not torch.isin(asked[0].ids, at.victim_records.ids).any()
     assert asked[0].targets is not None
-    assert torch.equal(asked[0].targets, victim.logits(at.adversary_records))
+    # The loss is KL divergence, so the answers hold probabilities and not the logits.
+    assert torch.equal(asked[0].targets, victim.logits(at.adversary_records).log_softmax(dim=1))
     assert found.manifest["queries"] == 300
     assert found.manifest["stolen"]["epochs"] == 8
     assert torch.equal(found.ids, at.test_records.ids)
@@ -236,6 +237,9 @@ def test_a_users_attack_is_one_method() -> None:
     found = assess(victim_of(at), Noise(), at)
     assert found.manifest["queries"] == 500
     assert measure(found).metrics["fidelity"] > 0.8
+    # Made-up inputs have no true labels: the independent model learns those of the adversary's records.
+    plain = at.plain_recipe.changed(min_updates=10).fit(at.adversary_records, at.attack_stream("independent", 0))
+    assert torch.equal(predict(plain, at.test_records).argmax(dim=1), found.independent_answers)
 
 
 def test_budgets_are_nested_and_drawn_by_stream() -> None:
@@ -313,7 +317,7 @@ def test_the_stolen_model_does_not_use_the_victims_defence() -> None:
     at = made_splits()
     defended = victim_of(at, AdversarialTrainingPGD(epsilon=0.1))
     found = assess(defended, ModelExtraction(epochs=3, batch_size=16), at.changed(defenses=defended.recipe.defenses))
-    taught = at.adversary_records.replace(targets=defended.logits(at.adversary_records))
+    taught = at.adversary_records.replace(targets=defended.logits(at.adversary_records).log_softmax(dim=1))
     plain = at.plain_recipe.changed(objective="kl", epochs=3, batch_size=16)
     model = plain.fit(taught, at.attack_stream("model_extraction"))
     assert torch.equal(predict(model, at.test_records).argmax(dim=1), found.stolen_answers)

@@ -17,8 +17,8 @@ from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.models import LinearNet, predict
 from amulet.training import DataSplits, Recipe, Victim
-from amulet.unauth_model_ownership.copies import Filtered
-from amulet.unauth_model_ownership.defenses import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
+from amulet.unauth_model_ownership import TriggerSet, TriggerVerifier, WatermarkNN, match_p_value
+from amulet.unauth_model_ownership.removers import Filtering, Thief
 
 
 def table(n: int = 400, dim: int = 20, seed: int = 0, classes: int = 2, first: int = 0) -> Records:
@@ -213,7 +213,8 @@ def test_no_filter_tells_triggers_that_are_records(kind: Any, recognised: bool) 
     """Noise is refused, and the copy goes unrecognised at no cost in accuracy; records are not."""
     defense = WatermarkNN(triggers=40, trigger_inputs=kind)
     splits, _, defended = scene_of(defense)
-    copied, test = Filtered(defended.model, splits.adversary_records, 2, Stream(0)), splits.test_records
+    thief = Thief(records=splits.adversary_records, recipe=splits.plain_recipe, epochs=1, stream=Stream(0))
+    copied, test = Filtering().remove(defended.model, thief), splits.test_records
     verifier = defense.verifier(defended, splits)
     assert verifier.judge(defended.model).p_value < 1e-5
     assert (verifier.judge(copied).p_value <= defense.alpha) == recognised

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from amulet.assessment.literature import FAMILIES, expected
@@ -17,6 +18,7 @@ from amulet_cli.cli import main
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import compose
 from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.options import is_suite
 from amulet_cli.results.result import Result
 from amulet_cli.views.audit_tables import audit_tables
 from tests.helpers.cli_helpers import own_options
@@ -59,7 +61,8 @@ def test_all_attacks_and_those_of_the_user(own: Path) -> None:
     from amulet_cli.commands.audit import _every_attack  # pyright: ignore[reportPrivateUsage]
 
     arguments = _every_attack(parse(["defense=adv_training", "--config-dir", "my_conf", "seed=range(0,2)"]))
-    names = {file.stem for file in (conf_dir() / "attack").glob("*.yaml")} - {"none"} | {"noise"}
+    files = {file.stem: yaml.safe_load(file.read_text()) for file in (conf_dir() / "attack").glob("*.yaml")}
+    names = {name for name, node in files.items() if not is_suite(node)} - {"none"} | {"noise"}
     request = compose(arguments)
     assert request.sweep
     assert {job.choices["attack"] for job in request.jobs} == names

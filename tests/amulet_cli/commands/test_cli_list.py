@@ -32,7 +32,7 @@ def test_every_option_of_ours_says_what_it_is() -> None:
     assert [option.choice for option in find_options() if not option.line] == []
     for option in find_options():
         if option.group in ("attack", "defense") and option.name != "none":
-            assert option.risk, option.choice
+            assert option.risk or option.suite, option.choice
             assert option.source, option.choice
         if option.group == "defense" and option.name != "none":
             assert option.stage in ("before", "in", "after"), option.choice

@@ -80,6 +80,8 @@ COMMANDS: dict[str, str] = {
     "run checkpoint=.": "`checkpoint` cannot be read: not a regular file",
     "run checkpoint=/dev/zero": "`checkpoint` cannot be read: not a regular file",
     "run dataset=custom dataset.target=x dataset.path=/dev/zero": "`dataset.path` must be a file",
+    "run dataset=custom dataset.path=a.csv dataset.target=a dataset.drop=[inf]": "or a text in quotes: '\"inf\"'",
+    "run dataset=custom dataset.path=1 dataset.target=a": "in quotes where it is a text: '\"1\"'",
     "run output_dir=": "`output_dir` must not be empty",
     "run output_dir=loop": "`output_dir` must be a folder",
     "run store=loop": "`store` must be a folder",
@@ -129,6 +131,65 @@ def test_an_option_that_is_none(name: str, conf: Path, capsys: pytest.CaptureFix
 def test_listing_an_option_that_is_none(name: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (conf / "attack" / f"{name}.yaml").write_bytes(OPTIONS[name][0])
     refused(["list", "attack", "--config-dir", "my_conf"], capsys, f"{name}.yaml")
+
+
+_OWN = """
+from amulet.datasets import load_census
+from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
+from amulet.models import LinearNet
+
+class Made(DiscriminatoryBehavior):
+    def __init__(self, model=None, *, width: int = 3):
+        super().__init__(model)
+        self.width = width
+        raise ValueError("no such width")  # constructor
+
+class Checked(DiscriminatoryBehavior):
+    def look(self, *given, **more):
+        return {}["x"]  # attack
+
+class Net(LinearNet):
+    def forward(self, x):
+        return self.nothing(x)  # model
+
+def rows(limit: int = 100):
+    return open("nothing.txt")  # loader
+
+def count(evidence):
+    return {"n": evidence.absent}  # metric
+"""
+_FAILURES: dict[str, tuple[str, int, str]] = {
+    "constructor": ("attack=own attack._target_=own_parts.Made", 2, "no such width"),
+    "attack": ("attack=own attack._target_=own_parts.Checked", 1, "KeyError: 'x'"),
+    "model": ("attack=none model=own_parts:Net", 2, "own_parts.Net does not fit inputs of shape (42,): AttributeError"),
+    "loader": (
+        "attack=none dataset=own",
+        2,
+        "No such file or directory",
+    ),
+    "metric": ("attack=none metric=own", 1, "AttributeError: 'BehaviorEvidence' object has no attribute 'absent'"),
+}
+
+
+@pytest.mark.parametrize("what", _FAILURES)
+def test_an_error_of_ones_own_code_shows_its_line(what: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (conf.parent / "own_parts.py").write_text(_OWN)
+    (conf / "attack" / "own.yaml").write_text("_target_: own_parts.Made")
+    (conf / "metric").mkdir()
+    (conf / "dataset").mkdir()
+    (conf / "dataset" / "own.yaml").write_text("_target_: own_parts.rows\nlimit: 100")
+    (conf / "metric" / "own.yaml").write_text(
+        "# @package metric.own\nrisk: discriminatory_behavior\nfunction: own_parts.count"
+    )
+    words, code, says = _FAILURES[what]
+    small = ["dataset.limit=100", "epochs=1"]
+    got = main(["run", "--config-dir", "my_conf", *words.split(), *small])
+    shown = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    line = next(i for i, text in enumerate(_OWN.splitlines(), 1) if text.endswith(f"# {what}"))
+    assert says in shown
+    assert got == code
+    assert f"own_parts.py, line {line} (" in shown.replace("own_parts. py", "own_parts.py")
+    assert ("run.log" if code == 1 else "AMULET_TRACEBACK=1") in shown
 
 
 def _endless(path: Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.membership_inference.attacks import LiRA
 from amulet.models import LinearNet
 from amulet.poisoning.attacks import BadNets
-from amulet.training import Defense, MemoryStore, Pretrained, Runtime, Stored
+from amulet.training import Defense, MemoryStore, Pretrained, Recipe, Runtime, Stored
+from amulet.training.state_dicts import fitting
 from amulet.unauth_model_ownership.attacks import ModelExtraction
 from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
@@ -50,7 +52,7 @@ def plan(**changes: Any) -> Plan:
     return dataclasses.replace(base, **changes)
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path) -> dict[str, Any]:
     found = checkpoint.stamped(str(path))
     assert found is not None
     return dict(checkpoint.weights(**found))
@@ -106,12 +108,22 @@ def test_the_pickles_of_these_tests_do_run_where_they_are_loaded_carelessly(tmp_
 
 
 def test_every_form_of_a_state_dict_is_read(tmp_path: Path) -> None:
+    averaged = {name: value + 1 for name, value in WEIGHTS.items()}
+    optimizer = torch.optim.Adam(MODEL.parameters())
     forms: dict[str, object] = {
         "plain": WEIGHTS,
         "nested": {"epoch": 3, "state_dict": WEIGHTS},
         "parallel": {"model_state_dict": {f"module.{name}": value for name, value in WEIGHTS.items()}},
         "private": {f"_module.{name}": value for name, value in WEIGHTS.items()},
         "compiled": {f"_orig_mod.{name}": value for name, value in WEIGHTS.items()},
+        "named": {"model": WEIGHTS, "optimizer": optimizer.state_dict(), "args": {"lr": 0.1}},
+        "lightning": {
+            "state_dict": {**{f"model.{name}": value for name, value in WEIGHTS.items()}, "loss.weight": torch.ones(2)},
+            "hyper_parameters": {"width": 8},
+        },
+        "both": {"net": {f"module._orig_mod.{name}": value for name, value in WEIGHTS.items()}},
+        "another's": {"whatever": {"inner": WEIGHTS}, "teacher": {"head.weight": torch.ones(3, 8)}},
+        "kept twice": {"model": WEIGHTS, "best": {name: value.clone() for name, value in WEIGHTS.items()}},
     }
     for name, form in forms.items():
         torch.save(form, tmp_path / name)
@@ -119,9 +131,42 @@ def test_every_form_of_a_state_dict_is_read(tmp_path: Path) -> None:
     kept = {f"model.{name}": value for name, value in WEIGHTS.items()} | {"report.x.ids": torch.arange(3)}
     DiskStore(tmp_path).save("ours", Stored(kept, {}))
     for file in (*forms, "safe", "ours.safetensors"):
-        found = read(tmp_path / file)
+        found = fitting(read(tmp_path / file), WEIGHTS).weights
         assert found.keys() == WEIGHTS.keys(), file
         assert all(torch.equal(found[name], WEIGHTS[name]) for name in WEIGHTS)
+    torch.save({"model": WEIGHTS, "ema": averaged}, tmp_path / "two")
+    with pytest.raises(SettingError, match="the entry `model` and the entry `ema` both fit: save the one"):
+        fitting(read(tmp_path / "two"), WEIGHTS)
+
+
+def test_what_was_taken_of_a_checkpoint_is_said() -> None:
+    inner = {f"model.{name}": value for name, value in WEIGHTS.items()} | {"loss.weight": torch.ones(2)}
+    outcome = assess(plan(pretrained=Pretrained({"state_dict": inner}, "1" * 64), metrics=("utility",)))
+    taken = "the entry `state_dict`, the names without `model.`, nothing of loss.weight"
+    assert f"undefended: of the checkpoint was taken {taken}" in outcome.warnings
+    plain = assess(plan(metrics=("utility",)))
+    assert repr(plain).startswith("Outcome(undefended: ")
+    assert "test_accuracy 0." in repr(plain)
+    assert len(repr(plain)) < 200
+    assert outcome.metrics == plain.metrics
+    assert not any("was taken" in text for text in plain.warnings)
+
+
+def test_a_torchscript_file_is_called_so(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "model.pt")
+    with pytest.raises(UsageError, match="is a TorchScript file") as error:
+        read(tmp_path / "model.pt")
+    assert "torch.jit.load(FILE).state_dict()" in str(error.value.expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_scripted_model_is_refused_before_training() -> None:
+    architecture = Factory("torch.jit.script", obj=nn.Sequential(nn.Linear(42, 2)))
+    recipe = Recipe(architecture=architecture, num_classes=2, optimizer=Factory("torch.optim.Adam"))
+    with pytest.raises(SettingError, match=r"makes a scripted module .* give the module itself"):
+        recipe.try_out(CENSUS.train)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +176,6 @@ def test_every_form_of_a_state_dict_is_read(tmp_path: Path) -> None:
         ([1, 2], "must hold a state dict, got list"),
         ({}, "must hold a state dict"),
         ({"weight": torch.ones(2), "epoch": 3}, "must hold tensors alone, got int in epoch"),
-        ({"weight": torch.tensor([1.0, float("nan")])}, "not finite in weight"),
         (b"\x08\0\0\0\0\0\0\0{truncated", "damaged safetensors"),
         (b"PK\x03\x04 cut off", "damaged, or no checkpoint"),
         (b"", "damaged, or no checkpoint"),
@@ -171,6 +215,11 @@ def test_the_content_shapes_a_result_and_the_place_does_not() -> None:
     [
         ({"head.weight": WEIGHTS["head.weight"]}, r"it lacks body.1.weight, body.1.bias, head.bias$"),
         ({**WEIGHTS, "tail": torch.ones(1)}, "it has in excess tail"),
+        ({**WEIGHTS, "head.bias": torch.tensor([1.0, float("nan")])}, "its values are not finite in head.bias"),
+        (
+            {"net": {"a.head.weight": WEIGHTS["head.weight"]}},
+            r"it lacks .* \(in the entry `net`, the names without `a\.`",
+        ),
         ({**WEIGHTS, "head.bias": torch.ones(3)}, r"it has head.bias \(3,\) instead of \(2,\)"),
     ],
 )

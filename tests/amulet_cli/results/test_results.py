@@ -26,7 +26,7 @@ from amulet_cli.results.result import (
     write_outcome,
     write_status,
 )
-from tests.helpers.made_up_results import MadeUp, choices, config, stated, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, config, reseal, stated, typical, write
 
 FILES = {"config.yaml", "metrics.json", "metrics.csv", "evidence.npz", "status.json"}
 
@@ -267,18 +267,10 @@ def test_a_run_that_is_being_redone_keeps_its_old_result_until_then(tmp_path: Pa
     assert is_complete(result.folder, config())
 
 
-def change_json(path: Path, **changes: Any) -> None:
-    """Other content, in a result from before there were seals."""
-    content = json.loads(path.read_text())
-    content.pop("seal", None)
-    content.update(changes)
-    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
-
-
 @pytest.mark.parametrize("schema", [3, 0, "1", None])
 def test_an_unknown_schema_is_refused_with_a_reason(tmp_path: Path, schema: Any) -> None:
     result = write(tmp_path, typical())
-    change_json(result.folder / "metrics.json", schema=schema)
+    reseal(result.folder / "metrics.json", schema=schema)
     text = refusal(result.folder)
     assert "`schema`" in text
     if schema is not None:
@@ -291,11 +283,11 @@ def test_an_unknown_schema_is_refused_with_a_reason(tmp_path: Path, schema: Any)
 def test_a_file_of_the_same_schema_with_less_in_it_is_read(tmp_path: Path) -> None:
     result = write(tmp_path, typical())
     few = dict.fromkeys(("baselines", "intervals", "manifest", "warnings", "timings", "environment"))
-    change_json(result.folder / "metrics.json", **few)
+    reseal(result.folder / "metrics.json", **few)
     read = read_result(result.folder)
     assert read.metrics == typical().metrics
     assert read.baselines == {}
-    change_json(result.folder / "metrics.json", metrics=None)
+    reseal(result.folder / "metrics.json", metrics=None)
     assert "`metrics` missing" in refusal(result.folder)
 
 

@@ -15,7 +15,7 @@ from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
 from amulet_cli.results import evidence, seal
 from amulet_cli.results.result import Result, find_results, is_complete, read_result
-from tests.helpers.made_up_results import MadeUp, config, typical, write
+from tests.helpers.made_up_results import MadeUp, config, reseal, typical, write
 from tests.helpers.unprivileged import open_folder, unprivileged
 
 FILES = ("metrics.json", "config.yaml", "metrics.csv", "evidence.npz")
@@ -24,13 +24,6 @@ FILES = ("metrics.json", "config.yaml", "metrics.csv", "evidence.npz")
 @pytest.fixture
 def result(tmp_path: Path) -> Result:
     return write(tmp_path / "outputs", typical())
-
-
-def change(path: Path, **changes: Any) -> None:
-    """Other content without a seal, as an old or a foreign hand would write it."""
-    content = json.loads(path.read_text())
-    content.pop("seal", None)
-    path.write_text(json.dumps(content | changes))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -80,9 +73,24 @@ def test_a_number_that_somebody_edited_is_not_believed(result: Result) -> None:
 
 
 def test_a_result_from_before_there_were_seals_is_read(result: Result) -> None:
-    change(result.folder / "metrics.json")
+    path = result.folder / "metrics.json"
+    content = json.loads(path.read_text())
+    old = {key: value for key, value in content.items() if key not in ("seal", "facts", "influences", "invalid")}
+    path.write_text(json.dumps(old | {"schema": 1}))
     assert read_result(result.folder).metrics == result.metrics
     assert is_complete(result.folder, config())
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_result_without_its_seal_is_not_believed(result: Result, tmp_path: Path, schema: int) -> None:
+    path = result.folder / "metrics.json"
+    content = json.loads(path.read_text())
+    del content["seal"]
+    content["metrics"]["defended"]["test_accuracy"] = 0.99
+    path.write_text(json.dumps(content | {"schema": schema}))
+    [found] = find_results([tmp_path])
+    assert (found.state, "its seal is missing" in found.reason) == ("unreadable", True)
+    assert not is_complete(result.folder, config())
 
 
 BROKEN: dict[str, Any] = {
@@ -100,13 +108,13 @@ BROKEN: dict[str, Any] = {
 
 @pytest.mark.parametrize("key", BROKEN)
 def test_another_type_is_damage(result: Result, key: str) -> None:
-    change(result.folder / "metrics.json", **{key: BROKEN[key]})
+    reseal(result.folder / "metrics.json", **{key: BROKEN[key]})
     [found] = find_results([result.folder])
     assert (found.state, "damaged" in found.reason) == ("unreadable", True)
 
 
 def test_a_text_as_a_number_is_damage(result: Result) -> None:
-    change(result.folder / "metrics.json", metrics={"defended": {"test_accuracy": "0.5"}})
+    reseal(result.folder / "metrics.json", metrics={"defended": {"test_accuracy": "0.5"}})
     assert find_results([result.folder])[0].state == "unreadable"
 
 
@@ -115,20 +123,20 @@ def _deep_json(folder: Path) -> None:
 
 
 def _deep_yaml(folder: Path) -> None:
-    change(folder / "metrics.json")
     (folder / "config.yaml").write_text("a: " + "[" * 5_000 + "]" * 5_000)
+    reseal(folder / "metrics.json")
 
 
 def _bomb(folder: Path) -> None:
-    change(folder / "metrics.json")
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
     (folder / "config.yaml").write_text("\n".join(lines))
+    reseal(folder / "metrics.json")
 
 
 def _ring(folder: Path) -> None:
-    change(folder / "metrics.json")
     (folder / "config.yaml").write_text("a: &a [*a]")
+    reseal(folder / "metrics.json")
 
 
 def _pipe(name: str) -> Callable[[Path], None]:
@@ -153,7 +161,7 @@ def _huge_number(folder: Path) -> None:
 
 
 def _huge_metric(folder: Path) -> None:
-    change(folder / "metrics.json", metrics={"defended": {"test_accuracy": 10**400}})
+    reseal(folder / "metrics.json", metrics={"defended": {"test_accuracy": 10**400}})
 
 
 def _status_of_another_kind(folder: Path) -> None:

@@ -1,0 +1,112 @@
+"""From the option of a suite to its attacks in full."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from amulet_cli.base.errors import UsageError
+from amulet_cli.config.arguments import parse
+from amulet_cli.config.composition import Job, compose
+from amulet_cli.config.hydra_setup import conf_dir
+from amulet_cli.config.suites import STRENGTHS, announced
+from amulet_cli.execution.plan import plan_of
+from amulet_cli.results.result import config_hash
+
+SUITES = sorted(path.stem for path in (conf_dir() / "attack").glob("*_strongest.yaml"))
+
+
+def job(*words: str) -> Job:
+    (found,) = compose(parse(words)).jobs
+    return found
+
+
+@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_every_suite_is_built_at_every_strength(name: str, strength: str) -> None:
+    made = job(f"attack={name}", f"attack.strength={strength}")
+    suite = plan_of(made.config).attack
+    assert suite is not None
+    assert suite.risk == made.config["attack"]["risk"]
+    about = yaml.safe_load((conf_dir() / "attack" / f"{name}.yaml").read_text())["about"]
+    assert suite.risk == about["risk"]
+
+
+def test_the_attacks_are_in_the_configuration_in_full() -> None:
+    words = ("attack=evasion_strongest", "attack.attacks=[square,{attack: evasion_pgd, name: long, steps: 99}]")
+    node = job(*words, "attack.epsilon=0.02").config["attack"]
+    assert list(node["attacks"]) == ["square", "long"]
+    assert node["attacks"]["long"]["steps"] == 99
+    assert {member["epsilon"] for member in node["attacks"].values()} == {0.02}
+    assert node["attacks"]["square"]["_target_"] == "amulet.evasion.attacks.SquareAttack"
+    assert "strengths" not in node
+
+
+def test_attacks_of_one_kind_have_names_of_their_own() -> None:
+    node = job("attack=evasion_strongest", "attack.attacks=[square,square,square]").config["attack"]
+    assert list(node["attacks"]) == ["square", "square_2", "square_3"]
+
+
+def test_the_strongest_of_all_risks() -> None:
+    made = job("attack=strongest", "attack.strength=quick", "defense=adv_training")
+    plan = plan_of(made.config)
+    assert set(plan.attacks) == set(made.config["attack"]["suites"])
+    assert set(plan.attacks) <= set(plan.risks())
+    assert plan.attack_on("evasion") is plan.attacks["evasion"] or plan.attack_on("evasion").risk == "evasion"
+    assert config_hash(made.config) != config_hash(job("attack=strongest", "defense=adv_training").config)
+
+
+def test_settings_of_a_matrix_reach_the_suite() -> None:
+    made = job("attack=strongest", "metric=every", "+metric.every.evasion.epsilon=0.07")
+    suite = plan_of(made.config).attack_on("evasion")
+    assert {one["epsilon"] for one in suite.settings()["attacks"].values()} == {0.07}
+
+
+def test_a_users_own_attack_joins(tmp_path: Path) -> None:
+    own = tmp_path / "my_conf" / "attack"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("_target_: amulet.evasion.attacks.SquareAttack\nqueries: 3\n")
+    (own / "both.yaml").write_text(
+        "_target_: amulet.assessment.suite.Suite\nrisk: evasion\nattacks: [evasion_pgd, mine]\n"
+    )
+    node = job("--config-dir", str(tmp_path / "my_conf"), "attack=both").config["attack"]
+    assert node["attacks"]["mine"] == {"_target_": "amulet.evasion.attacks.SquareAttack", "queries": 3}
+
+
+def test_what_it_is_made_of_and_costs_is_said_before_it_starts() -> None:
+    (line,) = announced(job("attack=evasion_strongest", "attack.strength=full").config)
+    assert line.startswith("evasion (full): apgd, ")
+    assert line.endswith(" times the time of the default attack")
+    (own,) = announced(job("attack=evasion_strongest", "attack.attacks=[square]").config)
+    assert own == "evasion (standard): square; its cost is not stated"
+    several = announced(job("attack=strongest").config)
+    assert [line.partition(" ")[0] for line in several] == list(job("attack=strongest").config["attack"]["suites"])
+
+
+def test_what_is_stated_of_the_cost_does_not_change_the_run() -> None:
+    config = job("attack=evasion_strongest").config
+    assert config["attack"]["about"]["cost"] > 0
+    assert config_hash({**config, "attack": {**config["attack"], "about": {"cost": 1000}}}) == config_hash(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["attack.strength=quik"], "must be one of quick, standard, full; got quik"),
+        (["attack.attacks=[sqare]"], "must name attacks, got 'sqare'"),
+        (["attack.attacks=[evasion_strongest]"], "must name single attacks"),
+        (["attack.attacks=[{attack: square, step: 1}]"], "square has no setting `step`"),
+        (["attack.attacks=[]"], "must be a list of attacks"),
+        (["attack.attacks=7"], "must be a list of attacks"),
+        (["attack.attacks=[square]", "+attack.steps=1"], "is a setting of none of square"),
+    ],
+)
+def test_mistakes(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        job("attack=evasion_strongest", *words)
+
+
+def test_attacks_on_other_risks_are_refused() -> None:
+    made = job("attack=evasion_strongest", "attack.attacks=[badnets]")
+    with pytest.raises(UsageError, match="must be an attack on evasion, got one on poisoning"):
+        plan_of(made.config)
