@@ -75,7 +75,7 @@ def wrong_words(count: int, seed: int) -> list[Failure]:
 def changed_bits(count: int, seed: int) -> list[Failure]:
     """A bit of a result or of a stored model turned, or the file cut: nobody may take it for what was written."""
     from amulet_cli.cli import main
-    from amulet_cli.results.result import find_results, is_complete
+    from amulet_cli.results.reading import find_results, is_complete
     from amulet_cli.results.store import DiskStore
 
     draw, lost = random.Random(seed), list[Failure]()

@@ -22,7 +22,7 @@ from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.options import names_of
 from amulet_cli.execution.plan import plan_of
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from tests.helpers.cli_helpers import start
 
 TINY = (
