@@ -88,11 +88,11 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     stolen = stealing.produce(bought, stream, f"steal {victim.name}")
     # Independent models, the baseline of fidelity: only their teacher is different.
     alone = splits.attack_stream("independent", 0)
-    described = _labelled(bought, owned, alone)
+    described = _labelled(attack, bought, owned, alone)
     independent = recipe.produce(described, alone, "independent model")
     parts = _parts(attack, bought, splits)
     curve = _answered(stealing, parts, stream, splits, f"steal {victim.name} with fewer queries")
-    told = {budget: _labelled(part, owned, alone) for budget, part in parts.items()}
+    told = {budget: _labelled(attack, part, owned, alone) for budget, part in parts.items()}
     independent_curve = _answered(recipe, told, alone, splits, "independent models of fewer records")
     answers, classes = victim.logits(test).argmax(dim=1), splits.data.num_classes
     verifications, accuracies, manifest, warnings = _verifications(victim, attack, bought, splits)
@@ -122,11 +122,14 @@ def assess(victim: Victim, attack: ExtractionAttack, splits: DataSplits) -> Owne
     )
 
 
-def _labelled(bought: Records, owned: Records, stream: Stream) -> Records:
-    """As many records of the adversary's, with their true labels: those that were asked about, if they are records."""
+def _labelled(attack: ExtractionAttack, bought: Records, owned: Records, stream: Stream) -> Records:
+    """As many records of the adversary's as were asked about, with their true labels.
+
+    The same ones, if they are records and were chosen by nothing that the victim answered; else any of its records.
+    """
     if len(bought) >= len(owned):
         return owned
-    if (bought.ids >= 0).all():
+    if not attack.sequential and (bought.ids >= 0).all():
         return bought.replace(targets=None)
     order = torch.randperm(len(owned), generator=(stream / "records").generator())
     return owned.take(order[: len(bought)])

@@ -117,4 +117,4 @@ def test_a_run_of_every_risk_ends_in_one_result(workdir: Path) -> None:
     assert main(["run", "metric=[every]", *small, *TINY]) == 0
     result = json.loads(next(workdir.rglob("metrics.json")).read_text())
     assert "robust_accuracy" in result["metrics"]["undefended"]
-    assert "race = 1" in result["manifest"]["refused"]["distribution_inference"]
+    assert "race = " in result["manifest"]["refused"]["distribution_inference"]

@@ -251,7 +251,9 @@ def _order_of(victim: Victim, splits: DataSplits, attack: ModelExtraction) -> Re
     return attack.gather(oracle, splits.adversary_records, stream, Means(lambda part: recipe.fit(part, stream), GROUPS))
 
 
-@pytest.mark.parametrize(("inputs", "strategy"), [("shuffled", "random"), ("records", "jacobian")])
+@pytest.mark.parametrize(
+    ("inputs", "strategy"), [("shuffled", "random"), ("records", "jacobian"), ("records", "margin")]
+)
 def test_the_independent_model_has_true_labels_of_as_many_records(inputs: str, strategy: Any) -> None:
     victim, splits = scene()
     found = assess(victim, ModelExtraction(inputs=inputs, strategy=strategy, queries=50), splits)

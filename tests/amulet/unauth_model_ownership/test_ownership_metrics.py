@@ -201,6 +201,20 @@ def test_rates_of_a_verification() -> None:
     assert measured.baselines["watermark_accuracy"] == pytest.approx(1 - 0.4501)
 
 
+@pytest.mark.parametrize(("p_value", "succeeds"), [(1e-5, True), (0.4, False)])
+def test_a_liars_claim_counts_among_false_positives(p_value: float, succeeds: bool) -> None:
+    measured = measure(evidence(*made_up(), verifications=(judged(false_claim=p_value),)))
+    m = measured.metrics
+    assert m["ownership_fpr"] == pytest.approx((1 + succeeds) / 11)
+    assert m["ownership_accuracy"] == pytest.approx((3 / 9 + (10 - succeeds) / 11) / 2)
+    assert m["independent.ownership_fpr"] == pytest.approx(1 / 10)
+    assert measured.intervals["ownership_fpr"] == clopper_pearson(1 + succeeds, 11)
+    # What the mark keeps, by kind: the median p-value of its copies.
+    assert m["p_value"] == pytest.approx(1e-9)
+    kept = judged().p_values["fine_tuned"]
+    assert m["fine_tuned.p_value"] == pytest.approx(float(np.median(kept)))
+
+
 def test_theft_and_its_proof_are_two_questions() -> None:
     measured = measure(evidence(*made_up(), verifications=(judged(),)))
     asked = {name: facts for name, facts in measured.facts.items() if facts.decides}

@@ -13,7 +13,7 @@ from tests.helpers.cli_helpers import own_options
 def test_every_group_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for word in ("dataset", "census", "adv_training", "model_extraction", "utility", "+experiment", "evasion"):
+    for word in ("dataset", "census", "adv_training", "amulet list attack", "utility", "+experiment", "evasion"):
         assert word in out
     assert "amulet list experiment" in out
     assert "smoke" not in out, "many options are only counted"
