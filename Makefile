@@ -1,6 +1,7 @@
 # Every target first creates the environment in .venv if needed (again when pyproject.toml or constraints.txt change).
 #   make run     the main job, on the included census        make run ARGS="attack=evasion_pgd seed=1"
-#   make test    all tests and doctests (make coverage: and how much of the code they run)   make test ARGS="tests/contracts/test_packaging.py -x"
+#   make test    all tests and doctests                       make test ARGS="tests/contracts/test_packaging.py -x"
+#   make coverage   the same, and which lines and branches they reach; a quarter slower
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
 #   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
@@ -38,13 +39,14 @@ run: $(STAMP)
 smoke: $(STAMP)
 	@$(BIN)/amulet run +experiment=smoke $(ARGS)
 
-# One thread per process: with models of this size several torch threads only slow each other down. Coverage costs a
-# quarter more, and its lock can hold up a process that gets a signal: it is a target of its own.
+# One thread per process: with models of this size several torch threads only slow each other down. Byte code is kept,
+# because many tests start `amulet` again. A process begins with its half of the tests, so that those of one module share
+# what they have trained, and helps the other at the end.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-coverage: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+coverage:
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
 check: $(STAMP)
 	@$(BIN)/ruff check

@@ -12,7 +12,8 @@ from amulet_cli.base.console import aligned, here, out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
-from amulet_cli.results.result import VICTIMS, find_results, read_result, shaping
+from amulet_cli.results.reading import find_results, read_result
+from amulet_cli.results.result import VICTIMS, shaping
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

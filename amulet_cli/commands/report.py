@@ -14,7 +14,7 @@ from amulet_cli.base.console import err, here, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import Shown, View, views

@@ -18,7 +18,7 @@ from amulet_cli.execution.preflight import check_jobs, check_settings, check_wri
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.execution.sweep import run_sweep
 from amulet_cli.execution.trackers import track_done
-from amulet_cli.results.result import read_result
+from amulet_cli.results.reading import read_result
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
 from amulet_cli.config.series import parts
 from amulet_cli.config.sweeps import check_size
-from amulet_cli.results.result import is_complete, result_folder
+from amulet_cli.results.reading import is_complete
+from amulet_cli.results.result import result_folder
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra

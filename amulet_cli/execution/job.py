@@ -25,7 +25,9 @@ from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrid
 from amulet_cli.config.hydra_setup import find_user_modules
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.execution.trackers import Recorder, Run, track
-from amulet_cli.results.result import config_hash, is_complete, write_outcome, write_status
+from amulet_cli.results.reading import is_complete
+from amulet_cli.results.result import config_hash
+from amulet_cli.results.writing import write_outcome, write_status
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:

@@ -17,14 +17,15 @@ from amulet_cli.execution.preflight import check_jobs, check_writable
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.execution.sweep_progress import SweepWatch
 from amulet_cli.execution.trackers import Sweep, Tracking
-from amulet_cli.results.result import Result, find_results, read_result, write_status
+from amulet_cli.results.reading import find_results, read_result
+from amulet_cli.results.result import Result
+from amulet_cli.results.writing import write_status
 from amulet_cli.views.sweep_table import sweep_table
 
 if TYPE_CHECKING:
     from amulet.core.facts import RunFacts
     from amulet_cli.config.arguments import Arguments
     from amulet_cli.config.composition import Job, RunRequest
-    from amulet_cli.results.result import Result
 
 
 _KILLED = ("TerminatedWorkerError", "BrokenProcessPool")

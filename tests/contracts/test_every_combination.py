@@ -1,9 +1,11 @@
-"""Every attack against every defence, and pairs of defences, on a tiny census: finite metrics, or a reason.
+"""Attacks against defences, and pairs of defences, on a tiny census: finite metrics, or a reason.
 
-An attack that refuses tables is tried on pictures.
+Each attack meets each defence once, in one of three worlds: a third of the pairs here, the others on the pictures of
+`tests/end_to_end/test_images_everything.py`. So every attack and every defence is in each world. An attack that refuses
+tables is tried on pictures here too.
 """
 
-from itertools import combinations, product
+from itertools import combinations
 
 import pytest
 
@@ -13,7 +15,7 @@ from amulet.core import Factory, IncompatibleError
 from amulet.datasets import AmuletDataset, load_census
 from amulet.testing.laboratory import people
 from amulet.training import MemoryStore, Runtime
-from tests.helpers.components import ATTACKS, DEFENSES, assert_sound, option, quick_defaults
+from tests.helpers.components import DEFENSES, assert_sound, option, pairs, quick_defaults
 
 CENSUS = load_census(limit=1200)
 RUNTIME = Runtime(store=MemoryStore())
@@ -43,8 +45,8 @@ def run(attack: str, *defenses: str) -> Outcome:
     )
 
 
-@pytest.mark.parametrize(("attack", "defense"), list(product(ATTACKS, DEFENSES)))
-def test_any_attack_against_any_defence(attack: str, defense: str) -> None:
+@pytest.mark.parametrize(("attack", "defense"), pairs(0))
+def test_an_attack_against_a_defence(attack: str, defense: str) -> None:
     outcome = run(attack, defense)
     assert_sound(outcome, 1 if defense == "none" else 2)
     wanted = option("attack", attack)

@@ -58,13 +58,13 @@ def here(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 def test_no_library_prints_what_goes_to_the_log(tmp_path: Path) -> None:
     # opacus gives the root logger a handler when it is imported, by the first of the jobs.
-    run = amulet("run", "-m", "defense=dp_sgd", "seed=0,1", *TINY, cwd=tmp_path)
+    run = amulet("run", "-m", "defense=dp_sgd", "seed=0,1", "workers=1", *TINY, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert ":INFO:" not in run.stdout + run.stderr
     assert all("train defended" in path.read_text() for path in tmp_path.rglob("run.log"))
 
 
-def test_smoke_from_command_to_files(tmp_path: Path) -> None:
+def test_smoke_from_command_to_files(tmp_path: Path, here: Here) -> None:
     run = amulet("run", "+experiment=smoke", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     for word in ("undefended", "defended", "change", "robust_accuracy", "fidelity", "test_accuracy"):
@@ -94,7 +94,7 @@ def test_smoke_from_command_to_files(tmp_path: Path) -> None:
     assert config["dataset"]["limit"] == 2000
     assert "about" not in json.dumps(config)
 
-    again = amulet("run", "+experiment=smoke", cwd=tmp_path)
+    again = here("run", "+experiment=smoke")
     assert again.returncode == 0
     assert "done before" in again.stderr
     assert "train" not in again.stderr
@@ -103,9 +103,9 @@ def test_smoke_from_command_to_files(tmp_path: Path) -> None:
 
 
 def test_two_folders_the_same_bytes_and_seeds_differ(tmp_path: Path, here: Here) -> None:
-    for folder in ("one", "two"):
-        run = amulet("run", *SMALL, f"output_dir={folder}", cwd=tmp_path)
-        assert run.returncode == 0, run.stderr
+    run = amulet("run", *SMALL, "output_dir=one", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert here("run", *SMALL, "output_dir=two").returncode == 0
     assert here("run", *SMALL, "seed=1", "output_dir=three").returncode == 0
     one, two, three = (results(tmp_path / folder)[0] for folder in ("one", "two", "three"))
     for result in (one, two, three):
@@ -143,11 +143,11 @@ def test_a_damaged_model_is_trained_again(tmp_path: Path, here: Here) -> None:
     assert results(tmp_path)[0]["metrics"] == before
 
 
-def test_a_users_own_attack_from_the_working_directory(own: Path) -> None:
+def test_a_users_own_attack_from_the_working_directory(own: Path, here: Here) -> None:
     run = amulet("run", "--config-dir", "my_conf", "attack=noise", *TINY, cwd=own)
     assert run.returncode == 0, run.stderr
     assert "robust_accuracy" in run.stdout
-    shown = amulet("run", "--config-dir", "my_conf", "attack=noise", "--cfg", "job", "-p", "attack", cwd=own)
+    shown = here("run", "--config-dir", "my_conf", "attack=noise", "--cfg", "job", "-p", "attack")
     assert shown.returncode == 0
     assert yaml.safe_load(shown.stdout)["_target_"] == "my_attacks.Noise"
 
@@ -198,19 +198,6 @@ def test_diverged_training_says_what_to_change(here: Here) -> None:
     assert "optimizer.lr" in run.stderr
 
 
-def test_joblib_makes_the_same_results(tmp_path: Path, here: Here) -> None:
-    words = (*SMALL, "seed=0,1")
-    assert here("run", "-m", *words, "output_dir=one").returncode == 0
-    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    run = amulet("run", "-m", *words, *launcher, "output_dir=two", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "2 jobs: 2 done" in run.stdout
-    pairs = zip(results(tmp_path / "one"), results(tmp_path / "two"), strict=True)
-    for one, two in pairs:
-        assert one["metrics"] == two["metrics"]
-        assert two["environment"]["threads"] == 1
-
-
 def test_two_processes_train_each_model_once(tmp_path: Path) -> None:
     processes = [start("run", *SMALL, cwd=tmp_path) for _ in range(2)]
     errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
@@ -236,7 +223,7 @@ def test_ctrl_c_keeps_what_is_finished(own: Path) -> None:
     assert len(results(own)) == 1
 
 
-def test_a_killed_sweep_goes_on_where_it_was(own: Path) -> None:
+def test_a_killed_sweep_goes_on_where_it_was(own: Path, here: Here) -> None:
     words = ("run", "-m", "--config-dir", "my_conf", "attack=noise", *TINY, "seed=range(0,4)")
     with start(*words, "attack.seconds=0.3", cwd=own) as process:
         _wait_for(own, "done", "done", "running")
@@ -246,7 +233,7 @@ def test_a_killed_sweep_goes_on_where_it_was(own: Path) -> None:
     assert 2 <= len(kept) < 4
     for path in own.rglob("*.json"):
         json.loads(path.read_text())
-    run = amulet(*words, "attack.seconds=0.3", cwd=own)
+    run = here(*words, "attack.seconds=0.3")
     assert run.returncode == 0, run.stderr
     assert f"4 runs: {len(kept)} done before, {4 - len(kept)} to do" in run.stderr
     assert len(results(own)) == 4

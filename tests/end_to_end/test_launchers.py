@@ -1,5 +1,6 @@
 """Sweeps through every launcher: the same numbers as one after the other, nothing twice, nothing left behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -27,15 +28,15 @@ SWEEP = (
     "attack.epsilon=0.05,0.1",
     "attack.steps=2",
     "dataset.limit=1000",
-    "epochs=4",
+    "epochs=2",
     "batch_size=32",
     "optimizer.lr=0.01",
-    "seed=0,1,2",
+    "seed=0,1",
 )
-"""Twelve jobs; three undefended victims, six defended ones."""
+"""Eight jobs; two undefended victims, four defended ones."""
 KINDS = {
     "joblib": ("joblib", ("hydra.launcher.n_jobs=2",), "hydra_plugins.hydra_joblib_launcher"),
-    "slurm_local": ("slurm_local", ("hydra.sweeper.max_batch_size=6",), "hydra_plugins.hydra_submitit_launcher"),
+    "slurm_local": ("slurm_local", ("hydra.sweeper.max_batch_size=4",), "hydra_plugins.hydra_submitit_launcher"),
     "ray": ("ray", ("hydra.launcher.num_cpus=2",), "ray"),
 }
 SAME = ("metrics", "intervals", "baselines", "choices", "overrides", "warnings", "manifest")
@@ -90,11 +91,11 @@ def wait_for_running(folder: Path, count: int) -> None:
 def basic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The sweep, one job after the other."""
     folder = tmp_path_factory.mktemp("basic")
-    run = amulet("run", "-m", *SWEEP, cwd=folder)
-    assert run.returncode == 0, run.stderr
+    with contextlib.chdir(folder):
+        assert main(["run", "-m", *SWEEP]) == 0
     found = numbers(folder / "outputs")
-    assert len(found) == 12
-    assert len({json.dumps(content["metrics"]) for content in found.values()}) == 12
+    assert len(found) == 8
+    assert len({json.dumps(content["metrics"]) for content in found.values()}) == 8
     return found
 
 
@@ -105,16 +106,16 @@ def test_a_sweep_gives_the_same_numbers(kind: str, tmp_path: Path, basic: dict[s
     before = daemons()
     run = amulet("run", "-m", *SWEEP, f"hydra/launcher={launcher}", *words, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert "12 jobs: 12 done" in run.stdout
+    assert "8 jobs: 8 done" in run.stdout
     assert [line for line in run.stderr.splitlines() if not line.startswith(("sweep", "done", "        "))] == []
     assert numbers(tmp_path / "outputs") == basic
-    # Jobs that began at once have shared their models: three victims without a defence, six with one, and for each
+    # Jobs that began at once have shared their models: two victims without a defence, four with one, and for each
     # seed the surrogate that checks evasion.
     kept = [path.name for path in (tmp_path / "outputs/models").glob("*.safetensors")]
-    assert len([name for name in kept if not name.startswith("measured-")]) == 12
+    assert len([name for name in kept if not name.startswith("measured-")]) == 8
     logs = [log.read_text() for log in tmp_path.rglob("run.log")]
-    assert sum(log.count(" train undefended: 4 epochs") for log in logs) == 3
-    assert sum(log.count(" train defended: 4 epochs") for log in logs) == 6
+    assert sum(log.count(" train undefended: 2 epochs") for log in logs) == 2
+    assert sum(log.count(" train defended: 2 epochs") for log in logs) == 4
     environments = [json.loads(path.read_text())["environment"] for path in tmp_path.rglob("metrics.json")]
     assert {environment["threads"] for environment in environments} == {1}
     assert daemons() <= before

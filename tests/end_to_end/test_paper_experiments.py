@@ -18,7 +18,7 @@ from amulet_cli.config.series import parts
 from amulet_cli.paper.interactions import findings
 from amulet_cli.paper.layouts import LAYOUTS
 from amulet_cli.paper.tables import compare
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 
 EXPERIMENT, QUICK = conf_dir() / "experiment", conf_dir() / "paper_size" / "quick"
 OF_THE_PAPER = re.compile(r"(table[4-8]|figure[34]|in_text|badnets_fmnist|attributes_census)")

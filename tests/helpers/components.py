@@ -50,6 +50,16 @@ ATTACKS = sorted(path.stem for path in (CONF / "attack").glob("*.yaml") if not i
 DEFENSES = sorted(path.stem for path in (CONF / "defense").glob("*.yaml"))
 
 
+def pairs(part: int, parts: int = 3) -> list[tuple[str, str]]:
+    """A part of all pairs of attack and defence, so that every attack and every defence is in each part."""
+    return [
+        (attack, defense)
+        for i, attack in enumerate(ATTACKS)
+        for k, defense in enumerate(DEFENSES)
+        if (i + k) % parts == part
+    ]
+
+
 def assert_sound(outcome: Outcome, victims: int) -> None:
     assert len(outcome.metrics) == victims
     for victim, metrics in outcome.metrics.items():

@@ -11,8 +11,9 @@ import numpy as np
 from amulet.core.blocks import BLOCKS, RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.results import seal
-from amulet_cli.results.result import Result, result_folder, write_outcome
+from amulet_cli.results.result import Result, result_folder
 from amulet_cli.results.schema1 import facts_of
+from amulet_cli.results.writing import write_outcome
 
 Numbers = dict[str, dict[str, float]]
 

@@ -17,7 +17,7 @@ from amulet.assessment.verdict import Comparison, detectable_difference, holm, j
 from amulet.core.evidence import Measurement
 from amulet.core.facts import Metric
 from amulet_cli.analysis.matrix.entries import interactions
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from amulet_cli.views.matrix_data import as_csv
 from tests.helpers.made_up_results import MadeUp, choices, write
 

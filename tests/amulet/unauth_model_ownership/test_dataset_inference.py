@@ -61,9 +61,9 @@ def recipe(epochs: int = 40) -> Recipe:
     return Recipe(
         architecture=Factory("amulet.models.LinearNet", hidden=[64]),
         num_classes=2,
-        optimizer=Factory("torch.optim.Adam", lr=1e-2),
+        optimizer=Factory("torch.optim.Adam", lr=3e-2),
         epochs=epochs,
-        batch_size=32,
+        batch_size=200,
     )
 
 

@@ -16,7 +16,8 @@ from amulet_cli.analysis.groups import aggregate
 from amulet_cli.analysis.matrix.entries import interactions
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
-from amulet_cli.results.result import Result, find_results
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import Result
 from tests.helpers.made_up_results import MadeUp, choices, config, stated, with_records, write
 
 ROBUST, AUC = "robust_accuracy", "lira_online.auc"

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from amulet_cli.analysis.matrix.entries import Entry, interactions, matrices
 from amulet_cli.base.errors import UsageError
-from amulet_cli.results.result import Result, find_results, write_status
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import Result
+from amulet_cli.results.writing import write_status
 from amulet_cli.views.matrix_data import as_csv, as_json
 from amulet_cli.views.matrix_table import matrix_table
 from tests.helpers.made_up_results import MadeUp, choices, write

@@ -7,7 +7,8 @@ import pytest
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.commands import compare as verb
-from amulet_cli.results.result import result_folder, write_status
+from amulet_cli.results.result import result_folder
+from amulet_cli.results.writing import write_status
 from tests.helpers.made_up_results import MadeUp, choices, config, typical, with_records, write
 
 Compared = Callable[..., str]

@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import time
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.options import names_of
 from amulet_cli.execution.plan import plan_of
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from tests.helpers.cli_helpers import start
 
 TINY = (
@@ -31,6 +32,7 @@ TINY = (
 TWO = ("defenses=watermark,dataset_inference", "seeds=2")
 
 
+@cache
 def request(*words: str) -> RunRequest:
     return compose(_command(parse(_translated(words))))
 
@@ -98,7 +100,7 @@ def test_several_attacks_have_runs_of_their_own() -> None:
         ("defences=dp_sgd", "did you mean `defenses=...`?"),
         ("defenses=dp_sdg", "did you mean `defenses=dp_sgd`?"),
         ("risk=S1", "did you mean `risks=...`?"),
-        ("attack=lira risks=S1", "`attack=lira` is on membership_inference, which is not among the risks"),
+        ("attack=lira risks=S1 seeds=1", "`attack=lira` is on membership_inference, which is not among the risks"),
         ("attack=lyra", "did you mean `attack=lira`?"),
         ("attack.steps=3", "measures every risk by its default attack"),
         ("metric=[evasion]", "risks=S1,P1"),
@@ -146,7 +148,7 @@ def test_without_joblib_one_after_the_other_and_said_so(
     assert "amulet-cli[parallel]" in capsys.readouterr().err
 
 
-def test_from_command_to_picture_table_and_data(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_command_to_files_again_and_with_a_failed_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("matrix", *TWO, *TINY, "hydra/launcher=basic")
     assert main(list(words)) == 0
     shown = capsys.readouterr()
@@ -175,21 +177,14 @@ def test_from_command_to_picture_table_and_data(workdir: Path, capsys: pytest.Ca
     assert "No run has a metric named race.robust_accuracy" in wrong.err
     assert "Interactions: census" in wrong.out, "and the matrix is shown all the same"
 
-
-def test_a_failed_run_is_named_and_the_others_make_the_matrix(
-    workdir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ("defenses=watermark", "seeds=2", *TINY, "hydra/launcher=basic")
-    assert main(["matrix", *words]) == 0
     lost = find_results([workdir / "outputs/census"])[0].folder
     for name in ("metrics.json", "status.json", "config.yaml"):
         (lost / name).unlink()
     (lost / "config.yaml").mkdir()  # cannot be written
-    capsys.readouterr()
-    assert main(["matrix", *words]) == 1
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "1 failed" in shown
-    assert "Interactions: census" in shown
+    assert main(list(words)) == 1
+    failed = " ".join(capsys.readouterr().out.split())
+    assert "1 failed" in failed
+    assert "Interactions: census" in failed, "the others make the matrix"
 
 
 def test_killed_and_started_again_it_loses_at_most_the_runs_in_flight(

@@ -9,7 +9,8 @@ from amulet_cli.analysis.groups import aggregate
 from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
 from amulet_cli.commands import plot
-from amulet_cli.results.result import Result, find_results
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import Result
 from amulet_cli.views.figures.catalogue import KINDS, Drawing, drawings
 from tests.helpers.made_up_results import MadeUp, choices, write
 from tests.helpers.report_toys import membership, people, pictures, sweep

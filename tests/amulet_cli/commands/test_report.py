@@ -19,7 +19,9 @@ from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
 from amulet_cli.commands import report as verb
 from amulet_cli.paper.tables import PaperCell, PaperTable, compare, folder
-from amulet_cli.results.result import find_results, result_folder, write_status
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import result_folder
+from amulet_cli.results.writing import write_status
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown
 from amulet_cli.views.report_tables import report_table
 from tests.helpers.made_up_results import MadeUp, choices, config, stated, typical, write
@@ -101,7 +103,7 @@ def test_runs_of_different_configurations_are_never_averaged(tmp_path: Path) -> 
         write(tmp_path, two(0.5, 0.6), seed=seed)
     other = config(0, **{"attack.steps": 10})
     chosen = choices()
-    from amulet_cli.results.result import write_outcome
+    from amulet_cli.results.writing import write_outcome
 
     folder = result_folder(other, chosen, tmp_path)
     write_outcome(folder, stated(two(0.1, 0.2), other), choices=chosen, overrides={}, config=other, environment={})

@@ -139,7 +139,7 @@ def test_a_killed_worker_does_not_end_the_sweep(
 
 
 def test_a_status_of_numbers_that_json_does_not_have_is_written(tmp_path: Path) -> None:
-    from amulet_cli.results.result import write_status
+    from amulet_cli.results.writing import write_status
 
     write_status(tmp_path, "failed", overrides={"optimizer.lr": float("inf")}, error="diverged")
     assert json.loads((tmp_path / "status.json").read_text())["overrides"] == {"optimizer.lr": None}

@@ -12,7 +12,8 @@ from amulet.core.reporting import Reporter
 from amulet_cli.cli import main
 from amulet_cli.execution.trackers import Recorder, Run, Sweep, tracking
 from amulet_cli.execution.trackers.mlflow import Mlflow
-from amulet_cli.results.result import Result, config_hash, find_results
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import Result, config_hash
 from tests.helpers.cli_helpers import TINY, amulet
 
 SWEEP = ("-m", *TINY, "defense=adv_training", "defense.steps=1", "seed=0,1")

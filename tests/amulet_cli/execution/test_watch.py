@@ -9,7 +9,7 @@ from rich.console import Console
 
 from amulet_cli.config.composition import Job
 from amulet_cli.execution.sweep_progress import SweepWatch
-from amulet_cli.results.result import write_status
+from amulet_cli.results.writing import write_status
 
 
 class Clock:

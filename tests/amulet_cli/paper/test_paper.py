@@ -22,7 +22,7 @@ from amulet_cli.paper.choices import choices as choices_of
 from amulet_cli.paper.layouts import FIGURES, LAYOUTS
 from amulet_cli.paper.report import drawn, shown
 from amulet_cli.paper.tables import PaperCell, PaperTable, as_csv, compare, only, printed
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.registry import views
 from tests.helpers.made_up_results import MadeUp, choices, typical, write

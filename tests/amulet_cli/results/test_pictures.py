@@ -13,7 +13,7 @@ from PIL import Image
 from amulet.assessment import Outcome
 from amulet.core.evidence import pictured
 from amulet_cli.results.evidence_images import png, rows_by_file
-from amulet_cli.results.result import write_outcome
+from amulet_cli.results.writing import write_outcome
 
 Pixels = NDArray[np.uint8]
 

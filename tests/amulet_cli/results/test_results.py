@@ -16,16 +16,9 @@ from hypothesis import strategies as st
 from amulet_cli.base import files
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import canonical_json, plain
-from amulet_cli.results.result import (
-    Result,
-    config_hash,
-    find_results,
-    is_complete,
-    read_result,
-    result_folder,
-    write_outcome,
-    write_status,
-)
+from amulet_cli.results.reading import find_results, is_complete, read_result
+from amulet_cli.results.result import Result, config_hash, result_folder
+from amulet_cli.results.writing import write_outcome, write_status
 from tests.helpers.made_up_results import MadeUp, choices, config, reseal, stated, typical, write
 
 FILES = {"config.yaml", "metrics.json", "metrics.csv", "evidence.npz", "status.json"}

@@ -7,7 +7,7 @@ import pytest
 
 from amulet.assessment import RISKS
 from amulet.core.facts import RunFacts
-from amulet_cli.results.result import find_results, read_result
+from amulet_cli.results.reading import find_results, read_result
 from amulet_cli.results.schema1 import facts_of
 from tests.helpers.made_up_results import config, typical, write
 

@@ -14,7 +14,8 @@ import pytest
 from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
 from amulet_cli.results import evidence, seal
-from amulet_cli.results.result import Result, find_results, is_complete, read_result
+from amulet_cli.results.reading import find_results, is_complete, read_result
+from amulet_cli.results.result import Result
 from tests.helpers.made_up_results import MadeUp, config, reseal, typical, write
 from tests.helpers.unprivileged import open_folder, unprivileged
 

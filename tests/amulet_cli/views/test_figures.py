@@ -17,7 +17,8 @@ from amulet_cli.base.errors import UsageError
 from amulet_cli.results import evidence
 from amulet_cli.results.evidence import RATES, Ranking
 from amulet_cli.results.evidence_images import rows_by_file
-from amulet_cli.results.result import VICTIMS, find_results
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
 from amulet_cli.views.figures.groups import group_rates
 from amulet_cli.views.figures.reconstruction import reconstruction_grid

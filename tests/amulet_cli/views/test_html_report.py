@@ -15,7 +15,9 @@ import pytest
 from amulet_cli.analysis.groups import aggregate
 from amulet_cli.base import format_numbers
 from amulet_cli.cli import main
-from amulet_cli.results.result import find_results, result_folder, write_status
+from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import result_folder
+from amulet_cli.results.writing import write_status
 from amulet_cli.views.html import build, figures
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.html.provenance import commands

@@ -19,7 +19,7 @@ from amulet_cli.cli import main
 from amulet_cli.commands import report as verb
 from amulet_cli.paper import view as paper_view
 from amulet_cli.paper.tables import compare
-from amulet_cli.results.result import find_results
+from amulet_cli.results.reading import find_results
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
 from tests.helpers.made_up_results import MadeUp, write
 from tests.helpers.report_toys import sweep

@@ -10,7 +10,7 @@ from tests.helpers.torture.common import SAME, TINY, Failure, Tried, empty_folde
 def changed_bits(count: int, seed: int) -> Tried:
     """Of results, their evidence and configuration, and of stored models."""
     from amulet_cli.cli import main
-    from amulet_cli.results.result import find_results, is_complete
+    from amulet_cli.results.reading import find_results, is_complete
     from amulet_cli.results.store import DiskStore
 
     draw, lost = random.Random(seed), list[Failure]()

@@ -1,0 +1,227 @@
+"""Results are read from their folders, and found below others."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from amulet.core.blocks import RecordBlocks
+from amulet.core.facts import RunFacts
+from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import located, read_bytes
+from amulet_cli.base.serialize import from_yaml
+from amulet_cli.results import schema1, seal
+from amulet_cli.results.result import SCHEMA, Numbers, Result, config_hash
+from amulet_cli.results.shape import wrong_shape
+
+_AGAIN = "the same command again: it does what is missing"
+
+
+def read_result(folder: Path) -> Result:
+    """The finished result in `folder`; `UsageError` if there is none, or it cannot be read."""
+    path = folder / "metrics.json"
+    status = _status(folder)
+    if status.get("state") in ("failed", "refused"):
+        raise UsageError(
+            f"This run {'was refused' if status['state'] == 'refused' else 'failed'}: {_reason(status)}",
+            where=str(folder),
+            try_=_AGAIN,
+        )
+    try:
+        content: Any = seal.read_json(path)
+    except FileNotFoundError:
+        raise UsageError(
+            "No finished result here: `metrics.json` is missing",
+            where=str(folder),
+            expected="the folder of one run, named seed=<n>",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"This result cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise UsageError(f"This result is damaged: {error}", where=str(path), try_=_AGAIN) from error
+    if not isinstance(content, dict) or "schema" not in content:
+        raise UsageError("Not a result of Amulet: `schema` is missing", where=str(path))
+    content = cast(dict[str, Any], content)
+    if content["schema"] not in (1, SCHEMA):
+        raise UsageError(
+            f"This result was written by another version of Amulet: `schema` {content['schema']!r}",
+            where=str(path),
+            expected=f"`schema` {SCHEMA}",
+            try_=_AGAIN,
+        )
+    try:
+        if wrong := wrong_shape(content):
+            raise ValueError(wrong)
+        files = seal.files_of(content)
+        seal.check(folder, files, ("config.yaml", "metrics.csv"))
+        return replace(from_content(folder, content, _config(folder)), files=files)
+    except OSError as error:
+        raise UsageError(f"This result cannot be read: {error.strerror}", where=str(error.filename)) from error
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"This result is damaged: {error}", where=str(path), try_=_AGAIN) from error
+
+
+def find_results(paths: Iterable[str | Path]) -> list[Result]:
+    """Every run at or below `paths`, in the order of the folders; including unfinished and unreadable ones.
+
+    A folder that this user may not read counts as a run that is unreadable.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    folders: dict[Path, None] = {}
+    closed: list[Result] = []
+
+    def told(error: OSError) -> None:
+        reason = f"This folder cannot be read: {error.strerror}"
+        closed.append(Result(folder=located(error.filename), state="unreadable", reason=reason))
+
+    for path in map(Path, paths):
+        if not _is_there(path):
+            raise UsageError(
+                f"There is no folder `{path}`",
+                expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
+            )
+        start = path.parent if path.is_file() else path
+        for name, inner, files in os.walk(start, onerror=told):
+            inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
+            if "metrics.json" in files or "status.json" in files:
+                folders[located(name)] = None
+    found = {run.folder: run for run in (*closed, *(_found(folder) for folder in folders))}
+    return [found[folder] for folder in sorted(found, key=_natural)]
+
+
+def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
+    """Whether `folder` has the complete result of this configuration unchanged, and the last attempt did not fail."""
+    try:
+        result = read_result(folder)
+        seal.check(folder, result.files)
+    except (UsageError, ValueError, OSError):
+        return False
+    return result.seed == cfg["seed"] and config_hash(result.config) == config_hash(cfg)
+
+
+def from_content(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> Result:
+    """The finished result of what a `metrics.json` and a `config.yaml` hold."""
+    old = content["schema"] == 1
+    named: Callable[[str], str] = schema1.renamed if old else str
+    numbers = [_numbers(content.get(part, {}), named) for part in ("metrics", "baselines")]
+    intervals = {
+        victim: {
+            named(name): cast(tuple[float, float], tuple(math.nan if end is None else float(end) for end in pair))
+            for name, pair in row.items()
+        }
+        for victim, row in content.get("intervals", {}).items()
+    }
+    names = (name for row in numbers[0].values() for name in row)
+    return Result(
+        folder=folder,
+        state="done",
+        seed=content["seed"],
+        choices=content["choices"],
+        overrides=content["overrides"],
+        config=config,
+        metrics=numbers[0],
+        baselines=numbers[1],
+        intervals=intervals,
+        influences={
+            victim: {name: RecordBlocks.from_dict(blocks) for name, blocks in row.items()}
+            for victim, row in content.get("influences", {}).items()
+        },
+        invalid=content.get("invalid", {}),
+        manifest=content.get("manifest", {}),
+        warnings=tuple(content.get("warnings", ())),
+        timings=content.get("timings", {}),
+        environment=content.get("environment", {}),
+        facts=schema1.facts_of(names, config) if old else RunFacts.from_dict(content.get("facts", {})),
+    )
+
+
+def _numbers(value: Mapping[str, Mapping[str, float | None]], named: Callable[[str], str]) -> Numbers:
+    return {
+        victim: {named(name): math.nan if number is None else float(number) for name, number in row.items()}
+        for victim, row in value.items()
+    }
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    try:
+        status: Any = seal.read_json(folder / "status.json")
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], status) if isinstance(status, dict) else {}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:  # then walking into it says so
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    return str(status.get("error") or status.get("reason") or "")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The configuration beside a result; none where there is no file.
+
+    Raises:
+        ValueError: it is not one.
+        OSError: it cannot be read.
+    """
+    import yaml
+
+    try:
+        config: Any = from_yaml(read_bytes(folder / "config.yaml").decode())
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"`config.yaml`: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise ValueError("`config.yaml` is no mapping")
+    return cast(dict[str, Any], config)
+
+
+def _found(folder: Path) -> Result:
+    status = _status(folder)
+    state, reason = str(status.get("state", "unreadable")), _reason(status)
+    if state not in ("failed", "refused"):
+        try:
+            return read_result(folder)
+        except UsageError as error:
+            if os.path.lexists(folder / "metrics.json") or state in ("done", "unreadable"):
+                state, reason = "unreadable", str(error)
+    try:
+        config = _config(folder)
+    except (ValueError, OSError):
+        config = {}
+    names: dict[str, str] = dict(zip(("dataset", "model", "defense", "attack"), folder.parts[-6:-2], strict=False))
+    seed = folder.name.removeprefix("seed=")
+    run = Result(
+        folder=folder,
+        state=state,
+        seed=int(seed) if re.fullmatch(r"[0-9]{1,18}", seed) else 0,
+        choices=names if folder.name.startswith("seed=") else {},
+        config=config,
+        reason=reason,
+    )
+    told = {key: status[key] for key in ("choices", "overrides", "facts") if key in status}
+    try:
+        if wrong_shape(told, needed=()):
+            return run
+        facts = RunFacts.from_dict(told["facts"]) if "facts" in told else schema1.facts_of((), config)
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
+        return run
+    return replace(run, choices=told.get("choices", run.choices), overrides=told.get("overrides", {}), facts=facts)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    pieces = re.split(r"(\d+)", str(path))
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
