@@ -16,7 +16,7 @@ from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.pretrained import Pretrained
+from amulet.training.pretrained import Given
 from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
 
@@ -32,8 +32,8 @@ class Victim:
     """The training records of its model, before any defence of the recipe changes them."""
     stream: Stream
     """The same for both victims, so that they share initial weights and batches."""
-    pretrained: Pretrained | None = None
-    """The trained weights, if they are given: then `recipe` is only how the model would be trained again."""
+    pretrained: Given | None = None
+    """The trained model, if it is given: then `recipe` is only how the model would be trained again."""
     _answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False, compare=False)
 
     @cached_property

@@ -17,6 +17,7 @@ FLOORS = {
     "amulet.datasets": 1,
     "amulet.models": 2,
     "amulet.training": 3,
+    "amulet.victims": 4,
     **{f"amulet.{risk}": 4 for risk in RISKS},
     "amulet.assessment": 5,
     "amulet.utils": 5,
