@@ -86,6 +86,12 @@ def check(plan: Plan) -> list[str]:
 def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
     """Warnings, and the optional risks that make no sense, with the reason."""
     warnings = check_defenses(plan.defenses)
+    recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
+    if plan.victim is not None:
+        if plan.pretrained is not None:
+            raise SettingError("`pretrained` and `victim` both give the undefended victim: leave one out")
+        if isinstance(served := plan.victim.recipe(recipe), EstimatorRecipe):
+            served.check()
     if plan.data is not None:
         for defense in plan.defenses:
             defense.check(plan.data)
@@ -96,12 +102,6 @@ def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
                 check_pretrained(plan.given, [risk], (), adapted=False)
             if risk != UTILITY.name:
                 warnings += [f"{risk}: {text}" for text in usable(risk, plan)[1]]
-    recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
-    if plan.victim is not None:
-        if plan.pretrained is not None:
-            raise SettingError("`pretrained` and `victim` both give the undefended victim: leave one out")
-        if isinstance(served := plan.victim.recipe(recipe), EstimatorRecipe):
-            served.check()
     if plan.given is not None:
         adapted = recipe.architecture != plan.architecture
         kept = [risk for risk in plan.risks() if risk not in left_out]

@@ -89,14 +89,16 @@ def check_accuracy(pretrained: Given, victim: Victim, records: Records) -> list[
     if pretrained.accuracy is None:
         near = ". It is hardly better than that" if low <= majority else ""
         said = (
-            f"undefended: nothing shows that the {pretrained.noun} reads the inputs in this order and on this scale "
-            f"(`columns` in metrics.json). It has {here}{near}. State the accuracy that you know: {_option(pretrained)}=0.85"
+            f"undefended: nothing shows that the {pretrained.noun} reads the inputs in this order and on "
+            f"this scale (`columns` in metrics.json). It has {here}{near}. State the accuracy that you know: "
+            f"{_option(pretrained)}=0.85"
         )
         return [*warnings, said]
     if not low <= pretrained.accuracy <= high:
         raise SettingError(
-            f"`{_option(pretrained)}` is {pretrained.accuracy:g}, but the {pretrained.noun} has {here}: its inputs have "
-            "another order or scale, or these are other records. Give the data in the encoding that it was trained on"
+            f"`{_option(pretrained)}` is {pretrained.accuracy:g}, but the {pretrained.noun} has {here}: its "
+            "inputs have another order or scale, or these are other records. Give the data in the encoding that it was "
+            "trained on"
         )
     return warnings
 

@@ -20,6 +20,11 @@ class Given(Protocol):
         ...
 
     @property
+    def digest(self) -> str:
+        """Identifies it."""
+        ...
+
+    @property
     def recipe_known(self) -> bool:
         """Can it be trained again?"""
         ...

@@ -52,11 +52,13 @@ class Endpoint:
         if not url.startswith(("http://", "https://")):
             raise SettingError(f"`url` must begin with http:// or https://, got {url}")
         in_range("batch_size", batch_size, 1)
-        in_range("per_second", per_second, above=0)
+        if per_second is not None:
+            in_range("per_second", per_second, above=0)
         in_range("retries", retries, 0)
         in_range("wait", wait, 0)
         in_range("timeout", timeout, above=0)
-        in_range("budget", budget, 1)
+        if budget is not None:
+            in_range("budget", budget, 1)
         self.url, self.num_classes, self.view = url, num_classes, view or Columns()
         self.batch_size, self.per_second, self.retries, self.wait = batch_size, per_second, retries, wait
         self.timeout, self.budget, self.headers = timeout, budget, dict(headers or {})

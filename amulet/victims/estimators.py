@@ -41,7 +41,7 @@ def refitted(estimator: Any, stream: Stream) -> Any:
     """An unfitted clone, with every `random_state` that is not fixed to a generator set from the stream."""
     from sklearn.base import clone
 
-    made = clone(estimator)
+    made: Any = clone(estimator)
     names = [name for name in made.get_params(deep=True) if name.rpartition("__")[2] == "random_state"]
     return made.set_params(**{name: (stream / name).seed % 2**31 for name in names})
 

@@ -93,7 +93,9 @@ class Frame:
             if (start, end) in self.groups:
                 part, cut = x[:, start:end], len(name) + 1
                 values = np.array([column[cut:] for column in self.names[start:end]], dtype=object)
-                made[name] = np.where(part.max(axis=1) > 0, values[part.argmax(axis=1)], None)
+                chosen = values[part.argmax(axis=1)]
+                chosen[part.max(axis=1) <= 0] = None
+                made[name] = chosen
             elif (scale := self.scales.get(name)) is not None:
                 number = scale.low + x[:, start].astype(np.float64) * (scale.high - scale.low)
                 made[name] = np.rint(number).astype(np.int64) if scale.whole else number
