@@ -38,7 +38,7 @@ class BaseRecipe(ABC):
     """All that `Recipe` consists of but for its defences, which know recipes themselves."""
 
     differentiable: ClassVar[bool] = True
-    """Do the models have gradients?"""
+    """Are the models networks, with weights and gradients?"""
 
     architecture: Factory
     """Called with `input_shape` and `num_classes`, as far as it takes them."""
