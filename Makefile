@@ -65,6 +65,7 @@ torture: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/python -m amulet_cli.views.access > $(VENV)/access.md && mv $(VENV)/access.md docs/
 	@$(BIN)/python -m amulet_cli.views.combinations > $(VENV)/combinations.md && mv $(VENV)/combinations.md docs/
 
 clean:
