@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 _RUNNER = "amulet_cli.python"
-_OF_THE_RUNNER: dict[str, str] = {name: _RUNNER for name in ("Results", "assess", "load_results")}
+_OF_THE_RUNNER: dict[str, str] = dict.fromkeys(("Results", "assess", "load_results"), _RUNNER)
 __getattr__, __dir__ = attach(
     __name__,
     {name: name for name in __all__ if not (name.startswith("_") or name in _OF_THE_RUNNER)},
