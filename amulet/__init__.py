@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         unauth_model_ownership,
         utils,
     )
-    from amulet_cli.python import Results, assess, load_results
+    from amulet_cli.python import Results, assess, audit, load_results
 
 __all__ = [
     "Results",
@@ -35,6 +35,7 @@ __all__ = [
     "assess",
     "assessment",
     "attribute_inference",
+    "audit",
     "core",
     "data_reconstruction",
     "datasets",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 _RUNNER = "amulet_cli.python"
-_OF_THE_RUNNER: dict[str, str] = dict.fromkeys(("Results", "assess", "load_results"), _RUNNER)
+_OF_THE_RUNNER: dict[str, str] = dict.fromkeys(("Results", "assess", "audit", "load_results"), _RUNNER)
 __getattr__, __dir__ = attach(
     __name__,
     {name: name for name in __all__ if not (name.startswith("_") or name in _OF_THE_RUNNER)},

@@ -1,14 +1,14 @@
 """Runs, started from Python: the words of `amulet run`, composed, checked and carried out as there."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from amulet.core.errors import SettingError
-from amulet_cli.base.console import err
-from amulet_cli.config.arguments import parse
+from amulet_cli.base.console import err, out
+from amulet_cli.config.arguments import Arguments, parse
 from amulet_cli.config.composition import compose
 from amulet_cli.execution.preflight import check_settings
 from amulet_cli.execution.sweep import result_of, run_sweep
@@ -59,14 +59,32 @@ def assess(
         SettingError: something is wrong with the command; nothing has been trained.
     """
     groups = {"dataset": dataset, "model": model, "defense": defense, "second_defense": second_defense}
-    groups |= {"attack": attack, "metric": None if metric is None else f"[{','.join(metric)}]"}
+    chosen = {**groups, "attack": attack, "metric": None if metric is None else f"[{','.join(metric)}]"}
     words = [f"+experiment={experiment}"] if experiment else []
-    words += [f"{key}={_names(key, value)}" for key, value in groups.items() if value is not None]
-    words += [f"seed={','.join(map(str, _seeds(seeds)))}"]
-    words += [f"{key}={word(value)}" for key, value in {**(settings or {}), "output_dir": str(output_dir)}.items()]
+    words += words_of(chosen, seeds, {**(settings or {}), "output_dir": str(output_dir)})
     folder = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    return carried_out(lambda: parse(["--multirun", *folder, *words]), progress=progress)
+
+
+def words_of(groups: Mapping[str, Choice], seeds: int | Sequence[int], settings: Mapping[str, Any]) -> list[str]:
+    """The words of a command.
+
+    Raises:
+        SettingError: a choice names nothing, or there is no seed.
+    """
+    words = [f"{key}={_names(key, value)}" for key, value in groups.items() if value is not None]
+    words += [f"seed={','.join(map(str, _seeds(seeds)))}"]
+    return [*words, *(f"{key}={word(value)}" for key, value in settings.items())]
+
+
+def carried_out(command: Callable[[], Arguments], *, progress: bool) -> Results:
+    """Compose, check and run a sweep.
+
+    Raises:
+        SettingError: something is wrong with the command.
+    """
     with told(), _shown(progress), _torch_as_before():
-        arguments = parse(["--multirun", *folder, *words])
+        arguments = command()
         request = compose(arguments)
         check_settings(request)
         run_sweep(request, arguments, table=False)
@@ -113,23 +131,24 @@ def _names(key: str, value: str | Sequence[str]) -> str:
 
 @contextmanager
 def _shown(progress: bool) -> Iterator[None]:
-    before = err.quiet
-    err.quiet = before or not progress
+    before = err.quiet, out.quiet
+    err.quiet, out.quiet = before[0] or not progress, True  # what was found is returned
     try:
         yield
     finally:
-        err.quiet = before
+        err.quiet, out.quiet = before
 
 
 @contextmanager
 def _torch_as_before() -> Iterator[None]:
-    """Leave torch's threads and its determinism as they were: a command ends with its process, this does not."""
+    """Leave torch's threads, determinism and random numbers as they were: this does not end with a process."""
     import torch
 
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

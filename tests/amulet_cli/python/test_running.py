@@ -62,9 +62,12 @@ def test_the_same_numbers_as_on_the_command_line(workdir: Path, capsys: pytest.C
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_combination_that_makes_no_sense_is_refused_with_its_reason(workdir: Path) -> None:
+def test_a_combination_that_makes_no_sense_is_refused_with_its_reason(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = amulet.assess("census", attack="wanet", settings={"epochs": 1, "dataset.limit": 200}, progress=False)
     [one] = found.refused
     assert one.risk == "poisoning"
     assert one.reason
     assert not found.finished
+    assert capsys.readouterr() == ("", "")
