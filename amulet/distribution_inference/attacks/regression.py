@@ -12,42 +12,36 @@ from amulet.distribution_inference.attacks.population import PopulationAttack, S
 from amulet.distribution_inference.populations import Labels, check_ratio, spaced
 from amulet.training.recipe import Recipe
 
-_STRENGTHS = 10.0 ** torch.arange(-6, 3, dtype=torch.float64)  # of the ridge, times the largest eigenvalue
 
+def one_component(features: Tensor, target: Tensor, asked: Tensor) -> Tensor:
+    """Partial least squares with one component (Wold, 1975): predictions (v,) for `asked` (v, d).
 
-def ridge(features: Tensor, target: Tensor, asked: Tensor) -> Tensor:
-    """Ridge regression (Hoerl and Kennard, 1970) with an intercept: predictions (v,) for `asked` (v, d).
-
-    The strength of the penalty is the one of nine, from 1e-6 to 100 times the largest eigenvalue of the features' Gram
-    matrix, whose leave-one-out error is least (in closed form: Allen's PRESS, 1974). It is solved in the dual, so d may
-    be far larger than n.
+    The component is the covariance of each feature with the target, which tens of models are enough for, whatever d is.
+    Known models lie farther out on it than others, because it was made of them: so the line from the component to the
+    target is fitted to where each would lie if it had been left out (in closed form), and never falls.
 
     Args:
         features: (n, d) float64 of n known models, n at least 3.
         target: (n,) their ratios.
         asked: (v, d) of models whose ratio is asked for; each is predicted by itself.
     """
-    mean, middle = features.mean(dim=0), target.mean()
+    mean, middle, n = features.mean(dim=0), target.mean(), len(target)
     x, y = features - mean, target - middle
-    values, vectors = torch.linalg.eigh(x @ x.T)
-    values = values.clamp_min(0)
-    rotated, n = vectors.T @ y, len(y)
-    penalties = _STRENGTHS.to(x.device) * values.max().clamp_min(torch.finfo(x.dtype).tiny)
-    shrunk = values / (values + penalties.unsqueeze(1))  # (strengths, n)
-    fitted = (shrunk * rotated) @ vectors.T
-    leverage = shrunk @ (vectors.T**2) + 1 / n  # with the intercept's
-    errors = ((y - fitted) / (1 - leverage).clamp_min(1e-9)).square().mean(dim=1)
-    penalty = penalties[errors.argmin()]
-    weights = vectors @ (rotated / (values + penalty))
-    return middle + (asked - mean) @ x.T @ weights
+    component = x.T @ y
+    left_out = (x @ component - x.square().sum(dim=1) * y * n / (n - 1)) * n / (n - 1)
+    centre = left_out.mean()
+    spread = (left_out - centre).square().sum()
+    slope = ((left_out - centre) @ y / spread).clamp_min(0) if spread > 0 else torch.zeros_like(middle)
+    return middle + slope * ((asked - mean) @ component - centre)
 
 
 class RatioRegression(PopulationAttack):
     """Which share of its training records has a value? A number, from answers of models of known shares (paper: P4).
 
-    Suri and Evans (PETS 2022) regress the ratio with a meta-classifier on models of several ratios. Here it is a ridge
-    regression on the log probabilities of all classes for all queries. `ratio_1` and `ratio_2` are told apart as well,
-    by the side of their middle on which the estimate is, so its accuracy stands beside that of the other attacks.
+    Suri and Evans (PETS 2022) regress the ratio with a meta-classifier on models of several ratios. Here it is a
+    regression on one component of the probabilities of all classes for all queries. `ratio_1` and `ratio_2` are told
+    apart as well, by the side of their middle on which the estimate is, so its accuracy stands beside that of the other
+    attacks.
 
     Args:
         attribute: the sensitive attribute; None: the data set's first.
@@ -129,12 +123,11 @@ class RatioRegression(PopulationAttack):
         return spaced(self.ratio_1, self.ratio_2, self.steps)
 
     def features(self, seen: Seen) -> Tensor:
-        """What the ratio is regressed on, (models, d): log probabilities, each less its mean over the classes."""
-        answers = seen.answers.double()
-        return (answers - answers.mean(dim=3, keepdim=True)).transpose(0, 1).flatten(1)
+        """What the ratio is regressed on, (models, d): the probabilities of all classes for all queries."""
+        return seen.answers.double().exp().transpose(0, 1).flatten(1)
 
     def judge(self, victims: Seen, shadows: Seen, labels: Tensor) -> tuple[Mapping[str, Tensor], Tensor | None]:
-        """The ratios by ridge regression, in [0, 1]; the score is that from the middle of the two ratios on."""
-        found = ridge(self.features(shadows), shadows.ratios[shadows.population], self.features(victims))
+        """The ratios, in [0, 1]; the score is that from the middle of the two ratios on."""
+        found = one_component(self.features(shadows), shadows.ratios[shadows.population], self.features(victims))
         score = found - (self.ratio_1 + self.ratio_2) / 2
         return {self.test: score if self.ratio_2 >= self.ratio_1 else -score}, found.clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The ratio as a number: ridge regression, order of neurons, records leaked in effect, populations between."""
+"""The ratio as a number: one component, the order of neurons, records leaked in effect, populations between."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from amulet.core import IncompatibleError, SettingError, Stream
 from amulet.distribution_inference.attacks import DistributionInference, RatioRegression, WeightRegression
-from amulet.distribution_inference.attacks.regression import ridge
+from amulet.distribution_inference.attacks.regression import one_component
 from amulet.distribution_inference.attacks.weights import summary
 from amulet.distribution_inference.metrics import DistributionEvidence, measure
 from amulet.distribution_inference.metrics.leakage import leaked_by_regression, leaked_records, ratio_errors
@@ -27,23 +27,37 @@ def inferred(attack: RatioRegression | DistributionInference, made: Recipe | Non
     return attack.infer(made, made, VICTIM, ADVERSARY, stream=Stream(0) / "attack")
 
 
-@pytest.mark.parametrize(("n", "d"), [(12, 4), (9, 40)])
-def test_the_ridge_is_scikit_learns_with_the_least_error_left_out(n: int, d: int) -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
+@pytest.mark.parametrize(("n", "d"), [(12, 4), (30, 40)])
+def test_the_component_is_scikit_learns_and_its_line_is_fitted_to_what_was_left_out(n: int, d: int) -> None:
+    decomposition, linear_model = (
+        pytest.importorskip(f"sklearn.{part}") for part in ("cross_decomposition", "linear_model")
+    )
     random = np.random.default_rng(n)
     x, asked = random.normal(size=(n, d)), random.normal(size=(5, d))
-    y = x[:, 0] + 0.3 * random.normal(size=n)
-    best, least = 0.0, math.inf
-    for penalty in np.linalg.eigvalsh((x - x.mean(0)) @ (x - x.mean(0)).T).max() * 10.0 ** np.arange(-6, 3):
-        made, error = linear_model.Ridge(alpha=penalty), 0.0
-        for left in range(n):
-            kept = np.arange(n) != left
-            error += (made.fit(x[kept], y[kept]).predict(x[left : left + 1])[0] - y[left]) ** 2
-        if error < least:
-            best, least = penalty, error
-    expected = linear_model.Ridge(alpha=best).fit(x, y).predict(asked)
-    found = ridge(torch.as_tensor(x), torch.as_tensor(y), torch.as_tensor(asked))
-    assert found.numpy() == pytest.approx(expected, abs=1e-6)
+    y = x[:, :4].sum(axis=1) + 0.3 * random.normal(size=n)
+
+    def component(kept: np.ndarray) -> np.ndarray:
+        made = decomposition.PLSRegression(n_components=1, scale=False).fit(x[kept], y[kept])
+        length = np.linalg.norm((x[kept] - x[kept].mean(0)).T @ (y[kept] - y[kept].mean()))
+        return made.x_weights_[:, 0] * length  # scikit-learn's have length 1
+
+    everyone = np.arange(n)
+    left = [(x[i] - x[everyone != i].mean(0)) @ component(everyone != i) for i in range(n)]
+    line = linear_model.LinearRegression().fit(np.array(left)[:, None], y)
+    assert line.coef_[0] > 0
+    expected = line.predict(((asked - x.mean(0)) @ component(everyone >= 0))[:, None])
+    found = one_component(torch.as_tensor(x), torch.as_tensor(y), torch.as_tensor(asked))
+    assert found.numpy() == pytest.approx(expected, abs=1e-8)
+
+
+def test_noise_predicts_the_middle_and_not_the_other_way_round() -> None:
+    random, said = np.random.default_rng(0), list[float]()
+    y = torch.as_tensor([0.2] * 10 + [0.8] * 10, dtype=torch.float64)
+    for _ in range(30):
+        x = torch.as_tensor(random.normal(size=(40, 200)))
+        said.append((one_component(x[:20], y, x[20:]) - 0.5).abs().mean().item())
+    assert np.mean(said) < 0.1
+    assert one_component(torch.zeros(20, 3).double(), y, torch.rand(4, 3).double()).tolist() == [0.5] * 4
 
 
 @settings(max_examples=25)
