@@ -55,7 +55,7 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
     """
     test = splits.test_records
     means, counts = class_means(victim.records, splits.data.num_classes)
-    found = attack.reconstruct(
+    found = attack.knowing(splits.adversary_records, splits.data.groups).reconstruct(
         victim.model,
         victim.records.shape,
         splits.data.num_classes,
