@@ -8,6 +8,7 @@ from torch import nn
 from amulet.core import SettingError, Stream
 from amulet.data_reconstruction.attacks import ModelInversion, PriorInversion
 from amulet.data_reconstruction.attacks.prior import Generator, shifted
+from amulet.data_reconstruction.metrics.closeness import nearest_mse
 from amulet.datasets import Records
 
 STREAM = Stream(0) / "attack"
@@ -86,3 +87,12 @@ def test_it_needs_records() -> None:
         PriorInversion().reconstruct(nn.Linear(3, 2), (3,), 2, STREAM)
     by_hand = PriorInversion(nn.Linear(8, 2), (8,), 2, "cpu", drawn(40, 8), steps=5)
     assert by_hand.attack().shape == (2, 8)
+
+
+def test_the_nearest_record_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    monkeypatch.setattr("amulet.data_reconstruction.metrics.closeness.batch_size_for", len)  # blocks of three
+    x, records = torch.rand(5, 1, 4, 4), Records.of((torch.rand(20, 1, 4, 4) * 255).byte(), torch.zeros(20))
+    far, _ = neighbors.NearestNeighbors(n_neighbors=1).fit(records.inputs().flatten(1)).kneighbors(x.flatten(1))
+    assert nearest_mse(x, records).numpy() == pytest.approx(far[:, 0] ** 2 / 16, abs=1e-6)
+    assert nearest_mse(records.inputs(), records).max() < 1e-12
