@@ -51,7 +51,7 @@ coverage:
 check: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --threads $(JOBS) --pythonpath $(BIN)/python
 	@$(BIN)/python -m amulet_cli.views.combinations | diff docs/combinations.md - || { \
 	  echo "docs/combinations.md is not what the configuration groups say: make format writes it" >&2; exit 1; }
 
