@@ -217,7 +217,7 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
         *([plan.attack.risk] if plan.attack else []),
     ]
     for risk in map(risk_of, named):
-        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title)
+        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title, retrains=risk.retrains)
     return facts
 
 

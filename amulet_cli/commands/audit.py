@@ -49,7 +49,7 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Run the sweep, then show its results risk by risk."""
-    arguments = _every_attack(parse(words, command_line()))
+    arguments = every_attack(parse(words, command_line()))
     request = compose(arguments)
     check_settings(request)
     with prompt_end("what is finished is kept; the same command resumes"):
@@ -60,8 +60,8 @@ def main(words: list[str]) -> int:
     return code
 
 
-def _every_attack(arguments: Arguments) -> Arguments:
-    """The sweep that an audit is."""
+def every_attack(arguments: Arguments) -> Arguments:
+    """The sweep that an audit is: over all attacks, unless the command names some."""
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)

@@ -103,6 +103,17 @@ def test_smoke_from_command_to_files(tmp_path: Path, here: Here) -> None:
     # The same table but for the way the metrics are sorted.
     assert sorted(again.stdout.split()) == sorted(run.stdout.split())
 
+    gate = here("gate", str(Path(__file__).parents[2] / "docs" / "examples" / "gate_smoke.yaml"), "--json")
+    judged = {one["id"]: one["outcome"] for one in json.loads(gate.stdout)["judgements"]}
+    assert judged == {
+        "better-than-guessing": "pass",
+        "robust": "pass",
+        "robust-more": "pass",
+        "extraction": "fail",
+    }
+    assert gate.returncode == 0
+    assert here("gate", "bank_credit").returncode == 4
+
 
 def test_two_folders_the_same_bytes_and_seeds_differ(tmp_path: Path, here: Here) -> None:
     run = amulet("run", *SMALL, "output_dir=one", cwd=tmp_path)
