@@ -81,7 +81,7 @@ def main(words: list[str]) -> int:
     check_smallest("--smallest", smallest, results)
     report = aggregate(results, wanted, smallest)
     if not report.rows:
-        known = {name for result in results for row in result.metrics.values() for name in row}
+        known = {name for result in results for name in result.names}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
     _check(report, by)
     _show(report, by or "metric", files, _page(report, results, words))

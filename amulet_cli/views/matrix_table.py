@@ -43,7 +43,7 @@ def _lines(interactions: Interactions) -> list[_Line]:
     """The rows; a risk that was only refused has one too."""
     found: list[_Line] = []
     for code in interactions.risks:
-        its = [entry for name in interactions.defenses for entry in interactions.cells.get((name, code), ())]
+        its = [entry for name in interactions.defenses for entry in interactions.of(name, code)]
         found += dict.fromkeys(map(_line, its)) or {(code, "", ""): None}
     return found
 
@@ -67,7 +67,7 @@ def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[s
         code = line[0]
         row = [Text(_label(interactions, line)), _undefended(interactions, line)]
         for name in names:
-            entries = interactions.cells.get((name, code), ())
+            entries = interactions.of(name, code)
             entry = next((e for e in entries if _line(e) == line), None)
             if entry is not None:
                 row.append(_cell(entry))
@@ -84,9 +84,8 @@ def _undefended(interactions: Interactions, line: _Line) -> Text:
     entry = next((entry for entry in interactions.entries if _line(entry) == line), None)
     if entry is None or not entry.row.summaries[VICTIMS[0]].n:
         return Text("")
-    text = Text(
-        f"{format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False):>6}"
-    )
+    level = format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False)
+    text = Text(f"{level:>6}")
     base = format_numbers.number(entry.row.baseline(VICTIMS[0]), fraction=entry.fraction, unit=False)
     return text if base == "-" else text.append(f"\nbase {base}", style="dim")
 
@@ -134,20 +133,19 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
 
 
 def _findings(interactions: Interactions) -> Iterator[RenderableType]:
-    entries = [entry for entry in interactions.entries if entry.outcome in ("rises", "falls")]
     if not interactions.compared:
         return
-    names = {id(e): name for (name, _), es in interactions.cells.items() for e in es}
+    moved = [(name, entry) for name, entry in interactions.named if entry.outcome in ("rises", "falls")]
     counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
     words = ("agrees", "contradicts", "not seen", "not comparable")
     described = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     yield Text()
     yield Text(f"Against the literature: {described or 'nothing to compare'}", style="bold")
     for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
-        for entry in entries:
+        for name, entry in moved:
             if entry.agreement == word:
                 amount = format_numbers.change(entry.change.mean, fraction=entry.fraction)
-                text = f"{names[id(entry)]}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
+                text = f"{name}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
                 doubt = " !" if entry.warnings else ""
                 yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g}){doubt}")
 
@@ -189,7 +187,7 @@ def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
         for flag in interactions.victim_warnings.get(name, ()):
             _gather(seen, "", flag, name)
         for code in interactions.risks:
-            for entry in interactions.cells.get((name, code), ()):
+            for entry in interactions.of(name, code):
                 fixed = entry.outcome == "unchanged by construction"
                 if entry.verdict.reason:
                     _gather(seen, code, f"{entry.outcome}: {entry.verdict.reason}", name)

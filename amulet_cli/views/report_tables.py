@@ -158,9 +158,7 @@ def remarks(report: Report) -> list[str]:
             name = f"{row_name(row, report.telling)}: {row.verdict.outcome}"
             sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
             found.append(name + sure)
-    return found + [
-        f"{here(result.folder)}: {_state(result.state)}{_because(result.reason)}" for result in report.missing
-    ]
+    return found + [f"{here(result.folder)}: {result.standing}{_because(result.reason)}" for result in report.missing]
 
 
 def _flags(report: Report) -> Iterator[RenderableType]:
@@ -226,11 +224,7 @@ def _rest(report: Report) -> Iterator[RenderableType]:
         yield Text()
         yield Text(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", style="bold yellow")
     for result in report.missing:
-        yield hanging(f"  {_state(result.state)}  ", f"{here(result.folder)}{_because(result.reason)}")
-
-
-def _state(state: str) -> str:
-    return "unfinished" if state == "running" else state
+        yield hanging(f"  {result.standing}  ", f"{here(result.folder)}{_because(result.reason)}")
 
 
 def _because(reason: Any) -> str:

@@ -34,7 +34,7 @@ def result_table(
         width: of the console in columns; below 110 intervals have a line of their own.
     """
     victims = [victim for victim in VICTIMS if victim in result.metrics]
-    names = sorted({name: 0 for victim in victims for name in result.metrics[victim]}, key=result.facts.order)
+    names = sorted(result.names, key=result.facts.order)
     blocks: dict[str, list[list[Text]]] = {}
     for name in names:
         blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name, wide=width >= _WIDE))
@@ -114,7 +114,7 @@ def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> l
             cell.append(f" {text}" if text else "", style="dim")
     elif any(below):
         rows.append([Text("    95% interval", style="dim"), *(Text(text, style="dim") for text in below)])
-    bases = [result.baselines.get(victim, {}).get(name, math.nan) for victim in victims]
+    bases = [result.baseline(victim, name) for victim in victims]
     if not all(map(math.isnan, bases)):
         cells = ["    baseline", *(format_numbers.number(base, fraction=info.fraction) for base in bases)]
         rows.append([Text(cell, style="dim") for cell in cells])

@@ -11,7 +11,8 @@ from amulet import __version__
 from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis import findings
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import named, option_names
+from amulet_cli.analysis.names import named, option_names, setting_name
+from amulet_cli.analysis.rows import groups_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.results.result import Result
@@ -42,7 +43,8 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
     script = _asset("report.js")
     sections = sections_of(report, every_metric=every_metric)
     config, others = provenance.configurations(report)
-    names = option_names(provenance.cells_of(report))
+    cells = groups_of(report.rows)
+    names = option_names(cells)
     return _template().render(
         version=__version__,
         question=findings.question(report),
@@ -61,7 +63,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         every_metric=every_metric,
         shown=figures.drawn(drawings(report, results), names),
         notes=report.notes,
-        missing=[(_state(run.state), here(run.folder), run.reason) for run in report.missing],
+        missing=[(run.standing, here(run.folder), run.reason) for run in report.missing],
         commands=provenance.commands(report),
         command=command,
         date=date,
@@ -69,7 +71,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         versions=provenance.versions(report),
         config=config,
         others=[(named(name, names), differ) for name, differ in others],
-        first=named(provenance.cell_name(provenance.cells_of(report)[0]), names),
+        first=named(setting_name(cells[0].labels), names),
         plural=format_numbers.plural,
         style=_asset("report.css"),
         script=script,
@@ -96,7 +98,3 @@ def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:
     for section in sections:
         found.setdefault(" · ".join(section.heading.split(" · ")[:2]), []).append(section)
     return found
-
-
-def _state(state: str) -> str:
-    return "unfinished" if state == "running" else state
