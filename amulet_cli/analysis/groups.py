@@ -1,6 +1,7 @@
 """Runs over their seeds: which runs belong together, what they have in common, and what may be said about them."""
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from amulet_cli.results.result import VICTIMS, Result, shaping
 from amulet_cli.results.schema1 import renamed
 
 if TYPE_CHECKING:
-    from amulet.assessment.verdict import Comparison
+    from amulet.assessment.verdict import Comparison, Verdict
 
 SETTING = ("dataset", "model", "defense", "attack")
 _JUDGED_BY_CHANCE = ("test_accuracy", "stolen_test_accuracy")
@@ -33,6 +34,20 @@ class Report:
     notes: Sequence[str] = ()
     missing: Sequence[Result] = ()
     """Runs that are not finished or cannot be read."""
+
+    @cached_property
+    def judged(self) -> "list[tuple[Verdict, list[Row]]]":
+        """Every verdict with its rows: one measurement in several settings has one."""
+        found: dict[int, tuple[Verdict, list[Row]]] = {}
+        for row in self.rows:
+            if row.verdict is not None:
+                found.setdefault(id(row.verdict), (row.verdict, []))[1].append(row)
+        return list(found.values())
+
+    @property
+    def tested(self) -> int:
+        """How many comparisons the verdicts are corrected for."""
+        return sum(not math.isnan(verdict.p_value) for verdict, _ in self.judged)
 
     @cached_property
     def telling(self) -> list[str]:

@@ -177,10 +177,9 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
     if not judged:
         return
-    tested = len({id(verdict) for _, verdict in judged if not math.isnan(verdict.p_value)})
     yield Text()
-    if tested:
-        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(tested, 'comparison')}"
+    if report.tested:
+        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
     else:
         heading = f"No verdicts: they take {MIN_SEEDS} seeds"
     yield Text(heading, style="bold")

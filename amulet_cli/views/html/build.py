@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -53,7 +52,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         findings=list(findings.sentences(found)),
         most_findings=_MOST_FINDINGS,
         few_findings=_FEW_FINDINGS,
-        tested=len({id(v) for row in report.rows if (v := row.verdict) and not math.isnan(v.p_value)}),
+        tested=report.tested,
         min_seeds=MIN_SEEDS,
         literature=findings.literature(report),
         literature_source=SOURCE,
