@@ -40,12 +40,13 @@ def named(text: str, names: Mapping[str, str], between: str = " · ") -> str:
 
 def setting_name(labels: Mapping[str, Any], *, without: str = "") -> str:
     """A setting in words: `census · linearnet · adv_training · lira, defense.epsilon 0.1`."""
-    return ", ".join((" · ".join(as_text(labels[key]) for key in SETTING), *label_words(labels, (*SETTING, without))))
+    more = label_words(labels, [key for key in labels if key not in (*SETTING, without)])
+    return ", ".join((" · ".join(as_text(labels[key]) for key in SETTING), *more))
 
 
-def label_words(labels: Mapping[str, Any], without: Sequence[str] = ()) -> list[str]:
-    """`defense.epsilon 0.1` for each label that is set."""
-    return [f"{key} {as_text(value)}" for key, value in labels.items() if key not in without and as_text(value)]
+def label_words(labels: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """`defense.epsilon 0.1` for each of these labels that is set."""
+    return [f"{key} {text}" for key in keys if (text := as_text(labels.get(key)))]
 
 
 def metric_title(facts: MetricFacts, run: RunFacts | None = None) -> str:

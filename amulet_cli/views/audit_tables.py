@@ -12,7 +12,7 @@ from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import SETTING, Report, aggregate
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, hanging
+from amulet_cli.base.console import aligned, hanging, headed
 from amulet_cli.base.serialize import as_text, canonical_json, plain
 from amulet_cli.results.result import LOST, VICTIMS, Result
 from amulet_cli.views.report_tables import metric_name
@@ -46,10 +46,10 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
         rows = [row for row in report.rows if _place(row) == risk]
         if not (mine or rows):
             continue
-        parts += [Text(), Text(known[risk].heading if risk else "Other", style="bold underline")]
+        parts += headed(known[risk].heading if risk else "Other", "bold underline")
         parts += [*_table(rows, report), *_said(mine, rows, risk, report), *_notes(mine, everywhere)]
     if everywhere:
-        parts += [Text(), Text("Of every run", style="bold underline")]
+        parts += headed("Of every run", "bold underline")
         parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
     return Group(*parts, *_legend(report))
 

@@ -11,7 +11,7 @@ from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import ARROWS, aligned, hanging, here
+from amulet_cli.base.console import ARROWS, aligned, hanging, headed, here
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL
 from amulet_cli.views.run_table import at_budget
@@ -139,8 +139,7 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
     counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
     words = ("agrees", "contradicts", "not seen", "not comparable")
     described = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
-    yield Text()
-    yield Text(f"Against the literature: {described or 'nothing to compare'}", style="bold")
+    yield from headed(f"Against the literature: {described or 'nothing to compare'}")
     for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
         for name, entry in moved:
             if entry.agreement == word:
@@ -153,8 +152,7 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
 def _verification(interactions: Interactions) -> Iterator[RenderableType]:
     if not interactions.verification:
         return
-    yield Text()
-    yield Text("Does ownership verification work? Defended, mean over seeds", style="bold")
+    yield from headed("Does ownership verification work? Defended, mean over seeds")
     for name, rows in interactions.verification.items():
         means: list[str] = []
         for row in rows:
@@ -166,8 +164,7 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
 def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:
     described = list(_warnings(interactions))
     if described:
-        yield Text()
-        yield Text("! Do not average these away", style="bold yellow")
+        yield from headed("! Do not average these away", "bold yellow")
     for where, text in described:
         yield hanging(f"  {where}  ", text)
     for (name, code), reason in interactions.refused.items():

@@ -13,7 +13,7 @@ from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, hanging, here
+from amulet_cli.base.console import aligned, hanging, headed, here
 from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
@@ -164,8 +164,7 @@ def remarks(report: Report) -> list[str]:
 def _flags(report: Report) -> Iterator[RenderableType]:
     flagged = [(row, flag) for row in report.rows for flag in row.warnings]
     if flagged:
-        yield Text()
-        yield Text("! Do not average these away", style="bold yellow")
+        yield from headed("! Do not average these away", "bold yellow")
     for row, flag in flagged:
         yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
@@ -177,12 +176,11 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
     if not judged:
         return
-    yield Text()
     if report.tested:
         heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
     else:
         heading = f"No verdicts: they take {MIN_SEEDS} seeds"
-    yield Text(heading, style="bold")
+    yield from headed(heading)
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling
@@ -220,8 +218,7 @@ def _rest(report: Report) -> Iterator[RenderableType]:
     for note in report.notes:
         yield hanging("note  ", note, "yellow")
     if report.missing:
-        yield Text()
-        yield Text(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", style="bold yellow")
+        yield from headed(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", "bold yellow")
     for result in report.missing:
         yield hanging(f"  {result.standing}  ", f"{here(result.folder)}{_because(result.reason)}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import named, option_names, row_title
+from amulet_cli.analysis.names import label_words, named, option_names, row_title
 from amulet_cli.analysis.outcomes import symbol
 from amulet_cli.analysis.rows import Row, RunGroup, groups_of
 from amulet_cli.analysis.warnings import pattern
@@ -190,5 +190,5 @@ def _where(places: Sequence[tuple[RunGroup, int]], total: int, keys: Sequence[st
     if len(places) == total:
         return f"in all {total} runs; the numbers are the first's" if total > 1 else ""
     cell, seed = places[0]
-    labels = [f"{key} {as_text(cell.labels.get(key))}" for key in keys if as_text(cell.labels.get(key))]
-    return f"in {len(places)} of {total} runs, first in {', '.join((*labels, f'seed {seed}'))}"
+    first = ", ".join((*label_words(cell.labels, keys), f"seed {seed}"))
+    return f"in {len(places)} of {total} runs, first in {first}"
