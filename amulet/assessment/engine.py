@@ -132,7 +132,7 @@ def assess(plan: Plan) -> Outcome:
     if plan.pretrained is not None:
         outcome.warnings += check_accuracy(plan.pretrained, victims[0], splits.test_records)
     if plan.defenses:
-        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _answers={}))
+        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _known={}))
     for victim in victims:
         outcome.metrics[victim.name] = {}
         with _timed(outcome, f"train {victim.name}"):

@@ -53,7 +53,7 @@ def main(words: list[str]) -> int:
     request = compose(arguments)
     check_settings(request)
     with prompt_end("what is finished is kept; the same command resumes"):
-        code = run_sweep(request, arguments)
+        code = run_sweep(request, arguments, table=False)
         out.print()
         # A refused run has left no configuration: its attack is to be known all the same.
         out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]))

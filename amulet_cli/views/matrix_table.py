@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from amulet.assessment.literature import SOURCE
+from amulet_cli.analysis.deciding import deciding_attacks, suites_of
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.analysis.warnings import pattern
@@ -32,7 +33,8 @@ def matrix_table(interactions: Interactions, width: int = 80) -> RenderableType:
     for start in range(0, len(interactions.defenses), per_block):
         parts += [_block(interactions, lines, interactions.defenses[start : start + per_block], label), Text()]
     parts += list(_legend(interactions))
-    return Group(*parts, *_findings(interactions), *_verification(interactions), *_warnings_of(interactions))
+    parts += [*_suites(interactions), *_findings(interactions), *_verification(interactions)]
+    return Group(*parts, *_warnings_of(interactions))
 
 
 _Line = tuple[str, str, str]
@@ -130,6 +132,23 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
     if any(entry.pursued for entry in interactions.entries):
         text += "† what the defence sets out to lower. "
     yield Text(f"{text}△ ▽ ○ the literature expects a rise, a fall, is silent: {SOURCE}.", style="dim")
+
+
+def _suites(interactions: Interactions) -> Iterator[RenderableType]:
+    """By risk that suites attacked, the attacks that decided, of each victim."""
+    found: dict[str, dict[str, None]] = {}
+    for (name, code), entries in interactions.cells.items():
+        for entry in entries:
+            group = entry.row.cell
+            if entry.risk.name in suites_of(group):
+                for victim, called in zip(VICTIMS, (VICTIMS[0], name), strict=True):
+                    if by := deciding_attacks(group.runs.values(), entry.risk.name, victim):
+                        found.setdefault(code, {})[f"{called}: {by}"] = None
+    if found:
+        yield Text()
+        yield Text("Which attack decided, where there are several", style="bold")
+    for code, words in found.items():
+        yield hanging(f"  {code:2}  ", " · ".join(words))
 
 
 def _findings(interactions: Interactions) -> Iterator[RenderableType]:

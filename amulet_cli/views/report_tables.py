@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from amulet.core.facts import MetricFacts
+from amulet_cli.analysis.deciding import suites_of
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
@@ -158,7 +159,17 @@ def remarks(report: Report) -> list[str]:
             name = f"{row_name(row, report.telling)}: {row.verdict.outcome}"
             sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
             found.append(name + sure)
+    found += [f"{name}: {text}" for name, text in _suites(report)]
     return found + [f"{here(result.folder)}: {result.standing}{_because(result.reason)}" for result in report.missing]
+
+
+def _suites(report: Report) -> list[tuple[str, str]]:
+    """Runs and the attacks that decided there, where suites did."""
+    found: dict[tuple[str, str], None] = {}
+    for row in report.rows:
+        name = " · ".join(as_text(value) for value in row.cell.labels.values() if value is not None)
+        found |= dict.fromkeys((name, text) for text in suites_of(row.cell).values())
+    return list(found)
 
 
 def _flags(report: Report) -> Iterator[RenderableType]:
@@ -215,6 +226,8 @@ def _rest(report: Report) -> Iterator[RenderableType]:
     if report.common:
         yield Text()
         yield hanging("all with  ", ", ".join(f"{key}={as_text(value)}" for key, value in report.common.items()))
+    for name, text in _suites(report):
+        yield hanging("suite  ", f"{name}: {text}")
     for note in report.notes:
         yield hanging("note  ", note, "yellow")
     if report.missing:

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
+from amulet_cli.analysis.deciding import suites_of
+from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS, Result
@@ -34,7 +36,7 @@ def result_table(
         width: of the console in columns; below 110 intervals have a line of their own.
     """
     victims = [victim for victim in VICTIMS if victim in result.metrics]
-    names = sorted(result.names, key=result.facts.order)
+    names = sorted({name: 0 for victim in victims for name in result.metrics[victim]}, key=result.facts.order)
     blocks: dict[str, list[list[Text]]] = {}
     for name in names:
         blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name, wide=width >= _WIDE))
@@ -51,7 +53,7 @@ def result_table(
     if len(victims) > 1:
         legend += "\nchange in points, with its 95% interval over the test records: both victims answer the same ones"
         legend += "\n≈ 0 is in that interval   better, worse: for the victim, on this seed"
-    parts += [Text(), Text(legend, style="dim"), *_deciding_attacks(result, victims)]
+    parts += [Text(), Text(legend, style="dim"), *_suites(result)]
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
@@ -59,24 +61,10 @@ def result_table(
     return Group(*parts)
 
 
-def _deciding_attacks(result: Result, victims: Sequence[str]) -> list[RenderableType]:
+def _suites(result: Result) -> list[RenderableType]:
     """For each suite, the attack that its number is from."""
-    lines: list[RenderableType] = []
-    for risk, attack in result.facts.attacks.items():
-        if attack.strength:
-            decided = {victim: deciding_attack(result, risk, victim) for victim in victims}
-            words = " · ".join(f"{victim}: {name}" for victim, name in decided.items() if name)
-            lines.append(hanging("suite    ", f"{result.facts.heading(risk)} ({attack.strength}) decided by {words}"))
+    lines = [hanging("suite    ", line) for line in suites_of(RunGroup(labels={}, runs={0: result})).values()]
     return [Text(), *lines] if lines else []
-
-
-def deciding_attack(result: Result, risk: str, victim: str) -> str:
-    """The attack of a suite that decided a risk of a victim, as the result has it; several by metric."""
-    suite = result.manifest.get(risk, {}).get(victim, {}).get("suite") or {}
-    decided: dict[str, str] = suite.get("decided") or {}
-    if len(set(decided.values())) <= 1:
-        return next(iter(decided.values()), "")
-    return ", ".join(f"{name} ({metric})" for metric, name in decided.items())
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:

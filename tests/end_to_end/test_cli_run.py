@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from amulet_cli.base import console
 from amulet_cli.cli import main
 from tests.helpers.cli_helpers import FOLDER, PATIENCE, TINY, amulet, own_options, start
 
@@ -52,7 +53,8 @@ def here(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     """`amulet` in this process, in `tmp_path`, with a user's own options."""
     monkeypatch.chdir(own)
     monkeypatch.syspath_prepend(str(own))
-    monkeypatch.setenv("COLUMNS", "120")
+    for stream in (console.out, console.err):
+        monkeypatch.setattr(stream, "_width", 120)  # COLUMNS was read when they were made
     return Here(capsys)
 
 
