@@ -1,7 +1,7 @@
 """Metrics of membership inference."""
 
 from amulet.core.ranking import auc, auc_interval
-from amulet.membership_inference.metrics.membership import MembershipEvidence, measure
+from amulet.membership_inference.metrics.membership import MembershipEvidence, measure, most_exposed
 from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, roc, tpr_interval
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "balanced_accuracy",
     "hits_at_fpr",
     "measure",
+    "most_exposed",
     "roc",
     "tpr_interval",
 ]

@@ -18,7 +18,7 @@ from amulet.models import predict
 from amulet.training import DataSplits, Defense, Hook, Loss, LossFunction, Prepared, Recipe, Runtime, Training, Victim
 from tests.helpers.membership_toys import CountingStore, memorising, noise, toy
 
-SCORES = ("lira_online", "lira_offline", "rmia", "loss")
+SCORES = ("lira_online", "lira_offline", "rmia", "rmia_offline", "base", "loss")
 
 
 class Smoothing(Defense):
@@ -242,9 +242,9 @@ def test_an_attack_says_itself_what_is_to_be_known_of_it() -> None:
     here = made_splits(recipe)
     own = protocol.assess(victim(recipe, here), Quantile(), here)
     assert set(own.scores) == {"quantile"}
-    assert not {"variance", "offline", "rmia"} & own.manifest.keys()
+    assert not {"variance", "offline", "queries"} & own.manifest.keys()
     lira = protocol.assess(victim(recipe, here), LiRA(n_shadow=4, variance="pooled"), here)
-    assert (lira.manifest["variance"], lira.manifest["offline"], lira.manifest["rmia"]) == ("pooled", "tail", "online")
+    assert (lira.manifest["variance"], lira.manifest["offline"], lira.manifest["queries"]) == ("pooled", "tail", 1)
     for evidence, gaussians in ((own, False), (lira, True)):
         (warning,) = evidence.warnings
         assert warning.startswith("undefended: 4 shadow models")
