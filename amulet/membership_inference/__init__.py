@@ -6,6 +6,7 @@ from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
     from amulet.membership_inference.attacks import (
+        CanaryAudit,
         CandidateAttack,
         LabelOnly,
         LiRA,
@@ -20,6 +21,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "DPSGD": "defenses",
+        "CanaryAudit": "attacks",
         "CandidateAttack": "attacks",
         "LabelOnly": "attacks",
         "LiRA": "attacks",
@@ -32,6 +34,7 @@ __getattr__, __dir__ = attach(
 
 __all__ = [
     "DPSGD",
+    "CanaryAudit",
     "CandidateAttack",
     "LabelOnly",
     "LiRA",

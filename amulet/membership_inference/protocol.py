@@ -10,13 +10,16 @@ import torch
 
 from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
-from amulet.membership_inference.attacks import LiRA
+from amulet.membership_inference.attacks import CanaryAudit, LiRA
 from amulet.membership_inference.attacks.candidates import CandidateAttack
 from amulet.membership_inference.metrics import MembershipEvidence, measure
 from amulet.models.inspect import predict
 from amulet.training.defense import Defense
 from amulet.training.removal import removal_in
 from amulet.training.victim import DataSplits, Victim
+
+AUDITABLE = 100
+"""Records of a victim from which its promised epsilon is audited: a quarter of them are the canaries."""
 
 __all__ = ["assess", "check", "default_attack", "measure"]
 
@@ -75,8 +78,15 @@ def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> Membe
     if {"epsilon", "delta"} <= report.keys():
         epsilon = math.nan if report["epsilon"] is None else float(report["epsilon"])
         manifest["delta"] = delta = float(report["delta"])
+    delta_tested = float(report.get("delta", len(training) ** -1.1))
+    audit = attack.outcome(evidence.scores[evidence.deciding], evidence.members, delta_tested)
+    if audit is None and epsilon is not None and math.isfinite(epsilon) and len(victim.records) >= AUDITABLE:
+        audit = assess(victim, CanaryAudit(), splits).audit
+    if audit is not None:
+        manifest["audit"] = dataclasses.asdict(audit)
     return dataclasses.replace(
         evidence,
+        audit=audit,
         retained=retained,
         epsilon=epsilon,
         delta=delta or 0.0,

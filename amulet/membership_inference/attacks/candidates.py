@@ -17,6 +17,7 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.membership_inference.attacks.shadows import half_split
+from amulet.membership_inference.metrics.audit import Audit
 from amulet.membership_inference.metrics.membership import STRONGEST, MembershipEvidence, most_exposed
 from amulet.models.inspect import predict
 from amulet.training.recipe import Recipe
@@ -138,6 +139,10 @@ class CandidateAttack(Attack):
         if members.sum() != len(outside):
             raise RuntimeError("members and non-members must be disjoint and equal in number")
         return Candidates(pool=pool, members=members)
+
+    def outcome(self, score: np.ndarray, members: np.ndarray, delta: float) -> Audit | None:
+        """What an audit proves; None for attacks that are none."""
+        return None
 
     def run(
         self,

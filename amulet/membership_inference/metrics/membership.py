@@ -10,6 +10,7 @@ from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
 from amulet.core.influence import of_auc
 from amulet.core.ranking import auc, auc_interval
+from amulet.membership_inference.metrics.audit import Audit, least_epsilon
 from amulet.membership_inference.metrics.guarantee import by_substitution, largest_auc, largest_tpr
 from amulet.membership_inference.metrics.roc import balanced_accuracy, hits_at_fpr, resolving, tpr_interval
 
@@ -26,6 +27,13 @@ METRICS = metrics_of(
     Metric("group_auc", "AUC of telling members from others within a group", "higher"),
     Metric("auc_over_targets", "mean AUC against the shadow models, each attacked with the others", "higher"),
     Metric("epsilon", "what differential privacy guarantees", "higher", unit="nats"),
+    Metric(
+        "epsilon_lower_bound",
+        "what an audit proves that epsilon is at least",
+        "higher",
+        unit="nats",
+        range=(0, math.inf),
+    ),
     Metric("auc_bound", "the largest AUC that the guarantee allows"),
     *(Metric(f"{name}_bound", f"the most members found at {rate:.1%} that it allows") for name, rate in RATES.items()),
 )
@@ -70,6 +78,8 @@ class MembershipEvidence(Evidence):
     """The epsilon of the attacked model; NaN: no guarantee, although one was requested."""
     delta: float = 0.0
     """The probability that `epsilon` fails."""
+    audit: Audit | None = None
+    """What guesses about canaries found of the same recipe."""
 
 
 def most_exposed(evidence: MembershipEvidence, count: int = 100) -> dict[str, np.ndarray]:
@@ -128,6 +138,8 @@ def measure(evidence: MembershipEvidence) -> Measurement:
         measured.record(METRICS["epsilon"], evidence.epsilon)
         if math.isfinite(evidence.epsilon):
             _hold_to_guarantee(measured, evidence)
+    if evidence.audit is not None:
+        _audited(measured, evidence, evidence.audit)
     _warn(measured, evidence, deciding)
     return measured
 
@@ -226,13 +238,35 @@ def _hold_to_guarantee(measured: Measurement, evidence: MembershipEvidence) -> N
             )
 
 
+def _audited(measured: Measurement, evidence: MembershipEvidence, audit: Audit) -> None:
+    """Record the lower bound on epsilon, and compare it with what is promised."""
+    bound = least_epsilon(audit)
+    measured.record(METRICS["epsilon_lower_bound"], bound)
+    promised = evidence.epsilon
+    if promised is None or not math.isfinite(promised) or bound <= promised:
+        return
+    text = (
+        f"{evidence.victim}: {audit.right} of {audit.guesses} guesses about canaries are right, which proves an "
+        f"epsilon of at least {bound:.3g} with 95 % confidence, and {promised:.3g} is promised"
+    )
+    if least_epsilon(audit, 1 - _BUG) > promised:
+        raise RuntimeError(
+            f"{text}. Chance would do this less than once in a million runs: the training or its accounting has a bug; "
+            "please report it, and do not use this epsilon"
+        )
+    measured.warnings.append(
+        f"{text}. By chance that happens in at most one of twenty audits; repeat it with other seeds before you rely "
+        "on this epsilon"
+    )
+
+
 def _warn(measured: Measurement, evidence: MembershipEvidence, deciding: str) -> None:
     others = int((~evidence.members).sum())
     for name, rate in RATES.items():
         if others < resolving(rate):
             measured.warnings.append(
                 f"{evidence.victim}: {name} is left out: {others} non-members cannot resolve it, it needs at least "
-                f"{resolving(rate)}. Raise attack.pool_size or take a larger data set"
+                f"{resolving(rate)}. Raise attack.pool_size (or attack.canaries) or take a larger data set"
             )
     low, high = measured.intervals.get(f"{deciding}.auc", (1.0, 1.0))
     if low <= 0.5 and evidence.victim != "defended":
