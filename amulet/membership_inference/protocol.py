@@ -1,32 +1,35 @@
-"""How membership inference is assessed: the victim trained on a random half of a pool, and shadow models on others."""
+"""How membership inference is assessed: the victim trained again on some of the candidates, and attacked."""
 
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
 from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
-from amulet.datasets.records import Records
-from amulet.datasets.split import stratified_split
-from amulet.membership_inference.attacks import LiRA, MembershipAttack
-from amulet.membership_inference.attacks.shadows import half_split
+from amulet.membership_inference.attacks import CanaryAudit, LiRA
+from amulet.membership_inference.attacks.candidates import CandidateAttack
 from amulet.membership_inference.metrics import MembershipEvidence, measure
+from amulet.models.inspect import predict
 from amulet.training.defense import Defense
 from amulet.training.removal import removal_in
 from amulet.training.victim import DataSplits, Victim
 
+AUDITABLE = 100
+"""Records of a victim from which its promised epsilon is audited: a quarter of them are the canaries."""
+
 __all__ = ["assess", "check", "default_attack", "measure"]
 
 
-def default_attack(defenses: Sequence[Defense]) -> MembershipAttack:
+def default_attack(defenses: Sequence[Defense]) -> CandidateAttack:
     """LiRA with 16 shadow models."""
     return LiRA()
 
 
-def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+def check(attack: CandidateAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
     """Any recipe can be trained again. With `data`: is the pool as large as asked?"""
     if data is None:
         return
@@ -37,36 +40,34 @@ def check(attack: MembershipAttack, defenses: Sequence[Defense], data: AmuletDat
     attack.check(data)
 
 
-def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> MembershipEvidence:
-    """Train the victim again on a random half of the pool, the shadow models on other halves, and score the pool.
+def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> MembershipEvidence:
+    """Train the victim again on some of the candidates and let the attack score all of them.
 
-    The pool is drawn from the whole training split, independently of the victim's and the adversary's part:
-    members and non-members are equal in number and exchangeable. Pool, halves and streams are the same for both
-    victims; the test split, on which no model is trained, is RMIA's population.
+    Candidates, members and streams are the same for both victims; the test split, on which no model is trained, is the
+    population.
     """
     stream = splits.attack_stream("membership")
-    pool = _pool(attack, splits)
-    inside, outside = half_split(pool.y.cpu(), stream / "victim")
-    members = torch.zeros(len(pool), dtype=torch.bool)
-    members[inside] = True
-    if members.sum() != len(outside) or torch.isin(pool.ids, splits.test_records.ids).any():
-        raise RuntimeError("members, non-members and test split must be disjoint, the first two of equal size")
-    attacked = victim.on(pool.take(inside), "on half of the pool")
+    drawn = attack.candidates(victim, splits)
+    pool, members, training = drawn.pool, drawn.members, drawn.training
+    if torch.isin(training.ids, splits.test_records.ids).any() or torch.isin(pool.ids, splits.test_records.ids).any():
+        raise RuntimeError("candidates and test split must be disjoint")
+    attacked = victim.on(training, "on half of the candidates")
     recipe = victim.recipe if attack.shadow == "same_as_victim" else splits.plain_recipe
-    evidence = attack.run(attacked.logits, recipe, pool, members, splits.test_records, stream, victim=victim.name)
+    answer = partial(predict, attacked.model)
+    evidence = attack.run(answer, recipe, pool, members, splits.test_records, stream, victim=victim.name)
     report = attacked.trained.report
     removal = removal_in(attacked.trained.arrays)
     retained = None if removal is None else evidence.members & ~np.isin(evidence.ids, removal.ids[removal.removed])
     correct = evidence.correct
     manifest = {
         "pool": {"drawn_from": "the training split, of the victim and of the adversary", "digest": pool.digest[:16]},
-        "members": len(inside),
-        "non_members": len(outside),
-        "members_digest": attacked.records.digest[:16],
+        "members": int(members.sum()),
+        "non_members": int((~members).sum()),
+        "members_digest": training.digest[:16],
         "population": len(splits.test_records),
         "n_shadow": attack.n_shadow,
         "shadow": attack.shadow,
-        "shadow_records": len(pool) // 2,
+        "shadow_records": len(pool) // 2 if attack.n_shadow else 0,
         "train_accuracy": round(float(correct[evidence.members].mean()), 6),
         "held_out_accuracy": round(float(correct[~evidence.members].mean()), 6),
     }
@@ -77,24 +78,18 @@ def assess(victim: Victim, attack: MembershipAttack, splits: DataSplits) -> Memb
     if {"epsilon", "delta"} <= report.keys():
         epsilon = math.nan if report["epsilon"] is None else float(report["epsilon"])
         manifest["delta"] = delta = float(report["delta"])
+    delta_tested = float(report.get("delta", len(training) ** -1.1))
+    audit = attack.outcome(evidence.scores[evidence.deciding], evidence.members, delta_tested)
+    if audit is None and epsilon is not None and math.isfinite(epsilon) and len(victim.records) >= AUDITABLE:
+        audit = assess(victim, CanaryAudit(), splits).audit
+    if audit is not None:
+        manifest["audit"] = dataclasses.asdict(audit)
     return dataclasses.replace(
         evidence,
+        audit=audit,
         retained=retained,
         epsilon=epsilon,
         delta=delta or 0.0,
-        whole_split=len(pool) >= len(splits.data.train) - 1,
+        whole_split=drawn.others is None and len(pool) >= len(splits.data.train) - 1,
         manifest=manifest,
     )
-
-
-def _pool(attack: MembershipAttack, splits: DataSplits) -> Records:
-    """An even number of training records, stratified: `pool_size`, or all but an odd last one, for every seed."""
-    records = splits.data.train
-    size = min(attack.pool_size or len(records), len(records))
-    size -= size % 2
-    if size == len(records):
-        return records
-    if size == len(records) - 1:
-        return records.take(torch.arange(size))
-    (chosen,) = stratified_split(records.y.cpu(), [size], splits.attack_stream("membership", "pool").generator())
-    return records.take(chosen)

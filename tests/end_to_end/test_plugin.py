@@ -200,10 +200,10 @@ def test_a_users_membership_attack_decides_its_risk_everywhere(own: Path) -> Non
     for text in (run, audit):
         assert "P1 membership inference" in text
         assert "P2" not in text
-        assert "* quantile.auc ↑" in text
-    assert "P1 quantile.auc ↑" in shown
+        assert "* strongest.auc ↑" in text
+    assert "P1 strongest.auc ↑" in shown
     assert "by Quantile" in shown
-    assert "* quantile.auc ↑" in report
+    assert "* strongest.auc ↑" in report
     html = (own / "report.html").read_text()
     assert "P1 membership inference" in html
     assert "P2 attribute inference" not in html

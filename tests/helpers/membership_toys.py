@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from amulet.core import Factory
+from amulet.core import Factory, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.membership_inference.attacks import Observed
-from amulet.training import MemoryStore, Recipe, Runtime, Stored
+from amulet.training import DataSplits, MemoryStore, Recipe, Runtime, Stored, Victim
 
 
 def noise(n: int, seed: int = 0, first_id: int = 0) -> Records:
@@ -58,4 +58,22 @@ def made_up(n: int = 60, shadows: int = 8, population: int = 40, seed: int = 0) 
         inside=inside,
         population_target=draw.normal(0, 3, population),
         population_shadows=draw.normal(0, 3, (shadows, population)),
+    )
+
+
+def made_splits(recipe: Recipe, n: int = 120, seed: int = 0) -> DataSplits:
+    data = toy(n)
+    return DataSplits(
+        data=data,
+        victim_records=data.train.take(torch.arange(n) < n // 2),
+        adversary_records=data.train.take(torch.arange(n) >= n // 2),
+        stream=Stream(seed),
+        runtime=recipe.runtime,
+        plain_recipe=recipe.plain(),
+    )
+
+
+def victim(recipe: Recipe, here: DataSplits) -> Victim:
+    return Victim(
+        "undefended" if not recipe.defenses else "defended", recipe, here.victim_records, here.stream / "victim"
     )

@@ -112,9 +112,18 @@ def rmia(
         population_shadows: (k, z) signals of the shadow models, none of them trained on z.
         offline_a: None: online. Else p(x) = ((1 + a) p_out(x) + 1 - a) / 2, and the same for z.
     """
-    ratio = log_confidence(target) - _log_mean_confidence(shadows, offline_a)
-    others = np.sort(log_confidence(population_target) - _log_mean_confidence(population_shadows, offline_a))
+    ratio = base(target, shadows, offline_a)
+    others = np.sort(base(population_target, population_shadows, offline_a))
     return np.searchsorted(others, ratio - np.log(gamma), side="right") / len(others)
+
+
+def base(target: np.ndarray, shadows: np.ndarray, offline_a: float | None) -> np.ndarray:
+    """log p(x | target) - log mean p(x | shadow), (n,): the Bayes-optimal rule with sampled models.
+
+    BASE (Lassila et al., NeurIPS 2025), after Sablayrolles et al., ICML 2019. Its order is that of RMIA with as large a
+    population as one likes, so it has none of RMIA's ties. Arguments as there.
+    """
+    return log_confidence(target) - _log_mean_confidence(shadows, offline_a)
 
 
 def _log_mean_confidence(signals: np.ndarray, offline_a: float | None) -> np.ndarray:

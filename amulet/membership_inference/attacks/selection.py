@@ -1,6 +1,6 @@
 """The strongest score, chosen on shadow models: never on the answers of the model that is judged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,27 +11,41 @@ ENOUGH = 6
 """Shadow models from which each can be attacked with the others: four are left, two of them with each record."""
 
 
-def against_shadows(
-    scores: Callable[[Observed], Mapping[str, np.ndarray]], observed: Observed
-) -> dict[str, np.ndarray]:
+Scores = Callable[[Observed], Mapping[str, np.ndarray]]
+
+
+def averaged(scores: Scores, views: Sequence[Observed]) -> dict[str, np.ndarray]:
+    """The mean of each score over the views of the records, (n,) by name."""
+    found = [scores(view) for view in views]
+    return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+
+
+def against_shadows(scores: Scores, views: Sequence[Observed]) -> dict[str, np.ndarray]:
     """The AUC of each score against each shadow model, (shadows,), by name.
 
     A shadow model's membership is known. It is attacked with all others but its pair, which was trained on the
     other half, so that each record still is in exactly half of those. Nothing is trained.
+
+    Args:
+        scores: what is observed to scores by name.
+        views: the same records in one or more views; their scores are averaged.
     """
     found: dict[str, list[float]] = {}
-    pairs = np.arange(len(observed.shadows)) // 2
+    pairs = np.arange(len(views[0].shadows)) // 2
     for k, pair in enumerate(pairs):
         others = pairs != pair
-        seen = Observed(
-            target=observed.shadows[k],
-            shadows=observed.shadows[others],
-            inside=observed.inside[others],
-            population_target=observed.population_shadows[k],
-            population_shadows=observed.population_shadows[others],
-        )
-        for name, score in scores(seen).items():
-            found.setdefault(name, []).append(auc(observed.inside[k], score))
+        seen = [
+            Observed(
+                target=view.shadows[k],
+                shadows=view.shadows[others],
+                inside=view.inside[others],
+                population_target=view.population_shadows[k],
+                population_shadows=view.population_shadows[others],
+            )
+            for view in views
+        ]
+        for name, score in averaged(scores, seen).items():
+            found.setdefault(name, []).append(auc(views[0].inside[k], score))
     return {name: np.array(each) for name, each in found.items()}
 
 

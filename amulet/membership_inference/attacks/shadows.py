@@ -1,5 +1,6 @@
 """Shadow models: the halves of the pool on which they are trained, and their answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,15 +64,23 @@ def half_split(labels: Tensor, stream: Stream) -> list[Tensor]:
 
 
 def ask_shadows(
-    recipe: Recipe, records: Records, population: Records, inside: Tensor, stream: Stream, label: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Train a model for each row of `inside`; signals for `records` (shadows, n) and for `population` (shadows, z)."""
+    recipe: Recipe, views: Sequence[Records], others: Sequence[Records], inside: Tensor, stream: Stream, label: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Train a model for each row of `inside` on the first view of the records, and ask it about every view.
+
+    Args:
+        views: the records, and changed versions of them with the same labels.
+        others: the same views of a population.
+
+    Returns:
+        For each view the signals of the records, (shadows, n), and of the population, (shadows, z).
+    """
     streams = [stream / "model" / k for k in range(len(inside))]
-    found = [
-        (
-            membership_signal(predict(model, records), records.y.cpu()),
-            membership_signal(predict(model, population), population.y.cpu()),
-        )
-        for model in fit_in_portions(recipe, records, list(inside), streams, label)
-    ]
-    return np.stack([on_records for on_records, _ in found]), np.stack([on_others for _, on_others in found])
+    shape = (len(views), len(inside))
+    on_records = np.empty((*shape, len(views[0])))
+    on_others = [np.empty((len(inside), len(other))) for other in others]
+    for k, model in enumerate(fit_in_portions(recipe, views[0], list(inside), streams, label)):
+        for i, (view, other) in enumerate(zip(views, others, strict=True)):
+            on_records[i, k] = membership_signal(predict(model, view), view.y.cpu())
+            on_others[i][k] = membership_signal(predict(model, other), other.y.cpu())
+    return list(zip(on_records, on_others, strict=True))

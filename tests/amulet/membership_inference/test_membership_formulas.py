@@ -86,7 +86,8 @@ def test_lira_offline_is_the_published_test(form: str) -> None:
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_rmia_is_the_published_count(mode: str, gamma: float) -> None:
     seen, a = made_up(seed=2), 0.3
-    score = LiRA(n_shadow=8, rmia=mode, gamma=gamma, offline_a=a).scores(seen)["rmia"]  # type: ignore[arg-type]
+    name = "rmia" if mode == "online" else "rmia_offline"
+    score = LiRA(n_shadow=8, gamma=gamma, offline_a=a).scores(seen)[name]
 
     def scaled(mean: float) -> float:
         return ((1 + a) * mean + 1 - a) / 2 if mode == "offline" else mean
@@ -100,6 +101,16 @@ def test_rmia_is_the_published_count(mode: str, gamma: float) -> None:
         ratio = sigmoid(seen.target[i]) / scaled(float(sigmoid(used).mean()))
         expected = np.mean([ratio / z >= gamma for z in z_ratios])
         assert score[i] == pytest.approx(expected, abs=1e-9)
+
+
+def test_base_is_the_log_of_the_confidence_over_its_mean_and_orders_records_as_rmia() -> None:
+    seen = made_up(seed=3, population=2000)
+    scores = LiRA(n_shadow=8).scores(seen)
+    for i in range(60):
+        expected = np.log(sigmoid(seen.target[i]) / sigmoid(seen.shadows[:, i]).mean())
+        assert scores["base"][i] == pytest.approx(expected, abs=1e-9)
+    assert (np.diff(scores["rmia"][np.argsort(scores["base"])]) >= 0).all()
+    assert len(np.unique(scores["base"])) == 60
 
 
 def test_loss_is_the_negative_cross_entropy() -> None:

@@ -16,6 +16,7 @@ from amulet.membership_inference.metrics import (
     balanced_accuracy,
     hits_at_fpr,
     measure,
+    most_exposed,
     roc,
     tpr_interval,
 )
@@ -174,8 +175,29 @@ def test_the_chosen_score_decides_under_a_name_of_its_own() -> None:
         assert measured.metrics[f"strongest.{metric}"] == measured.metrics[f"loss.{metric}"]
     assert measured.baselines["strongest.auc"] == 0.5
     only = measure(evidence(members, score, scores={"quantile": score}))
-    assert [name for name, facts in only.facts.items() if facts.decides] == ["quantile.auc"]
-    assert not any(name.startswith("strongest") for name in only.metrics)
+    assert [name for name, facts in only.facts.items() if facts.decides] == ["strongest.auc"]
+    assert only.metrics["strongest.auc"] == only.metrics["quantile.auc"]
+
+
+def test_the_auc_within_groups_is_that_of_their_records_alone() -> None:
+    members, score = drawn(2000, 1.0)
+    black, few = np.arange(4000) % 4 == 0, np.arange(4000) < 40
+    measured = measure(evidence(members, score, groups={"race.Black": black, "race.other": few}))
+    assert measured.metrics["race.Black.group_auc"] == auc(members[black], score[black])
+    low, high = measured.intervals["race.Black.group_auc"]
+    assert low < measured.metrics["race.Black.group_auc"] < high
+    assert "race.other.group_auc" not in measured.metrics  # one side has fewer than 30 records
+    facts = measured.facts["race.Black.group_auc"]
+    assert dict(facts.subject) == {"attribute": "race", "group": "Black"}
+    assert not facts.decides
+
+
+def test_the_most_exposed_are_members_in_the_order_of_their_score() -> None:
+    members = np.array([True, False, True, True, False])
+    found = most_exposed(evidence(members, np.array([1.0, 2.0, 3.0, 2.0, 0.0])), count=2)
+    assert found["ids"].tolist() == [2, 3]
+    assert found["scores"].tolist() == [3.0, 2.0]
+    assert found["false_alarms"].tolist() == [0.0, 0.5]  # a tie is a false alarm
 
 
 def test_influence_is_that_of_delong_where_all_seeds_have_the_same_records() -> None:

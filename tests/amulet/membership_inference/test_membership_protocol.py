@@ -15,10 +15,10 @@ from amulet.membership_inference import protocol
 from amulet.membership_inference.attacks import LiRA, MembershipAttack, Observed
 from amulet.membership_inference.metrics import auc, auc_interval, measure
 from amulet.models import predict
-from amulet.training import DataSplits, Defense, Hook, Loss, LossFunction, Prepared, Recipe, Runtime, Training, Victim
-from tests.helpers.membership_toys import CountingStore, memorising, noise, toy
+from amulet.training import Defense, Hook, Loss, LossFunction, Prepared, Recipe, Runtime, Training, Victim
+from tests.helpers.membership_toys import CountingStore, made_splits, memorising, noise, toy, victim
 
-SCORES = ("lira_online", "lira_offline", "rmia", "loss")
+SCORES = ("lira_online", "lira_offline", "rmia", "rmia_offline", "base", "loss")
 
 
 class Smoothing(Defense):
@@ -47,24 +47,6 @@ class DropThird(Defense):
     def prepare(self, records: Records, recipe: Recipe, stream: Stream) -> Prepared:
         gone = torch.arange(len(records)) % 3 == 0
         return Prepared(records.take(~gone), arrays={"ids": records.ids.numpy(), "removed": gone.numpy()})
-
-
-def made_splits(recipe: Recipe, n: int = 120, seed: int = 0) -> DataSplits:
-    data = toy(n)
-    return DataSplits(
-        data=data,
-        victim_records=data.train.take(torch.arange(n) < n // 2),
-        adversary_records=data.train.take(torch.arange(n) >= n // 2),
-        stream=Stream(seed),
-        runtime=recipe.runtime,
-        plain_recipe=recipe.plain(),
-    )
-
-
-def victim(recipe: Recipe, here: DataSplits) -> Victim:
-    return Victim(
-        "undefended" if not recipe.defenses else "defended", recipe, here.victim_records, here.stream / "victim"
-    )
 
 
 def test_a_memorised_task_gives_its_members_away() -> None:
@@ -242,9 +224,9 @@ def test_an_attack_says_itself_what_is_to_be_known_of_it() -> None:
     here = made_splits(recipe)
     own = protocol.assess(victim(recipe, here), Quantile(), here)
     assert set(own.scores) == {"quantile"}
-    assert not {"variance", "offline", "rmia"} & own.manifest.keys()
+    assert not {"variance", "offline", "queries"} & own.manifest.keys()
     lira = protocol.assess(victim(recipe, here), LiRA(n_shadow=4, variance="pooled"), here)
-    assert (lira.manifest["variance"], lira.manifest["offline"], lira.manifest["rmia"]) == ("pooled", "tail", "online")
+    assert (lira.manifest["variance"], lira.manifest["offline"], lira.manifest["queries"]) == ("pooled", "tail", 1)
     for evidence, gaussians in ((own, False), (lira, True)):
         (warning,) = evidence.warnings
         assert warning.startswith("undefended: 4 shadow models")

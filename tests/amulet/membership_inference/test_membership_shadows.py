@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from amulet.core import Factory, SettingError, Stream
 from amulet.membership_inference.attacks import LiRA, MembershipAttack, Observed
-from amulet.membership_inference.attacks.selection import against_shadows
+from amulet.membership_inference.attacks.selection import against_shadows, averaged
 from amulet.membership_inference.attacks.shadows import half_split, halves
 from amulet.membership_inference.metrics import auc, measure
 from amulet.models import predict
 from amulet.training import Recipe
 from tests.helpers.membership_toys import CountingStore, made_up, memorising, noise
+
+SCORES = ("lira_online", "lira_offline", "rmia", "rmia_offline", "base", "loss")
 
 
 @given(st.integers(2, 30), st.integers(2, 10), st.integers(1, 4), st.integers(0, 100))
@@ -72,7 +74,7 @@ def test_each_shadow_model_is_attacked_with_the_others_but_its_pair() -> None:
         asked.append(observed)
         return {"signal": observed.target, "opposite": -observed.target}
 
-    found = against_shadows(scores, seen)
+    found = against_shadows(scores, [seen])
     assert len(asked) == 8
     for k, observed in enumerate(asked):
         others = [i for i in range(8) if i // 2 != k // 2]
@@ -85,8 +87,20 @@ def test_each_shadow_model_is_attacked_with_the_others_but_its_pair() -> None:
         assert found["signal"][k] == auc(inside[k], seen.shadows[k])
     np.testing.assert_allclose(found["signal"] + found["opposite"], 1)
     judged = dataclasses.replace(seen, target=-seen.target, population_target=-seen.population_target)
-    again = against_shadows(scores, judged)  # the judged model's answers have no part in the choice
+    again = against_shadows(scores, [judged])  # the judged model's answers have no part in the choice
     assert all(np.array_equal(again[name], each) for name, each in found.items())
+
+
+def test_several_views_of_the_records_count_by_their_mean_score() -> None:
+    seen, flipped = made_up(n=40, shadows=8), made_up(n=40, shadows=8, seed=7)
+    flipped = dataclasses.replace(flipped, inside=seen.inside)
+    lira = LiRA(n_shadow=8)
+    both, each = averaged(lira.scores, [seen, flipped]), [lira.scores(view) for view in (seen, flipped)]
+    for name, score in both.items():
+        np.testing.assert_allclose(score, (each[0][name] + each[1][name]) / 2)
+    once, twice = against_shadows(lira.scores, [seen]), against_shadows(lira.scores, [seen, seen])
+    assert all(np.array_equal(once[name], twice[name]) for name in once)
+    assert not np.array_equal(against_shadows(lira.scores, [seen, flipped])["loss"], once["loss"])
 
 
 class Several(MembershipAttack):
@@ -186,7 +200,8 @@ def test_the_evidence_holds_the_answers_it_was_made_of() -> None:
         "target_signals": (20,),
         "shadow_signals": (4, 20),
         "shadow_members": (4, 20),
-        **{f"scores.{name}": (20,) for name in ("lira_online", "lira_offline", "rmia", "loss")},
+        **{f"scores.{name}": (20,) for name in SCORES},
+        **{f"exposed.{name}": (10,) for name in ("ids", "scores", "false_alarms")},
     }
 
 
@@ -199,7 +214,7 @@ def test_the_evidence_holds_the_answers_it_was_made_of() -> None:
         ({"pool_size": 3}, "`pool_size` must satisfy 4 <= pool_size, got 3"),
         ({"offline": "cdf"}, "`offline` must be one of tail, density; got cdf"),
         ({"variance": "global"}, "`variance` must be one of auto, shrunk, pooled, per_example; got global"),
-        ({"rmia": "both"}, "`rmia` must be one of online, offline; got both"),
+        ({"queries": 0}, "`queries` must satisfy 1 <= queries <= 162, got 0"),
         ({"gamma": 0.5}, "`gamma` must satisfy 1 <= gamma, got 0.5"),
         ({"offline_a": 2}, "`offline_a` must satisfy 0 <= offline_a <= 1, got 2"),
     ],
