@@ -51,7 +51,7 @@ coverage:
 check: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --threads $(JOBS) --pythonpath $(BIN)/python
 	@$(BIN)/python -m amulet_cli.views.combinations | diff docs/combinations.md - || { \
 	  echo "docs/combinations.md is not what the configuration groups say: make format writes it" >&2; exit 1; }
 
@@ -65,6 +65,7 @@ torture: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/python -m amulet_cli.views.access > $(VENV)/access.md && mv $(VENV)/access.md docs/
 	@$(BIN)/python -m amulet_cli.views.combinations > $(VENV)/combinations.md && mv $(VENV)/combinations.md docs/
 
 clean:

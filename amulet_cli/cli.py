@@ -22,7 +22,10 @@ from amulet_cli.commands import VERBS, load, overview
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 fine, 1 something failed, 2 the command is wrong, 130 Ctrl-C."""
+    """Run one command; the exit code: 0 fine, 1 something failed, 2 the command is wrong, 130 Ctrl-C.
+
+    `amulet gate` adds 3, a limit is broken, and 4, a limit could not be decided.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     steady()
     try:

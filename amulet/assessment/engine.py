@@ -28,6 +28,8 @@ from amulet.datasets.base import AmuletDataset
 from amulet.datasets.split import stratified_split
 from amulet.training.recipe import Recipe
 from amulet.training.victim import DataSplits, Victim
+from amulet.victims.answering import Answering
+from amulet.victims.estimators import EstimatorRecipe
 
 _LAST = 10_000  # the rank of a metric that states none
 AFTER = "after_"
@@ -84,21 +86,26 @@ def check(plan: Plan) -> list[str]:
 def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
     """Warnings, and the optional risks that make no sense, with the reason."""
     warnings = check_defenses(plan.defenses)
+    recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
+    if plan.victim is not None:
+        if plan.pretrained is not None:
+            raise SettingError("`pretrained` and `victim` both give the undefended victim: leave one out")
+        if isinstance(served := plan.victim.recipe(recipe), EstimatorRecipe):
+            served.check()
     if plan.data is not None:
         for defense in plan.defenses:
             defense.check(plan.data)
     left_out: dict[str, str] = {}
     for risk in plan.risks():
         with _optional(risk, plan, left_out):
-            if plan.pretrained is not None:
-                check_pretrained(plan.pretrained, [risk], (), adapted=False)
+            if plan.given is not None:
+                check_pretrained(plan.given, [risk], (), adapted=False)
             if risk != UTILITY.name:
                 warnings += [f"{risk}: {text}" for text in usable(risk, plan)[1]]
-    recipe = _recipe(plan, num_classes=plan.data.num_classes if plan.data else 2)
-    if plan.pretrained is not None:
+    if plan.given is not None:
         adapted = recipe.architecture != plan.architecture
         kept = [risk for risk in plan.risks() if risk not in left_out]
-        warnings += check_pretrained(plan.pretrained, kept, plan.defenses, adapted=adapted)
+        warnings += check_pretrained(plan.given, kept, plan.defenses, adapted=adapted)
     return warnings, left_out
 
 
@@ -127,12 +134,15 @@ def assess(plan: Plan) -> Outcome:
     plan, said = _settled(plan, splits, left_out)
     outcome.warnings += [text for text in said if text not in outcome.warnings]
     outcome.manifest = _manifest(splits)
-    plain = recipe.plain() if plan.pretrained is None else recipe.plain().changed(architecture=plan.architecture)
-    victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.pretrained)]
-    if plan.pretrained is not None:
-        outcome.warnings += check_accuracy(plan.pretrained, victims[0], splits.test_records)
+    if plan.victim is not None:
+        recipe = plan.victim.recipe(recipe)
+        recipe.try_out(data.train)
+    plain = recipe.plain() if plan.given is None else recipe.plain().changed(architecture=plan.architecture)
+    victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.given)]
+    if plan.given is not None:
+        outcome.warnings += check_accuracy(plan.given, victims[0], splits.test_records)
     if plan.defenses:
-        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _answers={}))
+        victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _known={}))
     for victim in victims:
         outcome.metrics[victim.name] = {}
         with _timed(outcome, f"train {victim.name}"):
@@ -154,6 +164,10 @@ def assess(plan: Plan) -> Outcome:
                     outcome.invalid.setdefault(victim.name, {}).update(numbers.invalid)
                 _state(outcome.facts, numbers, risk)
                 outcome.warnings += [w for w in numbers.warnings if w not in outcome.warnings]
+    for victim in victims:
+        if isinstance(model := victim.model, Answering):
+            asked = {"asked": model.asked, "clamped_share": model.clamped_share}
+            outcome.manifest["training"][victim.name] |= asked
     if left_out:
         outcome.manifest["refused"] = left_out
     metrics = outcome.facts.metrics
@@ -203,7 +217,7 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
         *([plan.attack.risk] if plan.attack else []),
     ]
     for risk in map(risk_of, named):
-        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title)
+        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title, retrains=risk.retrains)
     return facts
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from amulet.assessment.measured import Measured, key_of
 from amulet.assessment.plan import ExtraMetric, Plan, protocol_of
 from amulet.assessment.suite import Suite, measure_suite, members_of
-from amulet.core.access import missing
+from amulet.core.access import Access, missing
 from amulet.core.component import Attack
 from amulet.core.errors import IncompatibleError, SettingError
 from amulet.core.evidence import Measurement
@@ -28,7 +28,7 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
     for name, one in members_of(attack).items():
         try:
             if lacking := missing(one.needs, plan.granted()):
-                raise IncompatibleError(f"it needs {lacking.words()}, which this victim does not grant")
+                raise IncompatibleError(_refusal(one, lacking, plan))
             protocol.check(one, plan.defenses, plan.data)
             if splits is not None and look is not None:
                 look(one, splits)
@@ -46,6 +46,15 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
     if (look := getattr(protocol, "check_suite", None)) is not None:
         look(members, plan.defenses)
     return attack.changed(attacks=members), left_out
+
+
+def _refusal(attack: Attack, lacking: Access, plan: Plan) -> str:
+    """What it lacks, of which victim, and the way out."""
+    name = "this victim" if plan.victim is None else plan.victim.noun
+    return (
+        f"{type(attack).__name__} needs {lacking.words()}, which {name} does not grant; take an attack that needs less "
+        "(docs/access.md lists them)"
+    )
 
 
 def deciding_attack(risk: str, victim: Victim, plan: Plan, splits: DataSplits) -> Attack:

@@ -14,9 +14,10 @@ from amulet.core.risk import UTILITY
 from amulet.datasets.base import AmuletDataset
 from amulet.training.defense import Defense
 from amulet.training.loop import EarlyStopping, Precision
-from amulet.training.pretrained import Pretrained
+from amulet.training.pretrained import Given, Pretrained
 from amulet.training.runtime import Runtime
 from amulet.training.victim import DataSplits, Victim
+from amulet.victims.given import GivenVictim
 
 ExtraMetric = Callable[[Any], "Mapping[str, float] | Measurement"]
 
@@ -77,6 +78,9 @@ class Plan:
     """Share of the training split that the adversary has instead of the victim."""
     pretrained: Pretrained | None = None
     """The undefended victim's weights, if it was trained elsewhere."""
+    victim: GivenVictim | None = None
+    """The undefended victim, if it is no network that is trained here: `amulet.victims.of`. The architecture and all
+    that belongs to its training are then those of the adversary's own models."""
     seed: int = 0
     reuse: bool = True
     """Reuse earlier measurements from the runtime's store, and keep the new ones."""
@@ -111,7 +115,16 @@ class Plan:
             one_of(f"metric.{risk}.attack", name, default.settable())
         return default.changed(**settings)
 
+    @property
+    def given(self) -> Given | None:
+        """The undefended victim's trained model, if it is given; None: it is trained."""
+        if self.victim is not None:
+            return self.victim if self.victim.model is not None else None
+        return self.pretrained
+
     def granted(self) -> Access:
         """What an adversary can have of the undefended victim."""
+        if self.victim is not None:
+            return self.victim.access
         unknown = self.pretrained is not None and not self.pretrained.recipe_known
         return ALL & ~Access.TRAINING if unknown else ALL

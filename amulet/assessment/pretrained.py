@@ -7,26 +7,26 @@ from amulet.core.errors import IncompatibleError, SettingError
 from amulet.core.intervals import clopper_pearson
 from amulet.datasets.records import Records
 from amulet.training.defense import Defense
-from amulet.training.pretrained import Pretrained
+from amulet.training.pretrained import Given
 from amulet.training.victim import Victim
 
 _HOW = (
-    "how the checkpoint was trained is unknown. If it was by the model, optimizer, epochs and batch_size of this "
-    "command, say so: recipe=given"
+    "how the {noun} was trained is unknown. If it is a checkpoint that the model, optimizer, epochs and batch_size of "
+    "this command made, say so: recipe=given"
 )
 
 _RECORDS = (
-    "undefended: what the checkpoint was trained on is unknown. If test records or the adversary's were among it, "
+    "undefended: what the {noun} was trained on is unknown. If test records or the adversary's were among it, "
     "test_accuracy and robust_accuracy are too high, and the adversary knows too much; train it on other records"
 )
 _ANEW = (
     "undefended: {risk} is measured on models trained again by the recipe of this command: it says what that recipe "
-    "gives away, not what the checkpoint does"
+    "gives away, not what the {noun} does"
 )
 
 
 def check_pretrained(
-    pretrained: Pretrained, risks: Sequence[str], defenses: Sequence[Defense], *, adapted: bool
+    pretrained: Given, risks: Sequence[str], defenses: Sequence[Defense], *, adapted: bool
 ) -> list[str]:
     """Warnings about assessing `risks` with a given undefended victim.
 
@@ -39,33 +39,35 @@ def check_pretrained(
     Raises:
         IncompatibleError: something would train the victim again with an unknown recipe, or needs its training records.
     """
+    noun = pretrained.noun
+    how = _HOW.format(noun=noun)
     for defense in defenses:
         name = type(defense).__name__
         if defense.stage == "after":
             raise IncompatibleError(
-                f"{name} verifies by the records that the victim was trained on, and a checkpoint does not tell them; "
-                "leave out checkpoint to have the victim trained here"
+                f"{name} verifies by the records that the victim was trained on, and a {noun} does not tell them; "
+                f"leave out {noun} to have the victim trained here"
             )
         if not pretrained.recipe_known:
-            raise IncompatibleError(f"{name} has to train the defended victim, and {_HOW}")
+            raise IncompatibleError(f"{name} has to train the defended victim, and {how}")
     retraining = [risk_of(name) for name in risks if risk_of(name).retrains]
     if retraining and not pretrained.recipe_known:
-        raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {_HOW}")
-    warnings = [_RECORDS, *(_ANEW.format(risk=risk.title) for risk in retraining)]
+        raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {how}")
+    warnings = [_RECORDS.format(noun=noun), *(_ANEW.format(noun=noun, risk=risk.title) for risk in retraining)]
     if defenses:
         warnings.append(
             "the defended victim is trained here on its part of the training split, the undefended one is the "
-            "checkpoint: the change between them is the defence's doing only as far as both learned the same. Compare "
-            "with a run without checkpoint"
+            f"{noun}: the change between them is the defence's doing only as far as both learned the same. Compare "
+            f"with a run without {noun}"
         )
     if adapted:
         warnings.append(
-            "the defence needs another architecture than the checkpoint has: the defended victim differs in that too"
+            f"the defence needs another architecture than the {noun} has: the defended victim differs in that too"
         )
     return warnings
 
 
-def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> list[str]:
+def check_accuracy(pretrained: Given, victim: Victim, records: Records) -> list[str]:
     """Compare a checkpoint's accuracy on test records with the one that its owner states.
 
     A checkpoint does not say in which order and on which scale its inputs are. With others it still answers, worse, and
@@ -79,7 +81,7 @@ def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> 
     """
     warnings: list[str] = []
     if taken := victim.trained.report.get("taken"):
-        warnings.append(f"undefended: of the checkpoint was taken {taken}")
+        warnings.append(f"undefended: of the {pretrained.noun} was taken {taken}")
     right = int((victim.logits(records).argmax(dim=1) == records.y).sum())
     found, majority = right / len(records), records.y.bincount().max().item() / len(records)
     low, high = clopper_pearson(right, len(records), 0.99)
@@ -87,13 +89,19 @@ def check_accuracy(pretrained: Pretrained, victim: Victim, records: Records) -> 
     if pretrained.accuracy is None:
         near = ". It is hardly better than that" if low <= majority else ""
         said = (
-            "undefended: nothing shows that the checkpoint reads the inputs in this order and on this scale (`columns` "
-            f"in metrics.json). It has {here}{near}. State the accuracy that you know: checkpoint_accuracy=0.85"
+            f"undefended: nothing shows that the {pretrained.noun} reads the inputs in this order and on "
+            f"this scale (`columns` in metrics.json). It has {here}{near}. State the accuracy that you know: "
+            f"{_option(pretrained)}=0.85"
         )
         return [*warnings, said]
     if not low <= pretrained.accuracy <= high:
         raise SettingError(
-            f"`checkpoint_accuracy` is {pretrained.accuracy:g}, but the checkpoint has {here}: its inputs have another "
-            "order or scale, or these are other records. Give the data in the encoding that it was trained on"
+            f"`{_option(pretrained)}` is {pretrained.accuracy:g}, but the {pretrained.noun} has {here}: its "
+            "inputs have another order or scale, or these are other records. Give the data in the encoding that it was "
+            "trained on"
         )
     return warnings
+
+
+def _option(given: Given) -> str:
+    return "checkpoint_accuracy" if given.noun == "checkpoint" else "accuracy"

@@ -140,6 +140,8 @@ class RiskFacts:
     name: str
     code: str
     title: str
+    retrains: bool | None = None
+    """Whether assessing it trains victims, so that numbers are about the recipe; None: an earlier version's result."""
 
     @property
     def heading(self) -> str:

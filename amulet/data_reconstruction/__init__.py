@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
-    from amulet.data_reconstruction.attacks import ModelInversion, Reconstruction, ReconstructionAttack
+    from amulet.data_reconstruction.attacks import ModelInversion, PriorInversion, Reconstruction, ReconstructionAttack
 
 __getattr__, __dir__ = attach(
     __name__,
     {
         "ModelInversion": "attacks",
+        "PriorInversion": "attacks",
         "Reconstruction": "attacks",
         "ReconstructionAttack": "attacks",
     },
 )
 
-__all__ = ["ModelInversion", "Reconstruction", "ReconstructionAttack"]
+__all__ = ["ModelInversion", "PriorInversion", "Reconstruction", "ReconstructionAttack"]

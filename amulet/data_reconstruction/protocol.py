@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from amulet.data_reconstruction.attacks import ModelInversion, ReconstructionAttack
 from amulet.data_reconstruction.metrics import ReconstructionEvidence, measure
+from amulet.data_reconstruction.metrics.closeness import nearest_mse
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.models.inspect import batch_size_for, predict
@@ -55,7 +56,7 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
     """
     test = splits.test_records
     means, counts = class_means(victim.records, splits.data.num_classes)
-    found = attack.reconstruct(
+    found = attack.knowing(splits.adversary_records, splits.data.groups).reconstruct(
         victim.model,
         victim.records.shape,
         splits.data.num_classes,
@@ -69,6 +70,13 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
     present = counts > 0
     stream = splits.attack_stream("independent", 0)  # as in other protocols, so that it is trained once
     judge = splits.plain_recipe.produce(splits.adversary_records, stream, "independent model").model
+    few = min(len(victim.records), len(splits.adversary_records))  # of equal numbers the nearest is equally near
+    sides = {"victim": victim.records, "adversary": splits.adversary_records}
+    order = splits.attack_stream("data_reconstruction", "nearest")
+    some = {
+        side: part.take(torch.randperm(len(part), generator=(order / side).generator())[:few])
+        for side, part in sides.items()
+    }
     inputs = {"reconstructions": found.x, "start": found.start, "means": means.nan_to_num()}
     return ReconstructionEvidence(
         name=victim.name,
@@ -84,6 +92,7 @@ def assess(victim: Victim, attack: ReconstructionAttack, splits: DataSplits) -> 
         first_loss=found.first_loss,
         loss=found.loss,
         moved=found.moved,
+        nearest={side: nearest_mse(found.x, part) for side, part in some.items()},
         manifest={
             "steps_taken": found.steps,
             "first_loss": [round(v, 6) for v in found.first_loss.tolist()],

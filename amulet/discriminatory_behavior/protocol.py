@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from amulet.core.errors import SettingError, needs_attributes
 from amulet.datasets.base import AmuletDataset
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
-from amulet.discriminatory_behavior.metrics import BehaviorEvidence, favourable, measure
+from amulet.discriminatory_behavior.metrics import BehaviorEvidence, favourable, intersections, measure
 from amulet.training.defense import Defense
 from amulet.training.victim import DataSplits, Victim
 
@@ -30,10 +30,13 @@ def check(attack: DiscriminatoryBehavior, defenses: Sequence[Defense], data: Amu
 def assess(victim: Victim, attack: DiscriminatoryBehavior, splits: DataSplits) -> BehaviorEvidence:
     """Evaluate the victim's answers; nothing is trained or changed."""
     records = splits.test_records
-    answers = victim.logits(records).argmax(dim=1)
-    evidence = attack.look(answers, records, splits.data.num_classes, splits.attack_stream(attack.risk))
+    logits, stream = victim.logits(records), splits.attack_stream(attack.risk)
+    evidence = attack.look(
+        logits.argmax(dim=1), records, splits.data.num_classes, stream, logits.double().softmax(dim=1)
+    )
     counts = {
         name: {str(value): number for value, number in enumerate(records.attribute(name).bincount().tolist()) if number}
         for name in records.attributes
     }
-    return evidence.changed(manifest={"records": len(records), "groups": counts, "favourable": favourable(evidence)})
+    manifest = {"records": len(records), "groups": counts, "favourable": favourable(evidence)}
+    return evidence.changed(manifest=manifest | {"intersections": intersections(evidence)})

@@ -5,14 +5,23 @@ from typing import TYPE_CHECKING
 from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
-    from amulet.distribution_inference.attacks import DistributionAttack, DistributionInference
+    from amulet.distribution_inference.attacks import (
+        DistributionAttack,
+        DistributionInference,
+        PopulationAttack,
+        RatioRegression,
+        WeightRegression,
+    )
 
 __getattr__, __dir__ = attach(
     __name__,
     {
         "DistributionAttack": "attacks",
         "DistributionInference": "attacks",
+        "PopulationAttack": "attacks",
+        "RatioRegression": "attacks",
+        "WeightRegression": "attacks",
     },
 )
 
-__all__ = ["DistributionAttack", "DistributionInference"]
+__all__ = ["DistributionAttack", "DistributionInference", "PopulationAttack", "RatioRegression", "WeightRegression"]

@@ -34,6 +34,15 @@ def check_ratio(name: str, ratio: float) -> None:
         raise SettingError(f"`{name}` must have at most three decimal places, got {ratio}")
 
 
+def spaced(first: float, last: float, steps: int) -> tuple[float, ...]:
+    """The ratios that divide those from `first` to `last` into equal steps, without these two.
+
+    >>> spaced(0.2, 0.8, 3), spaced(0.1, 0.9, 1)
+    ((0.4, 0.6), ())
+    """
+    return tuple(round(first + (last - first) * i / steps, 12) for i in range(1, steps))
+
+
 @dataclass(frozen=True)
 class Pool:
     """The records from which one side draws its training sets."""

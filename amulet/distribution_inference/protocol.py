@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amulet.datasets.base import AmuletDataset
-from amulet.distribution_inference.attacks import DistributionAttack, DistributionInference
+from amulet.distribution_inference.attacks import DistributionInference, PopulationAttack
 from amulet.distribution_inference.metrics import DistributionEvidence, measure
 from amulet.distribution_inference.populations import Pool
 from amulet.training.defense import Defense
@@ -12,12 +12,12 @@ from amulet.training.victim import DataSplits, Victim
 __all__ = ["assess", "check", "check_splits", "default_attack", "measure"]
 
 
-def default_attack(defenses: Sequence[Defense]) -> DistributionAttack:
+def default_attack(defenses: Sequence[Defense]) -> PopulationAttack:
     """The KL test on the first sensitive attribute."""
     return DistributionInference()
 
 
-def check(attack: DistributionAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
+def check(attack: PopulationAttack, defenses: Sequence[Defense], data: AmuletDataset | None) -> None:
     """With `data`: `IncompatibleError` if it has no sensitive attribute or cannot provide the ratios; `SettingError` if
     it lacks the requested attribute."""
     if data is not None:
@@ -27,12 +27,12 @@ def check(attack: DistributionAttack, defenses: Sequence[Defense], data: AmuletD
         attack.check(data)
 
 
-def check_splits(attack: DistributionAttack, splits: DataSplits) -> None:
+def check_splits(attack: PopulationAttack, splits: DataSplits) -> None:
     """`IncompatibleError` if the records of the two sides cannot provide the ratios."""
     attack.arranged(splits.victim_records, splits.adversary_records, splits.attack_stream("distribution_inference"))
 
 
-def assess(victim: Victim, attack: DistributionAttack, splits: DataSplits) -> DistributionEvidence:
+def assess(victim: Victim, attack: PopulationAttack, splits: DataSplits) -> DistributionEvidence:
     """Distinguish models that the victim's recipe makes from the victim's records.
 
     The model on which the other risks are assessed is not used: one model cannot show how well ratios can be inferred.

@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -36,6 +36,9 @@ class Trained:
 @dataclass(frozen=True, kw_only=True)
 class BaseRecipe(ABC):
     """All that `Recipe` consists of but for its defences, which know recipes themselves."""
+
+    differentiable: ClassVar[bool] = True
+    """Are the models networks, with weights and gradients?"""
 
     architecture: Factory
     """Called with `input_shape` and `num_classes`, as far as it takes them."""

@@ -2,13 +2,41 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from amulet.core.errors import SettingError
 from amulet.core.stream import Stream
 from amulet.training.base_recipe import Trained
 from amulet.training.recipe import Recipe
 from amulet.training.state_dicts import fitting
+
+
+class Given(Protocol):
+    """A model that somebody gives: its training data are unknown, its recipe may be known."""
+
+    @property
+    def noun(self) -> str:
+        """What it is called in messages: `checkpoint`."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Identifies it."""
+        ...
+
+    @property
+    def recipe_known(self) -> bool:
+        """Can it be trained again?"""
+        ...
+
+    @property
+    def accuracy(self) -> float | None:
+        """Its accuracy on test records, as its owner knows it."""
+        ...
+
+    def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
+        """The model, in eval mode on the recipe's device."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +55,11 @@ class Pretrained:
     """Were they made with the plan's recipe?"""
     accuracy: float | None = None
     """Their accuracy on test records, as their owner knows it."""
+
+    @property
+    def noun(self) -> str:
+        """What it is called in messages."""
+        return "checkpoint"
 
     def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
         """The recipe's architecture with these weights, in eval mode on its device.

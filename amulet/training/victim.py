@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -16,9 +17,11 @@ from amulet.datasets.records import Records
 from amulet.models.inspect import predict
 from amulet.training.base_recipe import Trained
 from amulet.training.defense import Defense
-from amulet.training.pretrained import Pretrained
+from amulet.training.pretrained import Given
 from amulet.training.recipe import Recipe
 from amulet.training.runtime import Runtime
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,9 @@ class Victim:
     """The training records of its model, before any defence of the recipe changes them."""
     stream: Stream
     """The same for both victims, so that they share initial weights and batches."""
-    pretrained: Pretrained | None = None
-    """The trained weights, if they are given: then `recipe` is only how the model would be trained again."""
-    _answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False, compare=False)
+    pretrained: Given | None = None
+    """The trained model, if it is given: then `recipe` is only how the model would be trained again."""
+    _known: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
     @cached_property
     def trained(self) -> Trained:
@@ -50,9 +53,13 @@ class Victim:
 
     def logits(self, records: Records) -> Tensor:
         """The model's logits (n, classes), float32 on the CPU; computed once for each table of records."""
-        if records.digest not in self._answers:
-            self._answers[records.digest] = predict(self.model, records)
-        return self._answers[records.digest]
+        return self.once(f"logits {records.digest}", lambda: predict(self.model, records))
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What `make` returns, made once for each key as long as this victim lives."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     def on(self, records: Records, suffix: str = "") -> Victim:
         """The same victim with other records: same recipe, same stream, trained again."""

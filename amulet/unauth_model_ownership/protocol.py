@@ -28,9 +28,16 @@ from amulet.unauth_model_ownership.metrics import (
     fidelity_kappa,
     measure,
 )
-from amulet.unauth_model_ownership.suspects import accuracies_of, most_records, stolen_stream, suspects_of, verify
+from amulet.unauth_model_ownership.suspects import (
+    accuracies_of,
+    judged,
+    most_records,
+    stolen_from,
+    stolen_stream,
+    verify,
+)
 
-__all__ = ["assess", "check", "check_splits", "default_attack", "measure"]
+__all__ = ["assess", "check", "check_splits", "check_suite", "default_attack", "measure"]
 
 
 def default_attack(defenses: Sequence[Defense]) -> ExtractionAttack:
@@ -56,6 +63,18 @@ def check(attack: ExtractionAttack, defenses: Sequence[Defense], data: AmuletDat
             f"part; got {max(budgets)}"
         )
     attack.check(data)
+
+
+def check_suite(attacks: Mapping[str, ExtractionAttack], defenses: Sequence[Defense]) -> None:
+    """`SettingError` unless all attacks may ask equally much, and all thieves hide their copies in the same ways."""
+    (first, base), *others = attacks.items()
+    for key in ("queries", "suspects", "independents", "fine_tune_epochs", "removers"):
+        for name, attack in others:
+            if getattr(attack, key) != getattr(base, key):
+                raise SettingError(
+                    f"`attack.{key}` must be the same for all attacks of a suite: {first} has {getattr(base, key)!r}, "
+                    f"{name} {getattr(attack, key)!r}"
+                )
 
 
 def check_splits(attack: ExtractionAttack, splits: DataSplits) -> None:
@@ -178,17 +197,19 @@ def _verifications(
     defenses = [d for d in splits.defenses if isinstance(d, OwnershipDefense)]
     if not defenses:
         return (), {}, {}, ()
-    suspects = suspects_of(victim, bought, attack, splits)
-    found: list[Verification] = []
-    manifest: dict[str, Any] = {"suspects": {kind: len(models) for kind, models in suspects.items()}}
+    judgements, accuracies = judged(victim, attack, splits, defenses)
+    stolen = stolen_from(victim, bought, attack, splits)
+    found = [verify(defense, victim, judgements[defense.name], stolen, splits) for defense in defenses]
+    manifest: dict[str, Any] = {"suspects": {kind: len(values) for kind, values in found[0].p_values.items()}}
     warnings: list[str] = []
-    for defense in defenses:
-        verification, verifier = verify(defense, victim, suspects, splits)
-        found.append(verification)
+    for verification in found:
+        verifier = judgements[verification.defense].verifier
         warnings += verifier.warnings
-        manifest[defense.name] = {
-            "alpha": defense.alpha,
-            "flagged": {kind: verification.flagged(kind)[0] for kind in suspects},
+        manifest[verification.defense] = {
+            "alpha": verification.alpha,
+            "flagged": {kind: verification.flagged(kind)[0] for kind in verification.p_values},
             **verifier.manifest,
         }
-    return tuple(found), accuracies_of(suspects, splits.test_records), manifest, tuple(warnings)
+    accuracies = {**accuracies, **accuracies_of({"stolen": stolen}, splits.test_records)}
+    in_order = {kind: accuracies[kind] for kind in found[0].p_values}
+    return tuple(found), in_order, manifest, tuple(warnings)

@@ -49,19 +49,19 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Run the sweep, then show its results risk by risk."""
-    arguments = _every_attack(parse(words, command_line()))
+    arguments = every_attack(parse(words, command_line()))
     request = compose(arguments)
     check_settings(request)
     with prompt_end("what is finished is kept; the same command resumes"):
-        code = run_sweep(request, arguments)
+        code = run_sweep(request, arguments, table=False)
         out.print()
         # A refused run has left no configuration: its attack is to be known all the same.
         out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]))
     return code
 
 
-def _every_attack(arguments: Arguments) -> Arguments:
-    """The sweep that an audit is."""
+def every_attack(arguments: Arguments) -> Arguments:
+    """The sweep that an audit is: over all attacks, unless the command names some."""
     overrides = arguments.overrides
     if not any(word.startswith("attack=") for word in overrides):
         _refuse_settings_of_one(overrides)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from amulet_cli.analysis.comparisons import difference
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, here, out
+from amulet_cli.base.console import aligned, headed, here, out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
@@ -78,8 +78,7 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     settings = differences({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
     yield from _pairs("Settings", settings, "the same settings")
     metrics, same = _metrics(a, b)
-    yield Text()
-    yield Text("Metrics that differ" if metrics else "No metric differs", style="bold")
+    yield from headed("Metrics that differ" if metrics else "No metric differs")
     if metrics:
         yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
         yield Text(
@@ -96,8 +95,7 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
 
 
 def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
-    yield Text()
-    yield Text(title if pairs else none.capitalize(), style="bold")
+    yield from headed(title if pairs else none.capitalize())
     if pairs:
         yield _aligned(
             [[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()]

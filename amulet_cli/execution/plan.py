@@ -50,8 +50,8 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         early_stopping=_early_stopping(config["early_stopping"]),
         precision=config["precision"],
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
-        defenses=tuple(_component(config, key, Defense) for key in chosen),
-        attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
+        defenses=tuple(_built(config[key], key, Defense) for key in chosen),
+        attack=_built(config["attack"], "attack", Attack) if config["attack"]["_target_"] else None,
         attacks=suites,
         metrics=(*metrics, *suites) if suites and "default" in metrics else metrics,
         optional=tuple(dict.fromkeys((*risk_selection.among(config["metric"]), *suites))),
@@ -159,10 +159,6 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
     except SystemExit as error:
         raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
-
-
-def _component(config: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
-    return _built(config[key], key, kind)
 
 
 def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

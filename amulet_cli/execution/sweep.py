@@ -38,7 +38,7 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
     Args:
         request: the jobs.
         arguments: their command.
-        table: whether it closes with a table of means, or only with the jobs without a result.
+        table: whether it closes with a table of means, or only with what became of the jobs.
     """
     done = {job for job in request.jobs if job.done and not job.config["force"]}
     rest = [job for job in request.jobs if job not in done]
@@ -117,10 +117,8 @@ def _planned(job: "Job") -> "RunFacts":
 
 
 def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
-    shown = results if table else [result for result in results if not result.finished]
-    if shown:
-        out.print()
-        out.print(sweep_table(shown, out.width))
+    out.print()
+    out.print(sweep_table(results, out.width, means=table))
     return FAILURE if failed or any(not (result.finished or result.state == "refused") for result in results) else 0
 
 

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
+from amulet_cli.analysis.deciding import suites_of
+from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS, Result
@@ -51,7 +53,7 @@ def result_table(
     if len(victims) > 1:
         legend += "\nchange in points, with its 95% interval over the test records: both victims answer the same ones"
         legend += "\n≈ 0 is in that interval   better, worse: for the victim, on this seed"
-    parts += [Text(), Text(legend, style="dim"), *_deciding_attacks(result, victims)]
+    parts += [Text(), Text(legend, style="dim"), *_suites(result)]
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
     parts += [Text(), hanging("results  ", here(result.folder))]
@@ -59,24 +61,10 @@ def result_table(
     return Group(*parts)
 
 
-def _deciding_attacks(result: Result, victims: Sequence[str]) -> list[RenderableType]:
+def _suites(result: Result) -> list[RenderableType]:
     """For each suite, the attack that its number is from."""
-    lines: list[RenderableType] = []
-    for risk, attack in result.facts.attacks.items():
-        if attack.strength:
-            decided = {victim: deciding_attack(result, risk, victim) for victim in victims}
-            words = " · ".join(f"{victim}: {name}" for victim, name in decided.items() if name)
-            lines.append(hanging("suite    ", f"{result.facts.heading(risk)} ({attack.strength}) decided by {words}"))
+    lines = [hanging("suite    ", line) for line in suites_of(RunGroup(labels={}, runs={0: result})).values()]
     return [Text(), *lines] if lines else []
-
-
-def deciding_attack(result: Result, risk: str, victim: str) -> str:
-    """The attack of a suite that decided a risk of a victim, as the result has it; several by metric."""
-    suite = result.manifest.get(risk, {}).get(victim, {}).get("suite") or {}
-    decided: dict[str, str] = suite.get("decided") or {}
-    if len(set(decided.values())) <= 1:
-        return next(iter(decided.values()), "")
-    return ", ".join(f"{name} ({metric})" for metric, name in decided.items())
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:
@@ -114,7 +102,7 @@ def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> l
             cell.append(f" {text}" if text else "", style="dim")
     elif any(below):
         rows.append([Text("    95% interval", style="dim"), *(Text(text, style="dim") for text in below)])
-    bases = [result.baselines.get(victim, {}).get(name, math.nan) for victim in victims]
+    bases = [result.baseline(victim, name) for victim in victims]
     if not all(map(math.isnan, bases)):
         cells = ["    baseline", *(format_numbers.number(base, fraction=info.fraction) for base in bases)]
         rows.append([Text(cell, style="dim") for cell in cells])

@@ -19,10 +19,11 @@ from amulet_cli.views.report_tables import LEGEND, section_tables, verdict_lines
 _STYLES = {"done": "green", "failed": "bold red", "refused": "yellow", "unreadable": "bold red"}
 
 
-def sweep_table(results: Sequence[Result], width: int = 80) -> RenderableType:
-    """A sweep for a console of `width` columns: the deciding metrics over seeds, and the jobs without a result."""
+def sweep_table(results: Sequence[Result], width: int = 80, *, means: bool = True) -> RenderableType:
+    """A sweep for a console of `width` columns: means over seeds if asked, and jobs without a result."""
     parts: list[RenderableType] = []
-    if names := _main_metrics(results):
+    names = _main_metrics(results) if means else []
+    if names:
         report = aggregate(results, names)
         parts += [*section_tables(report, width=width), Text(LEGEND, style="dim"), *verdict_lines(report, width)]
         parts.append(Text())
@@ -60,5 +61,5 @@ def _without_result(results: Sequence[Result]) -> Iterator[RenderableType]:
 
 def _main_metrics(results: Sequence[Result]) -> list[str]:
     """What decides on a risk, and how useful the victims are."""
-    facts = {name: result.facts for result in results for row in result.metrics.values() for name in row}
+    facts = {name: result.facts for result in results for name in result.names}
     return [name for name, its in facts.items() if its.of(name).decides or name == "test_accuracy"]

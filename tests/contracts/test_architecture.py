@@ -1,6 +1,7 @@
 """The import rule of docs/architecture.md, read off the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ FLOORS = {
     "amulet.datasets": 1,
     "amulet.models": 2,
     "amulet.training": 3,
+    "amulet.victims": 4,
     **{f"amulet.{risk}": 4 for risk in RISKS},
     "amulet.assessment": 5,
     "amulet.utils": 5,
@@ -30,6 +32,7 @@ FLOORS = {
     "amulet_cli.commands": 13,
     "amulet_cli.paper": 13,
     "amulet_cli.cli": 14,
+    "amulet_cli.python": 14,
 }
 RUNNERS_OWN = ("amulet_cli", "hydra", "hydra_plugins", "omegaconf", "rich", "yaml")
 READS_OPTIONS = "amulet.testing"  # the test kit holds an option against its class: it may import yaml
@@ -123,6 +126,18 @@ def test_every_module_keeps_the_import_rule() -> None:
     for module, path in modules():
         broken += violations(path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
     assert not broken, "\n".join(broken)
+
+
+def test_only_the_bare_package_names_the_runner() -> None:
+    # `amulet.assess` is the runner's, and imported when it is used: a name in a text, which no import shows.
+    named: list[str] = []
+    for module, path in modules():
+        strings = (
+            node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
+        )
+        if any(re.fullmatch(r"amulet_cli[\w.:]*", text) for text in strings if isinstance(text, str)):
+            named += [module] if module.split(".")[0] == "amulet" else []
+    assert named == ["amulet"]
 
 
 def test_no_module_imports_in_a_circle() -> None:

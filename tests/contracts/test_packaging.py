@@ -1,10 +1,12 @@
 """What is built from a checkout holds everything that a run needs, and runs from anywhere."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import requires
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -82,8 +84,32 @@ def test_wheel_runs_from_any_folder(site: Path, workdir: Path) -> None:
     assert run.stdout.startswith(str(site))
 
 
-def test_every_direct_dependency_is_pinned() -> None:
+def needed_by(name: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
+    """What an installed distribution asks for here, with the extras."""
+    for line in requires(name) or []:
+        needed = Requirement(line)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras or {""}):
+            yield canonicalize_name(needed.name), frozenset(needed.extras)
+
+
+def test_everything_that_is_installed_is_pinned() -> None:
+    """Of each requirement what that requires too: else the same command installs other code tomorrow."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {canonicalize_name(line.split("==")[0]) for line in lines if line and not line.startswith("#")}
-    needed = {canonicalize_name(Requirement(line).name) for line in requires("amulet-cli") or []}
-    assert needed - pinned <= {"amulet-cli"}
+    direct = {canonicalize_name(Requirement(line).name) for line in requires("amulet-cli") or []}
+    assert direct - pinned <= {"amulet-cli"}
+    seen, left = set[tuple[str, frozenset[str]]](), [(name, frozenset[str]()) for name in direct - {"amulet-cli"}]
+    while left:
+        if (one := left.pop()) not in seen:
+            seen.add(one)
+            with contextlib.suppress(PackageNotFoundError):  # an extra that is not installed here
+                left += needed_by(*one)
+    found = {name for name, _ in seen if is_installed(name)}
+    assert found - pinned <= {"pip", "setuptools", "wheel"}
+
+
+def is_installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False

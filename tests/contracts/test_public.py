@@ -10,6 +10,8 @@ import amulet
 from amulet.assessment import RISKS
 
 SCRIPT = """\
+import torch
+
 import amulet
 from amulet.assessment import Plan, assess
 from amulet.core import Factory
@@ -24,12 +26,20 @@ reveal_type(attack.epsilon)
 reveal_type(plan.epochs)
 reveal_type(outcome.metrics["undefended"]["test_accuracy"])
 reveal_type(amulet.evasion.EvasionPGD)
+results = amulet.assess("census", defense="adv_training", attack=["model_extraction"], seeds=3)
+reveal_type(results)
+net = torch.nn.Linear(2, 2)
+reveal_type(amulet.audit(net, (torch.rand(9, 2), torch.ones(9)), (torch.rand(9, 2), torch.ones(9)), attack="lira"))
+reveal_type(amulet.load_results("outputs").to_frame())
+reveal_type(results.check("bank_credit").exit_code)
+reveal_type(results.refused[0].reason)
 """
-SEEN = ["float | None", "int", "float", "type[EvasionPGD]"]
+SEEN = ["float | None", "int", "float", "type[EvasionPGD]", "Results", "Results", "DataFrame", "int", "str"]
 
 
 def test_dir_shows_what_there_is() -> None:
     assert {"assessment", "datasets", "evasion", "training"} <= set(dir(amulet))
+    assert {"assess", "audit", "load_results", "Results"} <= set(dir(amulet))
     assert amulet.evasion.EvasionPGD.risk == "evasion"
     assert "EvasionPGD" in dir(amulet.evasion)
     assert {"Plan", "assess"} <= set(dir(amulet.assessment))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from amulet_cli.base import console
 from amulet_cli.cli import main
 from tests.helpers.cli_helpers import FOLDER, PATIENCE, TINY, amulet, own_options, start
 
@@ -52,7 +53,8 @@ def here(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     """`amulet` in this process, in `tmp_path`, with a user's own options."""
     monkeypatch.chdir(own)
     monkeypatch.syspath_prepend(str(own))
-    monkeypatch.setenv("COLUMNS", "120")
+    for stream in (console.out, console.err):
+        monkeypatch.setattr(stream, "_width", 120)  # COLUMNS was read when they were made
     return Here(capsys)
 
 
@@ -100,6 +102,17 @@ def test_smoke_from_command_to_files(tmp_path: Path, here: Here) -> None:
     assert "train" not in again.stderr
     # The same table but for the way the metrics are sorted.
     assert sorted(again.stdout.split()) == sorted(run.stdout.split())
+
+    gate = here("gate", str(Path(__file__).parents[2] / "docs" / "examples" / "gate_smoke.yaml"), "--json")
+    judged = {one["id"]: one["outcome"] for one in json.loads(gate.stdout)["judgements"]}
+    assert judged == {
+        "better-than-guessing": "pass",
+        "robust": "pass",
+        "robust-more": "pass",
+        "extraction": "fail",
+    }
+    assert gate.returncode == 0
+    assert here("gate", "bank_credit").returncode == 4
 
 
 def test_two_folders_the_same_bytes_and_seeds_differ(tmp_path: Path, here: Here) -> None:

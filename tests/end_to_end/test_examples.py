@@ -54,10 +54,12 @@ def test_a_users_options_are_listed_and_checked(tmp_path: Path) -> None:
     assert "`attack.epsilon` must satisfy 0 <= epsilon <= 1, got 7" in " ".join(wrong.stderr.replace("│", "").split())
 
 
-def test_the_python_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_page_runs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (EXAMPLES.parent / "python.md").read_text("utf-8")
-    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(source, "docs/python.md", "exec"), {})
+    sources = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert sources
+    for source in sources:
+        exec(compile(source, "docs/python.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^undefended: 0\.\d+ \[0\.\d+, 0\.\d+\], independent model 0\.\d+$", printed, re.MULTILINE)
     assert "\ndefended: " in printed

@@ -56,10 +56,11 @@ def numbers(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def daemons() -> set[int]:
-    """Processes of Ray's."""
-    found = psutil.process_iter(["name"])
-    return {process.pid for process in found if process.info["name"] in ("raylet", "gcs_server")}
+def daemons(folder: Path) -> set[int]:
+    """Ray's processes of commands that were given in a folder: other tests may have theirs."""
+    found = psutil.process_iter(["name", "cwd"])
+    ray = [process for process in found if process.info["name"] in ("raylet", "gcs_server")]
+    return {process.pid for process in ray if process.info["cwd"] == str(folder)}
 
 
 def gone(pids: set[int], seconds: float = 15) -> bool:
@@ -103,7 +104,6 @@ def basic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 def test_a_sweep_gives_the_same_numbers(kind: str, tmp_path: Path, basic: dict[str, dict[str, Any]]) -> None:
     launcher, words, module = KINDS[kind]
     needs(module)
-    before = daemons()
     run = amulet("run", "-m", *SWEEP, f"hydra/launcher={launcher}", *words, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "8 jobs: 8 done" in run.stdout
@@ -118,18 +118,17 @@ def test_a_sweep_gives_the_same_numbers(kind: str, tmp_path: Path, basic: dict[s
     assert sum(log.count(" train defended: 2 epochs") for log in logs) == 4
     environments = [json.loads(path.read_text())["environment"] for path in tmp_path.rglob("metrics.json")]
     assert {environment["threads"] for environment in environments} == {1}
-    assert daemons() <= before
+    assert not daemons(tmp_path)
 
 
 def test_ctrl_c_ends_a_ray_and_all_of_its_processes(tmp_path: Path) -> None:
     needs("ray")
     own_options(tmp_path)
-    before = daemons()
     words = ("run", "-m", "--config-dir", "my_conf", "attack=noise", *TINY, "seed=0,1", "attack.seconds=60")
     with start(*words, "hydra/launcher=ray", "hydra.launcher.num_cpus=1", cwd=tmp_path) as process:
         wait_for_running(tmp_path, 1)
         children = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
-        assert daemons() - before
+        assert daemons(tmp_path)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         err = process.communicate(timeout=30)[1]

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.data_reconstruction.attacks.outcome import Reconstruction
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
 from amulet.models.inspect import device_of, evaluating, frozen
 
 
@@ -57,6 +59,13 @@ class ReconstructionAttack(Attack):
 
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
+
+    def knowing(self, records: Records, groups: Sequence[tuple[int, int]]) -> Self:
+        """The attack of an adversary who has these records, and knows which column ranges are one-hot codes.
+
+        Unless it is overridden, the attack has no use for them.
+        """
+        return self
 
     @property
     def length(self) -> int | None:

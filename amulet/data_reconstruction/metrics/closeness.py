@@ -1,8 +1,11 @@
 """Mean squared error and structural similarity of inputs."""
 
+import torch
 from torch import Tensor
 
 from amulet.core.vision import import_torchvision
+from amulet.datasets.records import Records
+from amulet.models.inspect import batch_size_for
 
 _HALF = 5  # half the side of Wang et al.'s window of 11, whose Gaussian has a standard deviation of 1.5
 _SIGMA = 1.5
@@ -17,6 +20,20 @@ def mse(x: Tensor, truth: Tensor) -> Tensor:
     tensor([0.1250], dtype=torch.float64)
     """
     return (x.double() - truth.double()).square().flatten(1).mean(dim=1)
+
+
+def nearest_mse(x: Tensor, records: Records) -> Tensor:
+    """The `mse` of each input (b, *shape) to the nearest of some records, (b,) float64.
+
+    >>> nearest_mse(torch.tensor([[0.0, 0.0]]), Records.of(torch.tensor([[1.0, 1.0], [0.0, 1.0]]), torch.zeros(2)))
+    tensor([0.5000], dtype=torch.float64)
+    """
+    asked, size = x.double().flatten(1), batch_size_for(records.shape)
+    blocks = [
+        torch.cdist(asked, records.inputs(slice(at, at + size)).double().cpu().flatten(1)).min(dim=1).values
+        for at in range(0, len(records), size)
+    ]
+    return torch.stack(blocks).min(dim=0).values.square() / asked.shape[1]
 
 
 def ssim(x: Tensor, truth: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ METRICS = metrics_of(
     Metric("recognition", "how surely an independent model recognises the reconstructions", "higher", decides=True),
     Metric("mse", "mean squared distance of reconstructions to the class means", "lower", unit=""),
     Metric("ssim", "structural similarity of reconstructions to the class means", "higher", unit=""),
+    Metric("nearest_mse", "mean squared distance to the nearest training record", "lower", unit=""),
 )
 _STILL = 0.01  # root mean square of a change that is none to speak of: 2.5 of 255 grey levels
 
@@ -52,6 +53,9 @@ class ReconstructionEvidence(Evidence):
     """(classes,): its loss at the reconstruction."""
     moved: Tensor
     """(classes,): root mean square of the change between them."""
+    nearest: Mapping[str, Tensor] | None = None
+    """(classes,) mean squared distance of each reconstruction to the nearest of the `victim`'s records, and of as many
+    of the `adversary`'s."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As for any evidence; for images, also the class means and the reconstructions as images to show."""
@@ -82,6 +86,9 @@ def measure(evidence: ReconstructionEvidence) -> Measurement:
         measured.baselines[f"zero.{name}"] = closeness(torch.zeros_like(truth), truth).mean().item()
         measured.baselines[f"start.{name}"] = closeness(evidence.start[present], truth).mean().item()
         _record(measured, evidence, name, present, closeness(evidence.reconstructions[present], truth), general)
+    if evidence.nearest is not None:
+        near = {side: each[present].mean().item() for side, each in evidence.nearest.items()}
+        measured.record(METRICS["nearest_mse"], near["victim"], baseline=near["adversary"])
     measured.warnings += _warnings_of(evidence, measured)
     return measured
 

@@ -24,8 +24,14 @@ class BehaviorEvidence(Evidence):
     value_names: tuple[tuple[str, ...], ...] = ()
     """For each attribute the meaning of 0, 1 ... in words, if anybody said."""
     num_classes: int
+    probabilities: Tensor | None = None
+    """(n, num_classes) the model's probabilities; None if it does not give them."""
+    anchor_ids: Tensor | None = None
+    """(a,) ids of the records whose nearest records were looked at; None if none were."""
+    agreement: Tensor | None = None
+    """(a,) the share of each one's nearest records that get its answer."""
     positive: int | None = None
-    intersections: bool = False
+    intersections: bool = True
     min_records: int = 30
     min_positives: int = 10
     stream: Stream

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from amulet.core.evidence import Measurement
-from amulet.core.facts import Metric, metrics_of
 from amulet.core.influence import Influence, of_cells
+from amulet.discriminatory_behavior.metrics.definitions import METRICS
 from amulet.discriminatory_behavior.metrics.evidence import BehaviorEvidence
 from amulet.discriminatory_behavior.metrics.gaps import (
     PARTS,
@@ -21,28 +20,9 @@ from amulet.discriminatory_behavior.metrics.gaps import (
     of_rates,
     rates,
 )
-from amulet.discriminatory_behavior.metrics.intervals import (
-    Rates,
-    difference_interval,
-    lowest_interval,
-    ratio_interval,
-)
-
-METRICS = metrics_of(
-    "discriminatory_behavior",
-    Metric("demographic_parity_difference", "gap between groups in favourable answers", "higher", decides=True),
-    Metric(
-        "equalized_odds_difference",
-        "larger gap between groups in true or false positive rate",
-        "higher",
-        decides=True,
-    ),
-    Metric("true_positive_rate_difference", "gap between groups in true positive rate", "higher"),
-    Metric("false_positive_rate_difference", "gap between groups in false positive rate", "higher"),
-    Metric("p_rule", "smallest over largest share of favourable answers", "lower"),
-    Metric("worst_group_accuracy", "accuracy for the group answered worst", "lower"),
-)
-_DRAWS = 4000  # the mean of a gap is then known to a sixtieth of its standard deviation
+from amulet.discriminatory_behavior.metrics.groupings import Grouping, groupings
+from amulet.discriminatory_behavior.metrics.intervals import Rates, difference_interval, ratio_interval
+from amulet.discriminatory_behavior.metrics.within import DRAWS, calibration, consistency, equal, worst_group
 
 
 class _Class(NamedTuple):
@@ -53,16 +33,6 @@ class _Class(NamedTuple):
     found: GroupRates
 
 
-class _Grouping(NamedTuple):
-    """How the records divide into the groups of an attribute."""
-
-    name: str
-    of: Tensor
-    """(n,): the group of each record."""
-    values: Tensor
-    """(k, attributes): what the groups have in common."""
-
-
 def measure(evidence: BehaviorEvidence) -> Measurement:
     """The metrics of each attribute as `<attribute>.<metric>`, with intervals that hold equality where it is true.
 
@@ -71,9 +41,9 @@ def measure(evidence: BehaviorEvidence) -> Measurement:
     difference and p-rule: those of a model that makes no mistake.
     """
     measured = Measurement(warnings=list(evidence.warnings))
-    for name, columns in _groupings(evidence).items():
-        values, group = torch.unique(columns, dim=0, return_inverse=True)
-        _measure_attribute(measured, evidence, _Grouping(name, group, values))
+    for grouping in groupings(evidence):
+        _measure_grouping(measured, evidence, grouping)
+    consistency(measured, evidence)
     return measured
 
 
@@ -85,18 +55,10 @@ def favourable(evidence: BehaviorEvidence) -> list[int]:
     return [1] if evidence.num_classes == 2 else list(range(evidence.num_classes))
 
 
-def _groupings(evidence: BehaviorEvidence) -> dict[str, Tensor]:
-    found = {name: evidence.groups[:, i : i + 1] for i, name in enumerate(evidence.attributes)}
-    if evidence.intersections and len(evidence.attributes) > 1:
-        found["intersection"] = evidence.groups
-    return found
-
-
-def _measure_attribute(measured: Measurement, evidence: BehaviorEvidence, grouping: _Grouping) -> None:
-    name, k = grouping.name, len(grouping.values)
+def _measure_grouping(measured: Measurement, evidence: BehaviorEvidence, grouping: Grouping) -> None:
+    name, k = grouping.name, len(grouping.names)
     limits = evidence.min_records, evidence.min_positives
-    sizes = torch.bincount(grouping.of, minlength=k)
-    left_out = [_name(evidence, grouping, i) for i in (sizes < limits[0]).nonzero().flatten().tolist()]
+    left_out = [grouping.names[i] for i in (grouping.sizes < limits[0]).nonzero().flatten().tolist()]
     if left_out:
         measured.warnings.append(
             f"{name}: groups {', '.join(left_out)} have under {limits[0]} records in the test split "
@@ -116,18 +78,8 @@ def _measure_attribute(measured: Measurement, evidence: BehaviorEvidence, groupi
             f"{limits[1]} of each label, or nobody is answered favourably"
         )
     _labels(measured, evidence, grouping)
-    _worst_group(measured, evidence, grouping, chance)
-
-
-def _name(evidence: BehaviorEvidence, grouping: _Grouping, place: int) -> str:
-    """A group in words: `Black`, or `Black and Female` of an intersection."""
-    known = dict(zip(evidence.attributes, evidence.value_names, strict=False))
-    of = [grouping.name] if grouping.name in evidence.attributes else evidence.attributes
-    words: list[str] = []
-    for attribute, value in zip(of, grouping.values[place].tolist(), strict=True):
-        names = known.get(attribute, ())
-        words.append(names[value] if 0 <= value < len(names) else f"{attribute} {value}")
-    return " and ".join(words)
+    worst_group(measured, evidence, grouping, chance)
+    calibration(measured, evidence, grouping, favourable(evidence), chance)
 
 
 def _record(
@@ -135,7 +87,7 @@ def _record(
     metric: str,
     classes: list[_Class],
     evidence: BehaviorEvidence,
-    grouping: _Grouping,
+    grouping: Grouping,
     chance: np.random.Generator,
 ) -> None:
     """A metric over the classes: the worst value of those that have one."""
@@ -144,16 +96,17 @@ def _record(
     values = np.array([float(of_rates(metric, parts)) for parts in comparisons])
     kept = [i for i, value in enumerate(values) if not math.isnan(value)]
     if not kept:
-        measured.record(METRICS[metric], math.nan, about)
+        measured.record(METRICS[metric], math.nan, about, decides=None if grouping.single else False)
         return
     worst = int(np.nanargmin(values) if smaller else np.nanargmax(values))
-    fair = [of_rates(metric, [_equal(part, chance) for part in comparisons[i]]) for i in kept]
+    fair = [of_rates(metric, [equal(part, chance) for part in comparisons[i]]) for i in kept]
     flat = [part for i in kept for part in comparisons[i]]
     fair_values = (np.fmin if smaller else np.fmax).reduce(fair, axis=0)
     measured.record(
         METRICS[metric],
         float(values[worst]),
         about,
+        decides=None if grouping.single else False,
         interval=ratio_interval(flat) if smaller else difference_interval(flat),
         baseline=float(fair_values[~np.isnan(fair_values)].mean()),
         influence=_influence(metric, [classes[i] for i in kept], evidence, grouping, chance),
@@ -164,15 +117,8 @@ def _rates(one: _Class, part: str) -> Rates:
     return getattr(one.found, part)
 
 
-def _equal(observed: Rates, chance: np.random.Generator) -> Rates:
-    """Successes (draws, g) of groups of these sizes that all have the rate of all of them together."""
-    part, whole = observed
-    drawn = chance.binomial(whole.astype(np.int64), part.sum() / whole.sum(), size=(_DRAWS, len(whole)))
-    return drawn.astype(np.float64), whole
-
-
 def _influence(
-    metric: str, classes: list[_Class], evidence: BehaviorEvidence, grouping: _Grouping, chance: np.random.Generator
+    metric: str, classes: list[_Class], evidence: BehaviorEvidence, grouping: Grouping, chance: np.random.Generator
 ) -> Influence:
     """The part of each record in the metric.
 
@@ -184,15 +130,15 @@ def _influence(
     if len(found) == 1:
         return found[0][1]
     errors = np.array([influence.error for _, influence in found])
-    drawn = values + errors * chance.standard_normal((_DRAWS, len(found)))
+    drawn = values + errors * chance.standard_normal((DRAWS, len(found)))
     worst = drawn.argmin(axis=1) if metric == "p_rule" else drawn.argmax(axis=1)
-    often = np.bincount(worst, minlength=len(found)) / _DRAWS
+    often = np.bincount(worst, minlength=len(found)) / DRAWS
     mixed = np.sum([share * influence.values for share, (_, influence) in zip(often, found, strict=True)], axis=0)
     return Influence(found[0][1].ids, mixed)
 
 
 def _of_comparison(
-    metric: str, one: _Class, part: str, evidence: BehaviorEvidence, grouping: _Grouping
+    metric: str, one: _Class, part: str, evidence: BehaviorEvidence, grouping: Grouping
 ) -> tuple[float, Influence]:
     """The gap or ratio of the highest and the lowest group in one rate, and the part of each record in it."""
     answers, labels = evidence.answers == one.positive, evidence.labels == one.positive
@@ -213,36 +159,12 @@ def _of_comparison(
     return float(value), of_cells(evidence.ids, cells, statistic, kinds=5)
 
 
-def _labels(measured: Measurement, evidence: BehaviorEvidence, grouping: _Grouping) -> None:
+def _labels(measured: Measurement, evidence: BehaviorEvidence, grouping: Grouping) -> None:
     """The demographic parity difference and the p-rule of the labels themselves."""
-    k, limits = len(grouping.values), (evidence.min_records, evidence.min_positives)
+    k, limits = len(grouping.names), (evidence.min_records, evidence.min_positives)
     true = [evidence.labels == positive for positive in favourable(evidence)]
     own = [gaps(count(labels, labels, grouping.of, k), *limits) for labels in true]
     for metric, worst in (("demographic_parity_difference", max), ("p_rule", min)):
         found = [one[metric] for one in own if not math.isnan(one[metric])]
         if found:
             measured.baselines[f"{grouping.name}.labels.{metric}"] = worst(found)
-
-
-def _worst_group(
-    measured: Measurement, evidence: BehaviorEvidence, grouping: _Grouping, chance: np.random.Generator
-) -> None:
-    right = evidence.answers == evidence.labels
-    hits = torch.bincount(grouping.of, right.double(), minlength=len(grouping.values)).numpy()
-    sizes = torch.bincount(grouping.of, minlength=len(grouping.values)).double().numpy()
-    groups, about = np.flatnonzero(sizes >= evidence.min_records), {"attribute": grouping.name}
-    if not len(groups):
-        measured.record(METRICS["worst_group_accuracy"], math.nan, about)
-        return
-    found = hits[groups], sizes[groups]
-    worst = int(groups[np.argmin(found[0] / found[1])])
-    cells = torch.where(grouping.of == worst, 1 + right.long(), 0)
-    drawn, whole = _equal(found, chance)
-    measured.record(
-        METRICS["worst_group_accuracy"],
-        float(hits[worst] / sizes[worst]),
-        about,
-        interval=lowest_interval(found),
-        baseline=float((drawn / whole).min(axis=-1).mean()),
-        influence=of_cells(evidence.ids, cells, lambda shares: float(shares[2] / (shares[1] + shares[2])), kinds=3),
-    )

@@ -36,6 +36,8 @@ class DistributionInference(DistributionAttack):
         query_fraction: share of the adversary's records that are queries and not trained on, (0, 1).
         shadow: the adversary's models are made like the victim's (`same_as_victim`), or without any defence
             (`standard`).
+        min_updates: an epoch has at least so many updates. Training sets are small: in an epoch of one or two batches
+            models learn to answer the most frequent class and nothing of the attribute.
         test: `kl`, `loss` or `threshold`.
         calibrate: whether the KL test's threshold is learned on the adversary's own models; else it is at equal votes.
     """
@@ -56,6 +58,7 @@ class DistributionInference(DistributionAttack):
         labels: Labels = "fixed",
         query_fraction: float = 0.2,
         shadow: Literal["same_as_victim", "standard"] = "same_as_victim",
+        min_updates: int = 4,
         test: Test = "kl",
         calibrate: bool = True,
     ) -> None:
@@ -68,6 +71,7 @@ class DistributionInference(DistributionAttack):
         one_of("labels", labels, ("fixed", "natural"))
         in_range("query_fraction", query_fraction, above=0, below=1)
         one_of("shadow", shadow, ("same_as_victim", "standard"))
+        in_range("min_updates", min_updates, 0)
         one_of("test", test, ("kl", "loss", "threshold"))
         self.attribute = attribute
         self.value = value
@@ -79,6 +83,7 @@ class DistributionInference(DistributionAttack):
         self.labels: Labels = labels
         self.query_fraction = query_fraction
         self.shadow: Literal["same_as_victim", "standard"] = shadow
+        self.min_updates = min_updates
         self.test = test
         self.calibrate = calibrate
 

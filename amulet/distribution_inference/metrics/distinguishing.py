@@ -1,13 +1,16 @@
-"""Distinguishing accuracy."""
+"""Distinguishing accuracy, the error of inferred ratios, and the records that a model leaks in effect."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from amulet.core.evidence import Evidence, Measurement
 from amulet.core.facts import Metric, metrics_of
+from amulet.core.intervals import NORMAL_95
+from amulet.distribution_inference.metrics.leakage import leaked_by_regression, leaked_records, ratio_errors
 
 METRICS = metrics_of(
     "distribution_inference",
@@ -17,26 +20,33 @@ METRICS = metrics_of(
         "higher",
         decides=True,
     ),
+    Metric("leaked_records", "records that would tell the distributions apart as well", "higher", unit="records"),
+    Metric("ratio_error", "mean absolute error of the inferred share", "lower"),
+    Metric("ratio_leaked_records", "records whose share would be as close", "higher", unit="records"),
 )
 _PRECISE = 0.03  # standard error up to which one seed's accuracy is precise enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistributionEvidence(Evidence):
-    """Scores of 2n models of a victim: n trained on records of the first ratio, then n on records of the second."""
+    """Scores of a victim's models: n trained on records of the first ratio, n of the second, others between."""
 
     population: Tensor
-    """(2n,) 0 or 1: the ratio of a model's records."""
+    """(m,) 0 or 1: the ratio of a model's records; from 2 on the ratios between."""
     scores: Mapping[str, Tensor]
-    """(2n,) by test: above 0 if the attack says the second ratio."""
+    """(m,) by test: above 0 if the attack says the second ratio."""
     test: str
     """The test that decides."""
     query_ids: Tensor
     """(2, queries) ids of the adversary's records with which every model was queried."""
     victim_ids: Tensor
-    """(2n, size) ids of the records that each of the victim's models was trained on."""
+    """(m, size) ids of the records that each of the victim's models was trained on."""
     adversary_ids: Tensor
-    """(2m, size) the same of the adversary's models, m of either ratio."""
+    """(a, size) the same of the adversary's models, as many of each ratio."""
+    ratios: tuple[float, ...] = ()
+    """The two that are told apart, then those between."""
+    estimates: Tensor | None = None
+    """(m,) the ratios that the attack infers, [0, 1]; None if it only tells two apart."""
     accuracy: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """(2, models) accuracy on both query sets, of the `victim`'s and the `adversary`'s models."""
     name: str = "victim"
@@ -74,16 +84,23 @@ def _middle(scores: Tensor, population: Tensor) -> float:
 
 
 def measure(evidence: DistributionEvidence) -> Measurement:
-    """Distinguishing accuracy of the chosen test, and of the others under their names, with their exact intervals."""
+    """Distinguishing accuracy of the chosen test, and of the others under their names, with their exact intervals.
+
+    Beside it the number of records that would tell the two ratios apart as well, and, where ratios were inferred, their
+    mean absolute error (each ratio counts the same; the baseline is that of always answering the middle).
+    """
     measured = Measurement(warnings=list(evidence.warnings))
-    n = len(evidence.population)
-    for test, scores in evidence.scores.items():
-        right = round(distinguishing_accuracy(scores, evidence.population) * n)
+    ends = evidence.population < 2
+    population, n = evidence.population[ends], int(ends.sum())
+    for test, every in evidence.scores.items():
+        right = round(distinguishing_accuracy(every[ends], population) * n)
         decides = test == evidence.test
         prefix = [] if decides else [test]
         metric = METRICS["distinguishing_accuracy"]
         measured.proportion(metric, right, n, {"test": test}, prefix=prefix, baseline=0.5, decides=decides)
-    chosen = evidence.scores[evidence.test], evidence.population
+    chosen = evidence.scores[evidence.test][ends], population
+    _leaked(measured, evidence)
+    _inferred(measured, evidence)
     error, share = standard_error(*chosen), _middle(*chosen)
     if error > _PRECISE:
         needed = math.ceil((share * (1 - share) / _PRECISE**2 - 4) / 2)
@@ -93,3 +110,32 @@ def measure(evidence: DistributionEvidence) -> Measurement:
             "are kept"
         )
     return measured
+
+
+def _leaked(measured: Measurement, evidence: DistributionEvidence) -> None:
+    """From the chosen test. Where all models are told apart there is only a lower end, which is given instead."""
+    if len(evidence.ratios) < 2:
+        return
+    name = METRICS["distinguishing_accuracy"].name
+    accuracy, (low, high) = measured.metrics[name], measured.intervals[name]
+    number, least, most = (leaked_records(each, *evidence.ratios[:2]) for each in (accuracy, low, high))
+    if math.isfinite(least):  # one record tells ratios of 0 and 1 apart, and equal ones nothing
+        value, interval = (number, (least, most)) if math.isfinite(number) else (least, None)
+        kept = interval if interval and math.isfinite(most) else None
+        measured.record(METRICS["leaked_records"], value, interval=kept, baseline=0.0)
+
+
+def _inferred(measured: Measurement, evidence: DistributionEvidence) -> None:
+    if evidence.estimates is None:
+        return
+    ratios = torch.tensor(evidence.ratios).double()
+    absolute, squared = ratio_errors(evidence.estimates, evidence.population, ratios)
+    count = evidence.population.bincount(minlength=len(ratios)).double()
+    spread = (squared - absolute**2).clamp_min(0) / count  # of each ratio's mean absolute error
+    value, error = absolute.mean().item(), NORMAL_95 * (spread.sum().sqrt() / len(ratios)).item()
+    middle = (ratios - ratios[:2].mean()).abs().mean().item()
+    interval = max(0.0, value - error), min(1.0, value + error)
+    measured.record(METRICS["ratio_error"], value, interval=interval, baseline=middle)
+    nothing = leaked_by_regression((ratios - ratios[:2].mean()).square(), ratios)
+    if math.isfinite(number := leaked_by_regression(squared, ratios)) and math.isfinite(nothing):
+        measured.record(METRICS["ratio_leaked_records"], number, baseline=nothing)

@@ -91,7 +91,7 @@ class TransferAttack(EvasionAttack):
         records = splits.adversary_records
         if self.answers == "victim":
             records = records.replaced(y=predict(victim.model, records).argmax(dim=1).to(records.y))
-        recipe = victim.recipe if self.knows_defense else splits.plain_recipe
+        recipe = victim.recipe if self.knows_defense and victim.recipe.differentiable else splits.plain_recipe
         made = self.changed()
         made.surrogate = recipe.fit(records, splits.attack_stream("evasion", "transfer"), "surrogate")
         return made

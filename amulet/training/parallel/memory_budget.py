@@ -42,6 +42,6 @@ def portion(recipe: Recipe, pool: Records, places: Sequence[Tensor]) -> int:
     """How many models are trained at once: at least one, at most 32."""
     record = pool.x[:1].numel() * pool.x.element_size()
     largest = max(int(place.sum()) if place.dtype == torch.bool else len(place) for place in places)
-    model = recipe.build(pool.shape, Stream(0))
-    weights = sum(0 if is_lazy(p) else p.numel() * p.element_size() for p in model.parameters())
+    parameters = recipe.build(pool.shape, Stream(0)).parameters() if recipe.differentiable else ()
+    weights = sum(0 if is_lazy(p) else p.numel() * p.element_size() for p in parameters)
     return max(1, min(_MOST, _BUDGET // max(1, largest * record + weights)))

@@ -19,7 +19,7 @@ from amulet.unauth_model_ownership import Judgement, OwnershipDefense, Verifier,
 from amulet.unauth_model_ownership.attacks import ModelExtraction, Oracle
 from amulet.unauth_model_ownership.metrics import measure
 from amulet.unauth_model_ownership.protocol import assess
-from amulet.unauth_model_ownership.suspects import suspects_of
+from amulet.unauth_model_ownership.suspects import stolen_from, suspects_of
 
 ATTACK = ModelExtraction(suspects=2, independents=3, fine_tune_epochs=2)
 
@@ -79,7 +79,7 @@ def made_splits(*defenses: Defense) -> DataSplits:
 def victims(at: DataSplits) -> tuple[Victim, Victim]:
     undefended = Victim("undefended", at.plain_recipe, at.victim_records, at.stream / "victim")
     recipe = at.plain_recipe.changed(defenses=at.defenses)
-    return undefended, dataclasses.replace(undefended, name="defended", recipe=recipe, _answers={})
+    return undefended, dataclasses.replace(undefended, name="defended", recipe=recipe, _known={})
 
 
 def weights(model: nn.Module) -> Tensor:
@@ -91,7 +91,7 @@ def test_suspects_are_what_they_are_called() -> None:
     victim, _ = victims(at)
     bought = ATTACK.query(Oracle(victim.logits), at.adversary_records, Stream(0))
     before = weights(victim.model)
-    suspects = suspects_of(victim, bought, ATTACK, at)
+    suspects = {**suspects_of(victim, ATTACK, at), "stolen": stolen_from(victim, bought, ATTACK, at)}
     assert {kind: len(models) for kind, models in suspects.items()} == {
         "exact_copy": 1,
         "fine_tuned": 2,

@@ -58,16 +58,16 @@ def shown(results: list[Result]) -> str:
 
 
 def test_all_attacks_and_those_of_the_user(own: Path) -> None:
-    from amulet_cli.commands.audit import _every_attack  # pyright: ignore[reportPrivateUsage]
+    from amulet_cli.commands.audit import every_attack
 
-    arguments = _every_attack(parse(["defense=adv_training", "--config-dir", "my_conf", "seed=range(0,2)"]))
+    arguments = every_attack(parse(["defense=adv_training", "--config-dir", "my_conf", "seed=range(0,2)"]))
     files = {file.stem: yaml.safe_load(file.read_text()) for file in (conf_dir() / "attack").glob("*.yaml")}
     names = {name for name, node in files.items() if not is_suite(node)} - {"none"} | {"noise"}
     request = compose(arguments)
     assert request.sweep
     assert {job.choices["attack"] for job in request.jobs} == names
     assert len(request.jobs) == 2 * len(names)
-    assert len(compose(_every_attack(parse(["attack=lira"]))).jobs) == 1
+    assert len(compose(every_attack(parse(["attack=lira"]))).jobs) == 1
 
 
 @pytest.mark.parametrize(

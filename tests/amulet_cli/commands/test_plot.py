@@ -77,7 +77,7 @@ def test_the_verb_writes_one_figure(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["plot", str(tmp_path / "outputs"), "--metric", "fidelity", "-o", str(path)]) == 0
     assert path.stat().st_size > 1000
     described = capsys.readouterr().err
-    assert "fidelity over defense.epsilon" in described
+    assert "fidelity over epsilon of the defence" in described
     assert "written to" in described
 
 

@@ -9,11 +9,12 @@ from amulet_cli.base.errors import UsageError
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import Job, compose
 from amulet_cli.config.hydra_setup import conf_dir
-from amulet_cli.config.suites import STRENGTHS, announced
+from amulet_cli.config.options import find_options
+from amulet_cli.config.suites import STRENGTHS, STRONGEST, announced
 from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import config_hash
 
-SUITES = sorted(path.stem for path in (conf_dir() / "attack").glob("*_strongest.yaml"))
+SUITES = sorted(option.name for option in find_options(only="attack") if option.suite and option.name != STRONGEST)
 
 
 def job(*words: str) -> Job:

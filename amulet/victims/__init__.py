@@ -1,0 +1,20 @@
+"""Victims that are no PyTorch module: scikit-learn, XGBoost, LightGBM, ONNX files, services behind HTTP."""
+
+from amulet.victims.answering import Answering
+from amulet.victims.endpoint import Endpoint
+from amulet.victims.estimators import EstimatorRecipe
+from amulet.victims.given import GivenVictim, of
+from amulet.victims.onnx_file import OnnxFile
+from amulet.victims.views import Columns, Frame, View
+
+__all__ = [
+    "Answering",
+    "Columns",
+    "Endpoint",
+    "EstimatorRecipe",
+    "Frame",
+    "GivenVictim",
+    "OnnxFile",
+    "View",
+    "of",
+]

@@ -1,0 +1,1 @@
+"""Limits that a policy sets, held against what runs measured."""
