@@ -71,7 +71,8 @@ class QuantileRegression(CandidateAttack):
         scaled = torch.from_numpy((others - centre) / spread).float().unsqueeze(1)
         classes = asked.recipe.num_classes
         stream, runtime = asked.stream / "quantile", asked.recipe.runtime
-        regressor = asked.recipe.changed(num_classes=2 * classes).build(asked.records.shape, stream)
+        with (stream / "weights").seed_global():
+            regressor = asked.recipe.architecture.build(input_shape=asked.records.shape, num_classes=2 * classes)
         train(
             regressor,
             asked.population.replace(targets=scaled),

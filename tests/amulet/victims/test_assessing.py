@@ -23,7 +23,7 @@ from amulet.core import DataError, Factory, IncompatibleError, SettingError, Str
 from amulet.datasets import AmuletDataset, load_census
 from amulet.evasion.attacks import EvasionPGD, TabularSearch
 from amulet.evasion.defenses import AdversarialTrainingPGD
-from amulet.membership_inference.attacks import LiRA
+from amulet.membership_inference.attacks import LabelOnly, LiRA, PopulationAttack, QuantileRegression
 from amulet.poisoning.attacks import LabelFlipping
 from amulet.poisoning.defenses import OutlierRemoval
 from amulet.training import Recipe
@@ -78,7 +78,7 @@ def test_a_search_without_gradients_attacks_it(data: AmuletDataset, boosted: His
 def test_clones_are_fitted_for_risks_that_train_again(data: AmuletDataset) -> None:
     given = HistGradientBoostingClassifier(max_iter=5)
     victim = victims.of(given, data)
-    for attack in (LiRA(n_shadow=4), LabelFlipping()):
+    for attack in (LiRA(n_shadow=4), QuantileRegression(epochs=1), LabelOnly(queries=2), LabelFlipping()):
         assess(plan(data, victim, attack=attack))
     assert not hasattr(given, "classes_")  # never fitted in place
 
@@ -187,6 +187,8 @@ def test_a_service_is_asked_within_its_budget(data: AmuletDataset, service: tupl
     assert not service[1]
     with pytest.raises(IncompatibleError, match="trained"):
         check(plan(data, victims.of(service[0], data), attack=LiRA(n_shadow=4)))
+    with pytest.raises(IncompatibleError, match="trains the victim again"):
+        check(plan(data, victims.of(service[0], data), attack=PopulationAttack()))
 
 
 def test_a_pickle_is_refused_with_the_way_out(data: AmuletDataset, tmp_path: Path) -> None:
