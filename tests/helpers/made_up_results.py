@@ -23,7 +23,7 @@ Numbers = dict[str, dict[str, float]]
 class MadeUp(Outcome):
     """What an assessment would hand over."""
 
-    metrics: Numbers
+    metrics: Numbers = field(default_factory=dict[str, dict[str, float]])
     baselines: Numbers = field(default_factory=dict[str, dict[str, float]])
     intervals: dict[str, dict[str, tuple[float, float]]] = field(
         default_factory=dict[str, dict[str, tuple[float, float]]]
