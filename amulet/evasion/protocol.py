@@ -104,7 +104,7 @@ def _more(victim: Victim, attack: EvasionAttack, splits: DataSplits, evidence: E
         mask = one.changeable(splits.data)
         return Attacked(victim.model, splits.test_records, mask, stream, clean, lambda a: a.bound(victim, splits))
 
-    with (stream / "answers").seed_global(device_of(victim.model)):
+    with _seeded(victim, splits.test_records, stream / "answers"):
         attacked = by(attack)
         distances = attacked.distances(attack) if attack.epsilon_curve or attack.median_distance else None
         return evidence.changed(
