@@ -98,7 +98,8 @@ def test_everything_that_is_installed_is_pinned() -> None:
     pinned = {canonicalize_name(line.split("==")[0]) for line in lines if line and not line.startswith("#")}
     direct = {canonicalize_name(Requirement(line).name) for line in requires("amulet-cli") or []}
     assert direct - pinned <= {"amulet-cli"}
-    seen, left = set[tuple[str, frozenset[str]]](), [(name, frozenset[str]()) for name in direct - {"amulet-cli"}]
+    seen, left = set[tuple[str, frozenset[str]]](), list[tuple[str, frozenset[str]]]()
+    left += [(name, frozenset()) for name in direct - {"amulet-cli"}]
     while left:
         if (one := left.pop()) not in seen:
             seen.add(one)
