@@ -102,7 +102,12 @@ def test_a_ninth_risk_is_in_every_verb(site: Path, tmp_path: Path) -> None:
     assert {(row["risk"], row["measured_by"]) for row in rows} == {("S1", "by RandomSigns"), ("X1", "")}
     (metrics, *_) = (tmp_path / "outputs/census/linearnet/label_smoothing/confidence").rglob("metrics.json")
     facts = json.loads(metrics.read_text())["facts"]
-    assert facts["risks"]["calibration"] == {"name": "calibration", "code": "X1", "title": "miscalibration"}
+    assert facts["risks"]["calibration"] == {
+        "name": "calibration",
+        "code": "X1",
+        "title": "miscalibration",
+        "retrains": False,
+    }
 
 
 def test_results_of_a_risk_are_read_where_its_package_is_not(site: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from amulet.assessment import Outcome
 from amulet.core.blocks import BLOCKS, RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.results import seal
@@ -19,10 +20,10 @@ Numbers = dict[str, dict[str, float]]
 
 
 @dataclass
-class MadeUp:
+class MadeUp(Outcome):
     """What an assessment would hand over."""
 
-    metrics: Numbers
+    metrics: Numbers = field(default_factory=dict[str, dict[str, float]])
     baselines: Numbers = field(default_factory=dict[str, dict[str, float]])
     intervals: dict[str, dict[str, tuple[float, float]]] = field(
         default_factory=dict[str, dict[str, tuple[float, float]]]

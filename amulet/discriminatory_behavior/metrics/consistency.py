@@ -15,12 +15,16 @@ def nearest(records: Records, anchors: Tensor, neighbors: int) -> Tensor:
     >>> nearest(Records.of(torch.tensor([[0.0], [0.4], [1.0]]), torch.zeros(3)), torch.tensor([0, 2]), 1).tolist()
     [[1], [1]]
     """
+    size = batch_size_for(records.shape)
+    return torch.cat([_nearest(records, some, neighbors, size) for some in anchors.split(size)])
+
+
+def _nearest(records: Records, anchors: Tensor, neighbors: int, size: int) -> Tensor:
     own = records.inputs(anchors).flatten(1).float().cpu()
     best = torch.full((len(anchors), neighbors), torch.inf)
     found = torch.zeros(len(anchors), neighbors, dtype=torch.int64)
-    size = batch_size_for(records.shape)
     for start in range(0, len(records), size):
-        block = records.inputs(slice(start, start + size)).flatten(1).float().cpu()
+        block = records.inputs(slice(start, min(start + size, len(records)))).flatten(1).float().cpu()
         far = torch.cdist(own, block)
         place = torch.arange(start, start + len(block))
         far.masked_fill_(place == anchors.unsqueeze(1), torch.inf)

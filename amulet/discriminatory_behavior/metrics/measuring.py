@@ -64,6 +64,11 @@ def _measure_grouping(measured: Measurement, evidence: BehaviorEvidence, groupin
             f"{name}: groups {', '.join(left_out)} have under {limits[0]} records in the test split "
             "and are left out of every gap"
         )
+    if len(left_out) == k:
+        measured.warnings.append(
+            f"{name}: no group has {limits[0]} records in the test split, so there is no worst_group_accuracy, "
+            "worst_group_records or calibration_error"
+        )
     classes: list[_Class] = []
     for positive in favourable(evidence):
         counts = count(evidence.answers == positive, evidence.labels == positive, grouping.of, k)

@@ -64,7 +64,7 @@ class LabelOnly(CandidateAttack):
         records, y = asked.records, asked.records.y.cpu()
         right = asked.answer(records).argmax(dim=1) == y
         noises = np.geomspace(self.smallest, self.largest, self.queries).tolist()
-        size = max(1, 16 * batch_size_for(records.shape))
+        size = batch_size_for(records.shape)
         kept = [
             self._kept(asked, torch.arange(start, min(start + size, len(records))), noises)
             for start in range(0, len(records), size)

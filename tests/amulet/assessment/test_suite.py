@@ -156,7 +156,7 @@ def test_what_a_victim_does_not_grant_is_refused(monkeypatch: pytest.MonkeyPatch
         check(plan(EvasionPGD(), pretrained=unknown))
     both = evasion(pgd=EvasionPGD(), square=SquareAttack())
     (said,) = (w for w in check(plan(both, pretrained=unknown)) if "suite" in w)
-    assert "leaves out pgd: it needs other models" in said
+    assert "leaves out pgd: EvasionPGD needs other models" in said
 
 
 def test_a_setting_reaches_the_attacks_that_have_it() -> None:

@@ -517,5 +517,5 @@ def test_victim_asks_its_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = victim.logits(blobs(seed=1))
     monkeypatch.setattr("amulet.training.victim.predict", _asked_again)
     assert victim.logits(blobs(seed=1)) is first
-    other = dataclasses.replace(victim, records=blobs(seed=2), _answers={})
+    other = dataclasses.replace(victim, records=blobs(seed=2), _known={})
     assert other.trained.key != victim.trained.key
