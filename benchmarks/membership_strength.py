@@ -2,6 +2,7 @@
 
     python benchmarks/membership_strength.py                              # LiRA's scores, 16 shadow models
     python benchmarks/membership_strength.py --queries 4 --seeds 0 1 2    # each image asked four times
+    python benchmarks/membership_strength.py --augment --queries 4        # the same of a victim trained so
     python benchmarks/membership_strength.py --attack LabelOnly
 
 Prints the AUC and the true positive rate at 1 % false positives with their 95 % intervals.
@@ -23,7 +24,7 @@ from amulet.training import DataSplits, MemoryStore, Recipe, Runtime, Victim
 NET = {"channels": [8, 16], "convs": 1, "norm": "batch", "pooled": 7, "hidden": [256]}
 
 
-def splits_of(seed: int, root: str | None) -> DataSplits:
+def splits_of(seed: int, root: str | None, *, augment: bool) -> DataSplits:
     """2,000 images as the training split, with the recipe of a network that memorises half of them."""
     data = load_fmnist(root=root)
     (drawn,) = stratified_split(data.train.y, [2000], Stream(seed).generator())
@@ -34,6 +35,7 @@ def splits_of(seed: int, root: str | None) -> DataSplits:
         optimizer=Factory("torch.optim.Adam", lr=0.001),
         epochs=20,
         batch_size=32,
+        augmentation=(Factory("amulet.training.augmentation.FlipCrop", padding=1),) if augment else (),
         precision="float32",
         runtime=Runtime(store=MemoryStore()),
     )
@@ -54,11 +56,12 @@ def main() -> None:
     parser.add_argument("--root", help="where Fashion-MNIST is")
     parser.add_argument("--attack", default="LiRA", help="a class of amulet.membership_inference")
     parser.add_argument("--queries", type=int, help="questions about each image")
+    parser.add_argument("--augment", action="store_true", help="train on shifted and mirrored images")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     chosen = parser.parse_args()
     attack = getattr(attacks, chosen.attack)(**({"queries": chosen.queries} if chosen.queries else {}))
     for seed in chosen.seeds:
-        splits, began = splits_of(seed, chosen.root), time.perf_counter()
+        splits, began = splits_of(seed, chosen.root, augment=chosen.augment), time.perf_counter()
         victim = Victim("undefended", splits.plain_recipe, splits.victim_records, splits.stream / "victim")
         evidence = protocol.assess(victim, attack, splits)
         measured = protocol.measure(evidence)
