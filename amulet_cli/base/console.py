@@ -1,5 +1,6 @@
 """The two consoles, and the parts of every view."""
 
+import json
 import os
 import shlex
 import sys
@@ -83,6 +84,14 @@ out = _console(stderr=False)
 """For results: tables, lists."""
 err = _console(stderr=True)
 """For everything else: progress, notes, errors."""
+
+
+def print_json(value: Any) -> None:
+    """A value for a program to read, on standard output; numbers that are not finite are null."""
+    from amulet_cli.base.serialize import plain  # with its YAML, which no page of help needs
+
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    out.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = "") -> RenderableType:
