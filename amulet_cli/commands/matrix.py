@@ -272,20 +272,20 @@ def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, f
     for one in found:
         out.print()
         out.print(matrix_table(one, out.width))
-    _save(found, folder)
+    _save(found, folder, "trial_" if results[0].trial else "")
     _next(found, words, folder)
     check_smallest("smallest=", smallest, results)  # last: a wrong name must not hide what was measured
     return 0
 
 
-def _save(found: "Sequence[Interactions]", folder: Path) -> None:
-    """The picture and the data of each matrix; of several, under names of their own."""
+def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
+    """The picture and the data of each matrix, their names begun with `start`; of several, under names of their own."""
     from amulet_cli.views.figures import style
     from amulet_cli.views.figures.matrix import interaction_matrix
 
     out.print()
     for i, one in enumerate(found):
-        name = "matrix" if len(found) == 1 else f"matrix_{i + 1}_{one.setting['dataset']}"
+        name = f"{start}matrix" if len(found) == 1 else f"{start}matrix_{i + 1}_{one.setting['dataset']}"
         figure = interaction_matrix(one)
         for suffix in (".svg", ".png"):
             style.save(figure, folder / f"{name}{suffix}")

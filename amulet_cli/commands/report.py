@@ -15,6 +15,7 @@ from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.results.reading import find_results
+from amulet_cli.results.result import without_trials
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import Shown, View, views
@@ -103,7 +104,10 @@ def finished(folders: "Sequence[str]") -> "list[Result]":
             where=unreadable[0] if unreadable else None,
             expected="the output folder of `amulet run`, or any folder below it",
         )
-    return results
+    counted, trials = without_trials(results)
+    if trials:
+        err.print(f"[dim]{trials}[/]", soft_wrap=True)
+    return counted
 
 
 def _check_parquet(name: str) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import is_file, is_folder, located
 from amulet_cli.base.flags import CommandLine
+from amulet_cli.config import trial
 from amulet_cli.config.schema import SETTINGS
 
 CONFIG_DIR = "--config-dir, -cd DIR  the options in your own folder can be chosen too"
 SWEEP_FLAGS = f"""
     -m, --multirun  a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'
     {CONFIG_DIR}
+    {trial.FLAG} N  a trial: at most N records, few epochs, the least of each attack; marked, and kept apart
     --config-name, -cn NAME  another configuration to begin with
 """.strip()
 """Lines of a page: what Hydra's flags mean here. An audit and a matrix are sweeps anyway."""
@@ -91,6 +93,8 @@ def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:
         raise UsageError(f"`{alone[0]}` is about what is shown", expected=f"--cfg job {alone[0]} ...")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
+    if trial.FLAG in flags:
+        overrides.append(trial.word(flags.pop(trial.FLAG)))
     return Arguments(flags, tuple(_sized(_own_model([_rewritten(word) for word in overrides]))))
 
 

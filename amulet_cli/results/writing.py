@@ -16,6 +16,8 @@ from amulet_cli.results import seal
 from amulet_cli.results.reading import from_content, read_result
 from amulet_cli.results.result import CHOICES, LOST, SCHEMA, VICTIMS, Result
 
+_TRIAL = "a trial (--limit {}): few records, few epochs, the least of each attack. No number means anything."
+
 
 class OutcomeLike(Protocol):
     """The interface of an assessment's outcome; `amulet.assessment.Outcome` has it."""
@@ -86,6 +88,7 @@ def write_outcome(
         "facts": plain(outcome.facts.as_dict()),
     }
     content["warnings"] = [
+        *([_TRIAL.format(config["trial"])] if config.get("trial") else []),
         *outcome.warnings,
         *([f"{', '.join(f'`{name}`' for name in sorted(lost))}: {LOST}"] if lost else []),
     ]
