@@ -4,7 +4,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ out = _console(stderr=False)
 """For results: tables, lists."""
 err = _console(stderr=True)
 """For everything else: progress, notes, errors."""
+
+
+@contextmanager
+def silent(*, asked: bool) -> Iterator[None]:
+    """If asked, nothing is printed on standard output inside the block."""
+    before, out.quiet = out.quiet, asked or out.quiet
+    try:
+        yield
+    finally:
+        out.quiet = before
 
 
 def print_json(value: Any) -> None:
