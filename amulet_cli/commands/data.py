@@ -1,7 +1,7 @@
 """`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 from rich.text import Text
@@ -12,7 +12,7 @@ from amulet.datasets import CATALOG
 from amulet.datasets.fetching.integrity import check
 from amulet.datasets.folder import missing
 from amulet.datasets.locations import cache_folder, find, locate
-from amulet_cli.base.console import aligned, err, out
+from amulet_cli.base.console import aligned, err, out, print_json
 from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, as_usage_error, show, similar
 from amulet_cli.base.files import bytes_below
 from amulet_cli.base.flags import CommandLine, matching
@@ -60,6 +60,9 @@ def command_line() -> CommandLine:
         SETTING=VALUE  a setting of its loader, as on the command line of a run
         --save FILE    where the sheet of pictures goes; else NAME.png in the working directory
 
+        With list, verify and path:
+        --json  for a program to read
+
         Examples:
         amulet data  the list
         amulet data fetch fmnist cifar10  download two data sets before the first run needs them
@@ -103,6 +106,8 @@ def main(words: list[str]) -> int:
         )
     settings = [word for word in rest if "=" in word]
     chosen = _chosen([word for word in rest if "=" not in word])
+    if "--json" in asked:
+        return _tell(action, chosen)
     if action == "show":
         return _show(chosen, settings, save)
     if settings or save:
@@ -144,6 +149,23 @@ def _list(chosen: "list[DatasetInfo]") -> int:
     out.print()
     out.print(f"downloads go to {cache_folder()}; amulet data fetch NAME", style="dim", soft_wrap=True)
     return 0
+
+
+def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
+    """Each data set as JSON: where it is; after `verify` also what its files are."""
+    if action not in ("list", "verify", "path"):
+        raise UsageError(f"`--json` is for list, verify and path, not for `amulet data {action}`")
+    found: list[dict[str, Any]] = []
+    for info in chosen:
+        place = locate(info)
+        folder = str(place.folder if place else cache_folder() / info.name)
+        facts = {"name": info.name, "title": info.title, "licence": info.licence, "source": info.source}
+        found.append({**facts, "here": place is not None, "origin": place and place.origin, "folder": folder})
+        if action == "verify":
+            found[-1]["files"] = check(info, place) if place else {}
+    print_json(found)
+    bad = {state for one in found for state in one.get("files", {}).values()} - {"official", "unchecked"}
+    return FAILURE if bad else 0
 
 
 def _standing(info: "DatasetInfo") -> tuple[str, str, str]:

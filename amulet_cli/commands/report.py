@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.groups import SETTING, aggregate
-from amulet_cli.base.console import err, here, out
+from amulet_cli.base.console import err, here, out, print_json
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import without_trials
-from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
+from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet, as_records
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import Shown, View, views
 from amulet_cli.views.report_tables import report_table
@@ -51,6 +51,7 @@ def command_line() -> CommandLine:
         --parquet FILE   the same as the CSV, with types; a file, not -
         --markdown FILE  the tables as Markdown
         --latex FILE     the tables as LaTeX, for the package booktabs
+        --json           the rows of the CSV, what all have in common, and what is missing, on the standard output
 
         Examples:
         amulet report  everything in ./outputs
@@ -75,6 +76,8 @@ def main(words: list[str]) -> int:
         _check_parquet(files["parquet"])
     results = finished(folders or ["outputs"])
     for view in views():
+        if view.shown and f"--{view.name}" in asked and "--json" in asked:
+            raise UsageError(f"`--json` does not go with `--{view.name}`", expected="--csv -")
         if view.shown and (chosen := asked.get(f"--{view.name}")):
             return _special(view, view.shown(chosen, results), files)
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
@@ -85,7 +88,11 @@ def main(words: list[str]) -> int:
         known = {name for result in results for row in result.metrics.values() for name in row}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
     _check(report, by)
-    _show(report, by or "metric", files, _page(report, results, words))
+    if "--json" in asked:
+        missing = [{"folder": str(r.folder), "state": r.state, "reason": r.reason} for r in report.missing]
+        common = {"common": dict(report.common), "notes": list(report.notes), "missing": missing}
+        print_json({"rows": as_records(report), **common})
+    _show(report, by or "metric", files, _page(report, results, words), table="--json" not in asked)
     return 0
 
 
@@ -137,8 +144,8 @@ def _check(report: "Report", by: str | None) -> None:
         )
 
 
-def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
-    if "-" not in files.values():
+def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str], *, table: bool) -> None:
+    if table and "-" not in files.values():
         out.print(report_table(report, by, out.width))
     forms: Forms = {
         "html": page,

@@ -144,3 +144,22 @@ def test_validate_lists_its_jobs_for_a_program(workdir: Path, capsys: pytest.Cap
     jobs = json.loads(capsys.readouterr().out)["jobs"]
     assert [(job["state"], job["seed"]) for job in jobs] == [("to do", 0), ("to do", 1)]
     assert list(workdir.iterdir()) == []
+
+
+def test_readers_of_results_and_data_speak_json(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran(("attack=evasion_pgd", "seed=0"), 1.0)
+    ran(("attack=evasion_pgd", "seed=1", "epochs=3"), 1.0)
+    assert main(["report", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["metric"], row["undefended_mean"]) for row in rows] == [("test_accuracy", 0.8)] * 2
+    assert main(["report", "--json", "--paper", "table7"]) == 2
+    a, b = sorted(str(path.parent) for path in (workdir / "outputs").glob("**/metrics.json"))
+    capsys.readouterr()
+    assert main(["compare", a, b, "--json"]) == 0
+    differ = json.loads(capsys.readouterr().out)
+    assert set(map(tuple, differ["settings"].values())) <= {(0, 1), (1, 0), (3, 20), (20, 3)}
+    assert sorted(differ["settings"]) == ["epochs", "seed"]
+    assert main(["data", "verify", "census", "--json"]) == 0
+    (census,) = json.loads(capsys.readouterr().out)
+    assert (census["here"], census["origin"], set(census["files"].values())) == (True, "package", {"official"})
+    assert main(["data", "fetch", "census", "--json"]) == 2
