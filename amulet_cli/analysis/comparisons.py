@@ -1,7 +1,7 @@
 """What the numbers of a row can carry: the comparison that is judged, and why it may show nothing."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,7 @@ def check_smallest(where: str, smallest: Mapping[str, float], results: Sequence[
     Raises:
         UsageError: no run has such a metric.
     """
-    facts = [(name, result.facts.of(name)) for result in results for row in result.metrics.values() for name in row]
+    facts = [(name, result.facts.of(name)) for result in results for name in result.names]
     known = {FRACTION, *(word for name, its in facts for word in (name, its.name))}
     for name in smallest:
         if name not in known:
@@ -112,7 +112,7 @@ def difference(runs: tuple[Result, Result], victims: Sequence[str], metric: str)
     from amulet.assessment.crossed import block_effects, paired_change
 
     places = list(zip(runs, victims, strict=True))
-    values = [run.metrics.get(victim, {}).get(metric, math.nan) for run, victim in places]
+    values = [run.value(victim, metric) for run, victim in places]
     first, second = (run.influences.get(victim, {}).get(metric) for run, victim in places)
     return paired_change(values[:1], values[1:], block_effects([(first, second)]))
 
@@ -166,26 +166,21 @@ def _limits(row: Row, smallest: float) -> tuple[str, str]:
         return "", f"the attack succeeds on the undefended victim as far as it can ({shown})"
     if sign * (mean - least) <= smallest:
         return f"the risk of the undefended victim is as low as it can be ({shown})", ""
-    gains = list(_gains(row, sign))
+    bases = _baselines(row)
+    # By seed, how far the attack on the undefended victim gets beyond its baseline.
+    gains = [sign * (value - base) for value, base in zip(before, bases, strict=False)]
     if facts.verifies or len(gains) < len(before):
         return "", ""
     error = _error(row, gains)
     if fmean(gains) > max(_SURE * error, smallest):
         return "", ""
-    base = format_numbers.number(fmean(_baselines(row)), fraction=facts.fraction)
+    base = format_numbers.number(fmean(bases), fraction=facts.fraction)
     return f"the attack on the undefended victim ({shown}) is hardly better than its baseline ({base})", ""
 
 
 def _baselines(row: Row) -> list[float]:
-    runs = row.cell.runs
-    found = [runs[seed].baselines.get(VICTIMS[0], {}).get(row.metric, math.nan) for seed in row.seeds]
+    found = (row.cell.runs[seed].baseline(VICTIMS[0], row.metric) for seed in row.seeds)
     return [value for value in found if math.isfinite(value)]
-
-
-def _gains(row: Row, sign: int) -> Iterator[float]:
-    """By seed, how far the attack on the undefended victim gets beyond its baseline."""
-    for value, base in zip(row.pairs[0], _baselines(row), strict=False):
-        yield sign * (value - base)
 
 
 def _error(row: Row, gains: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import Report
@@ -79,11 +79,7 @@ def question(report: Report) -> str:
 def findings(report: Report) -> list[Finding]:
     """A sentence for each metric that decides on its risk, the certain and the large first."""
     keys, names = [key for key in report.telling if key != "metric"], option_names(row.cell for row in report.rows)
-    judged: dict[int, list[Row]] = {}
-    for row in report.rows:
-        if row.verdict is not None:  # one measurement in several settings has one verdict
-            judged.setdefault(id(row.verdict), []).append(row)
-    found = [_finding(rows, keys, names) for rows in judged.values()]
+    found = [_finding(verdict, rows, keys, names) for verdict, rows in report.judged]
     return sorted(found, key=lambda one: (ORDER.index(one.outcome), not one.asked, -one.size))
 
 
@@ -115,17 +111,11 @@ def tally(found: Sequence[Finding]) -> str:
 def literature(report: Report) -> list[Expected]:
     """Measured here beside expected, for each pair of a defence and a risk."""
     pairs: dict[tuple[str, str], tuple[list[str], Expectation]] = {}
-    seen: set[int] = set()
     names = option_names(row.cell for row in report.rows)
-    for row in report.rows:
-        if row.verdict is None or id(row.verdict) in seen:
-            continue
-        seen.add(id(row.verdict))
-        risk = row.cell.facts.heading(row.facts.risk)
-        expectation = expectation_of(row)
-        if expectation is not None:
-            key = (names[as_text(row.cell.labels["defense"])], risk)
-            pairs.setdefault(key, ([], expectation))[0].append(row.verdict.outcome)
+    for verdict, (row, *_) in report.judged:
+        if (expectation := expectation_of(row)) is not None:
+            key = names[as_text(row.cell.labels["defense"])], row.cell.facts.heading(row.facts.risk)
+            pairs.setdefault(key, ([], expectation))[0].append(verdict.outcome)
     return [
         Expected(
             defense=defense,
@@ -146,10 +136,9 @@ def _measured(words: Sequence[str]) -> str:
     return ", ".join(f"{word} ({count[word]} of {len(words)})" for word in ORDER if count[word])
 
 
-def _finding(rows: Sequence[Row], keys: Sequence[str], names: Mapping[str, str]) -> Finding:
+def _finding(verdict: "Verdict", rows: Sequence[Row], keys: Sequence[str], names: Mapping[str, str]) -> Finding:
     info = rows[0].facts
     row = next((row for row in rows if row.cell.facts.attacked == info.risk), rows[0])
-    verdict = cast("Verdict", row.verdict)
     change = verdict.change
     fraction = info.fraction
     labels = row.cell.labels

@@ -1,5 +1,6 @@
 """Runs over their seeds: which runs belong together, what they have in common, and what may be said about them."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,18 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.comparisons import comparison, is_compared
-from amulet_cli.analysis.rows import Row, RunGroup, value_of
+from amulet_cli.analysis.rows import Row, RunGroup, above_chance, values_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping, without_trials
 from amulet_cli.results.schema1 import renamed
 
 if TYPE_CHECKING:
-    from amulet.assessment.verdict import Comparison
+    from amulet.assessment.verdict import Comparison, Verdict
 
 SETTING = ("dataset", "model", "defense", "attack")
-LARGE_ERROR = 0.03
-NEAR_CHANCE = 0.05
 _JUDGED_BY_CHANCE = ("test_accuracy", "stolen_test_accuracy")
 
 
@@ -35,6 +34,20 @@ class Report:
     notes: Sequence[str] = ()
     missing: Sequence[Result] = ()
     """Runs that are not finished or cannot be read."""
+
+    @cached_property
+    def judged(self) -> "list[tuple[Verdict, list[Row]]]":
+        """Every verdict with its rows: one measurement in several settings has one."""
+        found: dict[int, tuple[Verdict, list[Row]]] = {}
+        for row in self.rows:
+            if row.verdict is not None:
+                found.setdefault(id(row.verdict), (row.verdict, []))[1].append(row)
+        return list(found.values())
+
+    @property
+    def tested(self) -> int:
+        """How many comparisons the verdicts are corrected for."""
+        return sum(not math.isnan(verdict.p_value) for verdict, _ in self.judged)
 
     @cached_property
     def telling(self) -> list[str]:
@@ -58,7 +71,7 @@ def aggregate(
     cells, keys, common = _labelled(cells)
     rows: list[Row] = []
     for cell in sorted(cells, key=lambda cell: [natural(value) for value in cell.labels.values()]):
-        names = dict.fromkeys(name for run in cell.runs.values() for row in run.metrics.values() for name in row)
+        names = dict.fromkeys(name for run in cell.runs.values() for name in run.names)
         wanted = [name for name in names if not asked or name in asked or cell.facts.of(name).name in asked]
         rows += [_row(cell, name) for name in sorted(wanted, key=cell.facts.order)]
     notes += [trials] if trials else []
@@ -95,7 +108,7 @@ def _cells(results: Sequence[Result]) -> tuple[list[RunGroup], list[str]]:
 
 def _labelled(cells: Sequence[RunGroup]) -> tuple[list[RunGroup], list[str], dict[str, Any]]:
     """Give every cell its labels: the overrides that vary, and where these leave two the same, what differs in them."""
-    overrides = [dict(next(iter(cell.runs.values())).overrides) for cell in cells]
+    overrides = [dict(cell.first.overrides) for cell in cells]
     every = dict.fromkeys(key for asked in overrides for key in asked)
     keys = [key for key in every if len({as_text(asked.get(key)) for asked in overrides}) > 1]
     common = {key: overrides[0].get(key) for key in every if key not in keys}
@@ -103,7 +116,7 @@ def _labelled(cells: Sequence[RunGroup]) -> tuple[list[RunGroup], list[str], dic
     keys = _telling(cells, overrides, configs, keys)
     labelled: list[RunGroup] = []
     for cell, asked, config in zip(cells, overrides, configs, strict=True):
-        run = next(iter(cell.runs.values()))
+        run = cell.first
         labels: dict[str, Any] = dict(zip(SETTING, run.setting, strict=True))
         labels |= {key: run.hash if key == "config" else asked.get(key, config.get(key)) for key in keys}
         labelled.append(RunGroup(labels=labels, runs=cell.runs))
@@ -119,9 +132,8 @@ def _telling(
     """`keys`, and those of the configurations that tell apart the groups that `keys` leave the same."""
     similar: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
-        run = next(iter(cell.runs.values()))
         shown = (as_text(overrides[i].get(key, configs[i].get(key))) for key in keys)
-        similar[(*run.setting, *shown)].append(i)
+        similar[(*cell.first.setting, *shown)].append(i)
     more: dict[str, None] = {}
     for same in similar.values():
         if len(same) < 2:
@@ -133,27 +145,14 @@ def _telling(
 
 
 def _row(cell: RunGroup, metric: str) -> Row:
-    values: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
-    near: dict[str, dict[int, float]] = {victim: {} for victim in VICTIMS}
-    chances: dict[str, float] = {}
-    for seed, run in cell.runs.items():
-        for victim in VICTIMS:
-            value = value_of(run, victim, metric)
-            if not math.isfinite(value):
-                continue
-            values[victim][seed] = value
-            # Of a stolen model the baseline is another: an independent model's accuracy.
-            chance = run.baselines.get(victim, {}).get("test_accuracy", math.nan)
-            if metric in _JUDGED_BY_CHANCE and value < chance + NEAR_CHANCE:
-                near[victim][seed], chances[victim] = value, chance
-    row = Row(cell=cell, metric=metric, values=values)
-    flags = [_near(victim, found, chances[victim]) for victim, found in near.items() if found]
-    flags += [
-        f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
-        for victim, summary in row.summaries.items()
-        if summary.error > LARGE_ERROR and row.facts.fraction
-    ]
-    return Row(cell=cell, metric=metric, values=values, warnings=tuple(flags))
+    row = Row(cell=cell, metric=metric, values=values_of(cell.runs, metric))
+    flags: list[str] = []
+    for victim in VICTIMS if metric in _JUDGED_BY_CHANCE else ():
+        near = {seed: run for seed, run in cell.runs.items() if above_chance(run, victim, metric) is not None}
+        if near:
+            chance = [*near.values()][-1].baseline(victim, "test_accuracy")
+            flags.append(_near(victim, {seed: run.value(victim, metric) for seed, run in near.items()}, chance))
+    return dataclasses.replace(row, warnings=(*flags, *row.large_errors))
 
 
 def _near(victim: str, found: Mapping[int, float], chance: float) -> str:
@@ -181,16 +180,7 @@ def _judged(rows: Sequence[Row], smallest_effect: Mapping[str, float] | None = N
             keys[i] = _measurement(row)
             grid[keys[i]] = comparison(row, smallest_effect)
     verdicts = judge(grid)
-    return [
-        Row(
-            cell=row.cell,
-            metric=row.metric,
-            values=row.values,
-            verdict=verdicts[keys[i]] if i in keys else None,
-            warnings=row.warnings,
-        )
-        for i, row in enumerate(rows)
-    ]
+    return [dataclasses.replace(row, verdict=verdicts[keys[i]]) if i in keys else row for i, row in enumerate(rows)]
 
 
 def _measurement(row: Row) -> str:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from amulet.core.component import in_words
 from amulet.core.facts import AttackFacts, DefenseFacts, MetricFacts, RunFacts
+from amulet_cli.analysis.groups import SETTING
 from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.base.serialize import as_text
 
@@ -34,6 +36,17 @@ def named(text: str, names: Mapping[str, str], between: str = " · ") -> str:
     first, comma, rest = text.partition(", ")
     words = first.removesuffix(f"{between}none").split(between)  # no attack was chosen: each risk has its default one
     return between.join(names.get(word, word) for word in words) + comma + rest
+
+
+def setting_name(labels: Mapping[str, Any], *, without: str = "") -> str:
+    """A setting in words: `census · linearnet · adv_training · lira, defense.epsilon 0.1`."""
+    more = label_words(labels, [key for key in labels if key not in (*SETTING, without)])
+    return ", ".join((" · ".join(as_text(labels[key]) for key in SETTING), *more))
+
+
+def label_words(labels: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """`defense.epsilon 0.1` for each of these labels that is set."""
+    return [f"{key} {text}" for key in keys if (text := as_text(labels.get(key)))]
 
 
 def metric_title(facts: MetricFacts, run: RunFacts | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from amulet.assessment.crossed import BlockEffects, Change
     from amulet.assessment.verdict import Summary, Verdict
 
+_LARGE_ERROR = 0.03
+_NEAR_CHANCE = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunGroup:
@@ -26,9 +29,14 @@ class RunGroup:
     """By seed, in order."""
 
     @property
+    def first(self) -> Result:
+        """The run of the smallest seed."""
+        return next(iter(self.runs.values()))
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The configuration that they share."""
-        return next(iter(self.runs.values())).config
+        return self.first.config
 
     @cached_property
     def facts(self) -> RunFacts:
@@ -36,6 +44,11 @@ class RunGroup:
         first, *others = (run.facts for run in self.runs.values())
         metrics = {name: facts for other in reversed(others) for name, facts in other.metrics.items()}
         return dataclasses.replace(first, metrics={**metrics, **first.metrics})
+
+
+def groups_of(rows: "Iterable[Row]") -> list[RunGroup]:
+    """The groups of some rows, each once."""
+    return list({id(row.cell): row.cell for row in rows}.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +75,15 @@ class Row:
 
         return {victim: summarize(list(self.values[victim].values())) for victim in VICTIMS}
 
+    @property
+    def large_errors(self) -> list[str]:
+        """By victim a standard error over the seeds that is too large for a share's mean to say much."""
+        return [
+            f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
+            for victim, summary in self.summaries.items()
+            if self.facts.fraction and summary.error > _LARGE_ERROR
+        ]
+
     @cached_property
     def seeds(self) -> list[int]:
         """The seeds of which both victims have a number."""
@@ -76,7 +98,7 @@ class Row:
 
     def baseline(self, victim: str) -> float:
         """What the metric would be without the attack or the model, the mean over seeds; NaN if that is not known."""
-        found = [run.baselines.get(victim, {}).get(self.metric, math.nan) for run in self.cell.runs.values()]
+        found = (run.baseline(victim, self.metric) for run in self.cell.runs.values())
         known = [value for value in found if math.isfinite(value)]
         return fmean(known) if known else math.nan
 
@@ -97,6 +119,15 @@ class Row:
         return paired_change(*self.pairs, self.effects)
 
 
+def above_chance(run: Result, victim: str, metric: str = "test_accuracy") -> float | None:
+    """By how much an accuracy lies above always answering the majority class; None where that is no narrow margin.
+
+    Of a stolen model the baseline is another: an independent model's accuracy.
+    """
+    value, chance = run.value(victim, metric), run.baseline(victim, "test_accuracy")
+    return value - chance if value < chance + _NEAR_CHANCE else None
+
+
 def value_of(run: Result, victim: str, metric: str) -> float:
     """What a run found of a victim; NaN if nothing.
 
@@ -105,5 +136,11 @@ def value_of(run: Result, victim: str, metric: str) -> float:
     """
     facts = run.facts.of(metric)
     if victim == VICTIMS[0] and facts.verifies and facts.decides and run.facts.alters_nothing:
-        return run.baselines.get(victim, {}).get(metric, math.nan)
-    return run.metrics.get(victim, {}).get(metric, math.nan)
+        return run.baseline(victim, metric)
+    return run.value(victim, metric)
+
+
+def values_of(runs: Mapping[int, Result], metric: str) -> dict[str, dict[int, float]]:
+    """By victim and seed what runs found, as far as it is finite."""
+    found = {victim: {seed: value_of(run, victim, metric) for seed, run in runs.items()} for victim in VICTIMS}
+    return {victim: {seed: x for seed, x in its.items() if math.isfinite(x)} for victim, its in found.items()}

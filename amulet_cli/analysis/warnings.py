@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet.assessment.literature import expected
-from amulet_cli.analysis.groups import LARGE_ERROR
 from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS, Result
 
@@ -23,14 +22,9 @@ def expectation_of(row: Row) -> "Expectation | None":
 
 def warnings_of(row: Row) -> tuple[str, ...]:
     """A large error, and what the risk's measurement warned of, with the number of seeds it did so on."""
-    fraction = row.facts.fraction
-    found = [
-        f"{victim}: standard error of {100 * summary.error:.1f} points over {summary.n} seeds"
-        for victim, summary in row.summaries.items()
-        if fraction and summary.error > LARGE_ERROR
-    ]
+    found = row.large_errors
     every_value = {value for values in row.values.values() for value in values.values()}
-    if fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
+    if row.facts.fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
         found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
     runs = list(row.cell.runs.values())
     return (*found, *_counted([[text for text in _warned(run, row) if _concerns(text, row)] for run in runs]))

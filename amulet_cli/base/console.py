@@ -138,6 +138,11 @@ def here(folder: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def headed(heading: str, style: str = "bold") -> list[RenderableType]:
+    """A heading below an empty line."""
+    return [Text(), Text(heading, style=style)]
+
+
 def hanging(label: str, text: str, style: str = "") -> RenderableType:
     """A label, and a text whose lines are all to the right of it."""
     grid = Table.grid()

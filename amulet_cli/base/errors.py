@@ -81,13 +81,10 @@ def similar(word: str, known: Collection[str], most: int = 3) -> list[str]:
 
 def show(error: UsageError) -> None:
     """Print the panel on standard error."""
-    rows: list[tuple[str, str]] = []
-    if error.meant:
-        rows.append(("did you mean", " or ".join(f"`{word}`" for word in error.meant) + "?"))
-    rows_of = {"where": error.where, "your code": error.code, "expected": error.expected, "try": error.try_}
-    for label, text in rows_of.items():
-        if text:
-            rows.append((label, text))
+    meant = " or ".join(f"`{word}`" for word in error.meant) + "?" if error.meant else ""
+    told = {"did you mean": meant, "where": error.where, "your code": error.code}
+    told |= {"expected": error.expected, "try": error.try_}
+    rows = [(label, text) for label, text in told.items() if text]
     body = Table.grid(padding=(0, 2))
     body.add_column(style="bold", no_wrap=True)
     body.add_column(overflow="fold")

@@ -1,7 +1,7 @@
 """The verbs: a line in `VERBS`, and a thin module each with ``command_line()`` and ``main(words) -> int``."""
 
 from importlib import import_module
-from typing import Protocol, cast
+from types import ModuleType
 
 from amulet_cli.base.flags import CommandLine, rows
 
@@ -22,21 +22,9 @@ VERBS = {
 """In the order of the overview."""
 
 
-class Verb(Protocol):
-    """What the module of a verb offers."""
-
-    def command_line(self) -> CommandLine:
-        """What it takes, made when it is needed: parts of it can come from plug-ins."""
-        ...
-
-    def main(self, words: list[str]) -> int:
-        """Carry it out; the exit code."""
-        ...
-
-
-def load(verb: str) -> Verb:
-    """The module of a verb."""
-    return cast(Verb, import_module(f"amulet_cli.commands.{verb}"))
+def load(verb: str) -> ModuleType:
+    """The module of a verb. It says what it takes when it is asked: parts of that can come from plug-ins."""
+    return import_module(f"amulet_cli.commands.{verb}")
 
 
 def overview() -> CommandLine:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from amulet_cli.analysis.comparisons import difference
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, here, out, print_json
+from amulet_cli.base.console import aligned, headed, here, out, print_json
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
@@ -86,8 +86,7 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     yield Text.assemble(("B  ", "bold"), here(b.folder))
     yield from _pairs("Settings", _settings(a, b), "the same settings")
     metrics, same = _metrics(a, b)
-    yield Text()
-    yield Text("Metrics that differ" if metrics else "No metric differs", style="bold")
+    yield from headed("Metrics that differ" if metrics else "No metric differs")
     if metrics:
         yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
         yield Text(
@@ -108,8 +107,7 @@ def _settings(a: "Result", b: "Result") -> dict[str, tuple[Any, Any]]:
 
 
 def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
-    yield Text()
-    yield Text(title if pairs else none.capitalize(), style="bold")
+    yield from headed(title if pairs else none.capitalize())
     if pairs:
         yield _aligned(
             [[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()]

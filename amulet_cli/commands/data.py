@@ -80,8 +80,8 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
     action, *names = before or [""]
     if not action:
         return matching(_ACTIONS, word)
-    found = matching([name for name in _known() if name not in names], word)
-    if action == "show" and names and names[0] in _known():
+    found = matching([name for name in CATALOG if name not in names], word)
+    if action == "show" and names and names[0] in CATALOG:
         settings = complete([f"dataset={names[0]}"], f"dataset.{word}")
         found += [name.removeprefix("dataset.") for name in settings]
     return found
@@ -96,12 +96,12 @@ def main(words: list[str]) -> int:
         raise UsageError(
             f"`amulet data` must be followed by what to do, got {action}",
             expected=", ".join(_ACTIONS),
-            meant=similar(action, _ACTIONS) or ([f"amulet data show {action}"] if action in _known() else []),
+            meant=similar(action, _ACTIONS) or ([f"amulet data show {action}"] if action in CATALOG else []),
         )
     if action == "fetch" and not rest:
         raise UsageError(
             "`amulet data fetch` must be followed by what to fetch: some data sets are large",
-            expected=f"names among {', '.join(_known())}",
+            expected=f"names among {', '.join(CATALOG)}",
             try_="amulet data",
         )
     settings = [word for word in rest if "=" in word]
@@ -119,21 +119,13 @@ def main(words: list[str]) -> int:
     return actions[action](chosen)
 
 
-def _known() -> "dict[str, DatasetInfo]":
-    return CATALOG
-
-
 def _chosen(names: list[str]) -> "list[DatasetInfo]":
-    known = _known()
     for name in names:
-        if name not in known:
-            raise UsageError(
-                f"There is no data set `{name}`",
-                expected=", ".join(known),
-                meant=similar(name, known),
-                try_="amulet data",
-            )
-    return [known[name] for name in names or known]
+        if name not in CATALOG:
+            near = similar(name, CATALOG)
+            what = f"There is no data set `{name}`"
+            raise UsageError(what, expected=", ".join(CATALOG), meant=near, try_="amulet data")
+    return [CATALOG[name] for name in names or CATALOG]
 
 
 def _list(chosen: "list[DatasetInfo]") -> int:

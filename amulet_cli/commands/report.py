@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.groups import SETTING, aggregate
-from amulet_cli.base.console import err, here, out, print_json
+from amulet_cli.base.console import err, here, out, print_json, silent
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
@@ -18,10 +18,12 @@ from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import without_trials
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet, as_records
 from amulet_cli.views.html.build import html_report
-from amulet_cli.views.registry import Shown, View, views
+from amulet_cli.views.registry import views
 from amulet_cli.views.report_tables import report_table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from amulet_cli.analysis.groups import Report
     from amulet_cli.results.result import Result
 
@@ -79,20 +81,25 @@ def main(words: list[str]) -> int:
         if view.shown and f"--{view.name}" in asked and "--json" in asked:
             raise UsageError(f"`--json` does not go with `--{view.name}`", expected="--csv -")
         if view.shown and (chosen := asked.get(f"--{view.name}")):
-            return _special(view, view.shown(chosen, results), files)
+            found = view.shown(chosen, results)
+            _write(found.forms, files, found.view, f"--{view.name}")
+            return 0
     wanted = [name for name in asked.get("--metrics", "").split(",") if name]
     smallest = smallest_effects(asked.get("--smallest", ""))
     check_smallest("--smallest", smallest, results)
     report = aggregate(results, wanted, smallest)
     if not report.rows:
-        known = {name for result in results for row in result.metrics.values() for name in row}
+        known = {name for result in results for name in result.names}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
     _check(report, by)
     if "--json" in asked:
         missing = [{"folder": str(r.folder), "state": r.state, "reason": r.reason} for r in report.missing]
         common = {"common": dict(report.common), "notes": list(report.notes), "missing": missing}
         print_json({"rows": as_records(report), **common})
-    _show(report, by or "metric", files, _page(report, results, words), table="--json" not in asked)
+    today = datetime.now().astimezone().date().isoformat()
+    command = shlex.join(["amulet", "report", *words])
+    with silent(asked="--json" in asked):
+        _show(report, by or "metric", files, lambda: html_report(report, results, command=command, date=today))
     return 0
 
 
@@ -126,14 +133,6 @@ def _check_parquet(name: str) -> None:
         )
 
 
-def _page(report: "Report", results: "Sequence[Result]", words: "Sequence[str]") -> Callable[[], str]:
-    def page() -> str:
-        today = datetime.now().astimezone().date().isoformat()
-        return html_report(report, results, command=shlex.join(["amulet", "report", *words]), date=today)
-
-    return page
-
-
 def _check(report: "Report", by: str | None) -> None:
     known = ("metric", *SETTING, *report.keys)
     if by and by not in known:
@@ -144,9 +143,7 @@ def _check(report: "Report", by: str | None) -> None:
         )
 
 
-def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str], *, table: bool) -> None:
-    if table and "-" not in files.values():
-        out.print(report_table(report, by, out.width))
+def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
     forms: Forms = {
         "html": page,
         "csv": lambda: as_csv(report),
@@ -154,18 +151,13 @@ def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[]
         "markdown": lambda: as_markdown(report, by),
         "latex": lambda: as_latex(report, by),
     }
-    _write(forms, files)
+    _write(forms, files, lambda width: report_table(report, by, width))
 
 
-def _special(view: View, found: Shown, files: Mapping[str, str]) -> int:
-    """What a plug-in's flag shows instead of the report."""
+def _write(forms: "Forms", files: Mapping[str, str], view: "Callable[[int], RenderableType]", beside: str = "") -> None:
+    """Print the view, unless a file goes to standard output, and write the files."""
     if "-" not in files.values():
-        out.print(found.view(out.width))
-    _write(found.forms, files, f"--{view.name}")
-    return 0
-
-
-def _write(forms: "Forms", files: Mapping[str, str], beside: str = "") -> None:
+        out.print(view(out.width))
     for form in files:
         if form not in forms:
             raise UsageError(f"`--{form}` does not go with `{beside}`", expected=", ".join(f"--{one}" for one in forms))

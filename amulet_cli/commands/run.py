@@ -24,7 +24,7 @@ from amulet_cli.views.result_json import print_runs
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job, RunRequest
+    from amulet_cli.config.composition import RunRequest
 
 
 def command_line() -> CommandLine:
@@ -87,24 +87,16 @@ def main(words: list[str]) -> int:
 def _run_one(request: "RunRequest", arguments: Arguments) -> int:
     job = request.jobs[0]
     if job.done and not job.config["force"]:
-        _show_done(job, arguments)
-        _tell_trackers(job)
+        result = read_result(job.folder)
+        out.print(result_table(result, job.words, arguments.config_dir, out.width))
+        err.print("[dim]done before, nothing to do; force=true does it again[/]")
+        if job.config.get("logger"):  # it may have been there before any tracker was asked for
+            track_done(result, job.config["logger"], RichReporter(err).warn)
         return 0
     check_jobs(request, request.jobs)
     check_writable(request.jobs)
     hand_over(arguments, Task(config_dir=arguments.config_dir))
     return ended.get(job.folder, MISTAKE)
-
-
-def _show_done(job: "Job", arguments: Arguments) -> None:
-    out.print(result_table(read_result(job.folder), job.words, arguments.config_dir, out.width))
-    err.print("[dim]done before, nothing to do; force=true does it again[/]")
-
-
-def _tell_trackers(job: "Job") -> None:
-    """A result that was there before any tracker was asked for."""
-    if job.config.get("logger"):
-        track_done(read_result(job.folder), job.config["logger"], RichReporter(err).warn)
 
 
 def _let_hydra_answer(arguments: Arguments) -> int:

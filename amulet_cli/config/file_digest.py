@@ -1,13 +1,13 @@
 """A user's data files by their content: other content gives another result, whatever the file's name."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.files import NotAFile, located, opened
+from amulet_cli.base.files import NotAFile, located
+from amulet_cli.results import seal
 
 _FILES = ("path", "test")
 """Settings of a data set that name a file."""
@@ -43,5 +43,4 @@ def with_digests(node: Any) -> Any:
 @lru_cache(maxsize=8)
 def digest(path: Path, modified: int, size: int) -> str:
     """SHA-256 of a file, read only once for all jobs of a sweep while it is the same."""
-    with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return seal.digest(path)

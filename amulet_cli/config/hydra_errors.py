@@ -57,7 +57,8 @@ class _Explanation:
         if isinstance(error, InterpolationKeyError):
             return UsageError(f"`{error.full_key}` refers to a key that does not exist: {_first_line(error)}")
         if isinstance(error, GrammarParseError) or isinstance(error.__cause__, GrammarParseError):
-            return self._no_reference()
+            what = "a reference to another setting cannot be read"
+            return UsageError(what, where=self._with(r"\$\{"), expected=_REFERENCE)
         if isinstance(error, RecursionError):
             return UsageError(
                 "options refer to each other in a circle, or are nested too deeply", where=" ".join(self.words) or None
@@ -113,10 +114,6 @@ class _Explanation:
             expected=f"{group}=none for none" if group in ("attack", "defense", "second_defense") else None,
             try_=f"amulet list {group}" if group in CHOICES else "amulet list",
         )
-
-    def _no_reference(self) -> UsageError:
-        word = next((f"`{word}`" for word in self.words if "${" in word), None)
-        return UsageError("a reference to another setting cannot be read", where=word, expected=_REFERENCE)
 
     def _chooses(self, key: str) -> bool:
         group = key.partition("@")[0]

@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from amulet_cli.base.console import err
@@ -83,16 +83,10 @@ def end_children() -> None:
     import psutil
 
     children = psutil.Process().children(recursive=True)
-    for child in children:
-        try:
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for child in children:
             # The resource tracker of shared memory cleans up after the workers, and then ends by itself.
-            if "resource_tracker" not in " ".join(child.cmdline()):
-                child.terminate()
-        except psutil.Error:
-            continue
-    for child in psutil.wait_procs(children, timeout=_KILL_AFTER)[1]:
-        try:
-            if "resource_tracker" not in " ".join(child.cmdline()):
-                child.kill()
-        except psutil.Error:
-            continue
+            with suppress(psutil.Error):
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    end(child)
+        children = psutil.wait_procs(children, timeout=_KILL_AFTER)[1] if end is psutil.Process.terminate else ()

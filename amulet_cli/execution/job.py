@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from amulet_cli.config.hydra_setup import find_user_modules
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.execution.trackers import Recorder, Run, track
 from amulet_cli.results.reading import is_complete
-from amulet_cli.results.result import config_hash
+from amulet_cli.results.result import config_hash, setting_of
 from amulet_cli.results.writing import write_outcome, write_status
 from amulet_cli.views.run_table import result_table
 
@@ -114,7 +114,7 @@ class _Attempt:
 
     def _run(self, began: float) -> int:
         if not self.task.sweep:
-            self._say("run", f"{' · '.join(self._setting())} · seed {self.config['seed']}")
+            self._say("run", f"{' · '.join(setting_of(self.choices))} · seed {self.config['seed']}")
         elif not self.task.parallel:
             self._say("run", "")
         write_status(self.folder, "running", choices=dict(self.choices), overrides=dict(self.overrides))
@@ -127,9 +127,9 @@ class _Attempt:
             return self._say("refused", str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - one failed job must not lose a sweep
             return self._failed(error)
-        self._track(result)
+        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
         if self.task.sweep:
-            took = f"in {_seconds(time.monotonic() - began)}"
+            took = f"in {duration(time.monotonic() - began)}"
             return self._say("done", ", ".join(filter(None, (took, self.console.from_store))))
         if self.console.from_store:
             err.print(f"[dim]{self.console.from_store}[/]")
@@ -169,10 +169,6 @@ class _Attempt:
             environment=environment.environment(device),
         )
 
-    def _track(self, result: "Result") -> None:
-        """Send the written result to trackers."""
-        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
-
     def _failed(self, error: Exception | SystemExit) -> int:
         known = None if isinstance(error, SystemExit) else as_usage_error(error)
         text = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())
@@ -196,11 +192,6 @@ class _Attempt:
     def _names(self) -> dict[str, Any]:
         names = {"choices": dict(self.choices), "overrides": dict(self.overrides)}
         return {**names, "facts": self.facts.as_dict()} if self.facts else names
-
-    def _setting(self) -> Sequence[str]:
-        second = self.choices.get("second_defense")
-        defense = self.choices["defense"] + (f"+{second}" if second else "")
-        return self.choices["dataset"], self.choices["model"], defense, self.choices["attack"]
 
     def _say(self, state: str, text: str) -> int:
         """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
@@ -246,10 +237,6 @@ def _logged(path: Path) -> Iterator[None]:
         log.setLevel(level)
         log.propagate = propagate
         handler.close()
-
-
-def _seconds(seconds: float) -> str:
-    return duration(seconds)
 
 
 def _be_a_worker(worker: "Worker | None") -> None:

@@ -40,7 +40,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
     chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
     metrics = tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node))
     suites = {
-        risk: _component(config, "attack", Attack, node)
+        risk: _component(config, node, "attack", Attack)
         for risk, node in (config["attack"].get("suites") or {}).items()
     }
     return Plan(
@@ -53,8 +53,8 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         early_stopping=_early_stopping(config["early_stopping"]),
         precision=config["precision"],
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
-        defenses=tuple(_component(config, key, Defense) for key in chosen),
-        attack=_component(config, "attack", Attack) if config["attack"]["_target_"] else None,
+        defenses=tuple(_component(config, config[key], key, Defense) for key in chosen),
+        attack=_component(config, config["attack"], "attack", Attack) if config["attack"]["_target_"] else None,
         trial=bool(config.get("trial")),
         attacks=suites,
         metrics=(*metrics, *suites) if suites and "default" in metrics else metrics,
@@ -165,8 +165,9 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
         raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
 
 
-def _component(config: Mapping[str, Any], key: str, kind: type[Any], node: Mapping[str, Any] | None = None) -> Any:
-    built = _built(config[key] if node is None else node, key, kind)
+def _component(config: Mapping[str, Any], node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    """A component; of a trial, with the least work."""
+    built = _built(node, key, kind)
     return built.for_trial() if config.get("trial") else built
 
 

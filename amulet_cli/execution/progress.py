@@ -25,6 +25,22 @@ log = logging.getLogger("amulet")
 log.addHandler(logging.NullHandler())  # log records go to a run's file, not to the console
 
 
+def live_display(console: Console, draw: Callable[[], RenderableType], per_second: float) -> Live | None:
+    """What is drawn again and again until it is stopped, and then gone; None where the console is no terminal."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        return None
+    live = Live(
+        get_renderable=draw,
+        console=console,
+        refresh_per_second=per_second,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live
+
+
 class RichReporter(Reporter):
     """Shows stages, notes and warnings on a console, and logs them under `amulet`.
 
@@ -83,17 +99,8 @@ class RichReporter(Reporter):
                 return
             if self._aside is not None:
                 self._aside.stop()
-            if self.console.is_terminal and not self.console.is_dumb_terminal:
-                self._live = Live(
-                    get_renderable=self._draw,
-                    console=self.console,
-                    refresh_per_second=_LIVE_PER_SECOND,
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                )
-                self._live.start()
-            else:
+            self._live = live_display(self.console, self._draw, _LIVE_PER_SECOND)
+            if self._live is None:
                 self._beat = _Beat(self.tick)
                 self._beat.start()
 

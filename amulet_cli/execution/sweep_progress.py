@@ -1,6 +1,5 @@
 """The progress of a whole sweep, from the folders of its runs: the same for every launcher and every machine."""
 
-import json
 import threading
 import time
 from collections import defaultdict
@@ -16,6 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from amulet_cli.base import format_numbers
+from amulet_cli.execution.progress import live_display
+from amulet_cli.results.reading import reason_of
+from amulet_cli.results.seal import read_mapping
 
 if TYPE_CHECKING:
     from amulet_cli.config.composition import Job
@@ -64,16 +66,7 @@ class SweepWatch:
 
     def __enter__(self) -> Self:
         self._began = self._latest = self._spoken = self._clock()
-        if self._aloud and self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(
-                get_renderable=self._draw,
-                console=self._console,
-                refresh_per_second=2,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
+        self._live = live_display(self._console, self._draw, 2) if self._aloud else None
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         return self
@@ -93,7 +86,7 @@ class SweepWatch:
         with self._lock:
             now = self._clock()
             for folder, label in list(self._pending.items()):
-                status = _status(folder)
+                status = read_mapping(folder / "status.json")
                 state = status.get("state")
                 if state == "running":
                     self._running.setdefault(folder, now)
@@ -139,7 +132,7 @@ class SweepWatch:
         state = str(status["state"])
         line = Text.assemble((f"{state:8}", _ENDED[state]))
         line.append(f"{self.finished:>{len(str(self.total))}}/{self.total}  {label}  ", "bold")
-        reason = str(status.get("error") or status.get("reason") or "").strip()
+        reason = reason_of(status).strip()
         line.append(reason.splitlines()[0] if reason else f"in {format_numbers.duration(took)}")
         left = self.left()
         line.append(f", {left}" if left and self._live is None else "", "dim")
@@ -179,11 +172,3 @@ def _roughly(seconds: float) -> str:
     if 120 <= seconds < 3570:
         return f"{round(seconds / 60)} min"
     return format_numbers.duration(max(seconds, 1.0))
-
-
-def _status(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

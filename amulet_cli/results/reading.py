@@ -23,10 +23,10 @@ _AGAIN = "the same command again: it does what is missing"
 def read_result(folder: Path) -> Result:
     """The finished result in `folder`; `UsageError` if there is none, or it cannot be read."""
     path = folder / "metrics.json"
-    status = _status(folder)
+    status = seal.read_mapping(folder / "status.json")
     if status.get("state") in ("failed", "refused"):
         raise UsageError(
-            f"This run {'was refused' if status['state'] == 'refused' else 'failed'}: {_reason(status)}",
+            f"This run {'was refused' if status['state'] == 'refused' else 'failed'}: {reason_of(status)}",
             where=str(folder),
             try_=_AGAIN,
         )
@@ -147,14 +147,6 @@ def _numbers(value: Mapping[str, Mapping[str, float | None]], named: Callable[[s
     }
 
 
-def _status(folder: Path) -> dict[str, Any]:
-    try:
-        status: Any = seal.read_json(folder / "status.json")
-    except (OSError, ValueError):
-        return {}
-    return cast(dict[str, Any], status) if isinstance(status, dict) else {}
-
-
 def _is_there(path: Path) -> bool:
     try:
         path.stat()
@@ -165,7 +157,8 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _reason(status: Mapping[str, Any]) -> str:
+def reason_of(status: Mapping[str, Any]) -> str:
+    """Why a run has no result, as its `status.json` says."""
     return str(status.get("error") or status.get("reason") or "")
 
 
@@ -190,8 +183,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _found(folder: Path) -> Result:
-    status = _status(folder)
-    state, reason = str(status.get("state", "unreadable")), _reason(status)
+    status = seal.read_mapping(folder / "status.json")
+    state, reason = str(status.get("state", "unreadable")), reason_of(status)
     if state not in ("failed", "refused"):
         try:
             return read_result(folder)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,24 @@ class Result:
         return self.config.get("trial") or 0
 
     @property
+    def standing(self) -> str:
+        """Its state in words: one that is not over is unfinished."""
+        return "unfinished" if self.state == "running" else self.state
+
+    @property
+    def names(self) -> list[str]:
+        """Its metrics, of whichever victim."""
+        return list(dict.fromkeys(name for row in self.metrics.values() for name in row))
+
+    def value(self, victim: str, metric: str) -> float:
+        """A metric of a victim; NaN if there is none."""
+        return self.metrics.get(victim, {}).get(metric, math.nan)
+
+    def baseline(self, victim: str, metric: str) -> float:
+        """What a metric of a victim would be without the attack or the model; NaN if that is not known."""
+        return self.baselines.get(victim, {}).get(metric, math.nan)
+
+    @property
     def log(self) -> Path:
         """The path of the run's log."""
         return self.folder / "run.log"
@@ -78,9 +97,9 @@ class Result:
     @property
     def setting(self) -> tuple[str, ...]:
         """Dataset, which a trial adds itself to, model, defence (`a+b` for two) and attack."""
-        names = {**dict.fromkeys(CHOICES, ""), **self.choices}
-        cut = f" (trial of {self.trial})" if self.trial else ""
-        return f"{names['dataset']}{cut}", names["model"], _defense(names), names["attack"]
+        dataset, *others = setting_of({**dict.fromkeys(CHOICES, ""), **self.choices})
+        model, defense, attack = others
+        return f"{dataset} (trial of {self.trial})" if self.trial else dataset, model, defense, attack
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
@@ -106,8 +125,7 @@ def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir: str | Path) -> Path:
     """``<output_dir>/<dataset>/<model>/<defense>[+<second>]/<attack>/<hash8>/seed=<n>``."""
-    names = (choices["dataset"], choices["model"], _defense(choices), choices["attack"])
-    parts = [re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "_" for name in names]
+    parts = [re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "_" for name in setting_of(choices)]
     return Path(output_dir).joinpath(*parts, config_hash(cfg)[:8], f"seed={cfg['seed']}")
 
 
@@ -120,9 +138,11 @@ def without_trials(results: Sequence[Result]) -> tuple[list[Result], str]:
     return real, f"{plural(count, 'trial')} with --limit {'is' if count == 1 else 'are'} left out: not runs that count"
 
 
-def _defense(choices: Mapping[str, str]) -> str:
+def setting_of(choices: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Dataset, model, defence (`a+b` for two) and attack."""
     second = choices.get("second_defense") or "none"
-    return choices["defense"] if second == "none" else f"{choices['defense']}+{second}"
+    defense = choices["defense"] if second == "none" else f"{choices['defense']}+{second}"
+    return choices["dataset"], choices["model"], defense, choices["attack"]
 
 
 def _without_about(value: Any) -> Any:

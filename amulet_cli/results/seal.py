@@ -79,5 +79,14 @@ def read_json(path: Path) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a JSON file holds by name; nothing where it cannot be read, or holds something else."""
+    try:
+        found: Any = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
+
+
 def _digest(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([content, files], sort_keys=True).encode()).hexdigest()

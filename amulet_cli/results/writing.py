@@ -2,13 +2,11 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from amulet.core.blocks import RecordBlocks
-from amulet.core.facts import RunFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.files import write_text, write_whole
 from amulet_cli.base.serialize import canonical_json, plain, tidy_csv
@@ -16,32 +14,10 @@ from amulet_cli.results import seal
 from amulet_cli.results.reading import from_content, read_result
 from amulet_cli.results.result import CHOICES, LOST, SCHEMA, VICTIMS, Result
 
+if TYPE_CHECKING:
+    from amulet.assessment import Outcome
+
 _TRIAL = "a trial (--limit {}): few records, few epochs, the least of each attack. No number means anything."
-
-
-class OutcomeLike(Protocol):
-    """The interface of an assessment's outcome; `amulet.assessment.Outcome` has it."""
-
-    @property
-    def metrics(self) -> Mapping[str, Mapping[str, float]]: ...
-    @property
-    def baselines(self) -> Mapping[str, Mapping[str, float]]: ...
-    @property
-    def intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]: ...
-    @property
-    def influences(self) -> Mapping[str, Mapping[str, RecordBlocks]]: ...
-    @property
-    def invalid(self) -> Mapping[str, Mapping[str, str]]: ...
-    @property
-    def manifest(self) -> Mapping[str, Any]: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
-    @property
-    def timings(self) -> Mapping[str, float]: ...
-    @property
-    def arrays(self) -> Mapping[str, Any]: ...
-    @property
-    def facts(self) -> RunFacts: ...
 
 
 def write_status(folder: Path, state: str, **details: Any) -> None:
@@ -51,7 +27,7 @@ def write_status(folder: Path, state: str, **details: Any) -> None:
 
 def write_outcome(
     folder: Path,
-    outcome: OutcomeLike,
+    outcome: "Outcome",
     *,
     choices: Mapping[str, str],
     overrides: Mapping[str, Any],
@@ -117,8 +93,7 @@ def _table(result: Result) -> list[dict[str, Any]]:
     for victim, metrics in sorted(result.metrics.items(), key=lambda row: (row[0] not in VICTIMS[:1], row[0])):
         for name, value in sorted(metrics.items(), key=lambda pair: (result.facts.order(pair[0]), pair[0])):
             low, high = result.intervals.get(victim, {}).get(name, (math.nan, math.nan))
-            baseline = result.baselines.get(victim, {}).get(name, math.nan)
-            numbers = {"value": value, "baseline": baseline, "low": low, "high": high}
+            numbers = {"value": value, "baseline": result.baseline(victim, name), "low": low, "high": high}
             rows.append(names | swept | {"seed": result.seed, "victim": victim, "metric": name} | numbers)
     return rows
 

@@ -12,7 +12,7 @@ from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import SETTING, Report, aggregate
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, hanging
+from amulet_cli.base.console import aligned, hanging, headed
 from amulet_cli.base.serialize import as_text, canonical_json, plain
 from amulet_cli.results.result import LOST, VICTIMS, Result
 from amulet_cli.views.report_tables import metric_name
@@ -46,10 +46,10 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
         rows = [row for row in report.rows if _place(row) == risk]
         if not (mine or rows):
             continue
-        parts += [Text(), Text(known[risk].heading if risk else "Other", style="bold underline")]
+        parts += headed(known[risk].heading if risk else "Other", "bold underline")
         parts += [*_table(rows, report), *_said(mine, rows, risk, report), *_notes(mine, everywhere)]
     if everywhere:
-        parts += [Text(), Text("Of every run", style="bold underline")]
+        parts += headed("Of every run", "bold underline")
         parts += [hanging("  warning  ", text, "yellow") for text in everywhere]
     return Group(*parts, *_legend(report))
 
@@ -61,7 +61,7 @@ def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
     """
     homes: dict[str, set[str]] = {}
     for result, risk in attacked:
-        for name in _names(result):
+        for name in result.names:
             homes.setdefault(name, set()).add(risk)
     seen: set[str] = set()
     for result, risk in attacked:
@@ -70,7 +70,7 @@ def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
         own = {one.risk for one in result.facts.defenses}
         kept = {
             name
-            for name in _names(result)
+            for name in result.names
             if (of := result.facts.of(name).risk) == risk
             or (of == "utility" and victims not in seen)
             # A metric that no risk claims is the attack's, or where every run has it, the defence's.
@@ -80,10 +80,6 @@ def _trimmed(attacked: Sequence[tuple[Result, str]]) -> Iterator[Result]:
             seen.add(victims)
         metrics = {v: {n: value for n, value in row.items() if n in kept} for v, row in result.metrics.items()}
         yield dataclasses.replace(result, metrics=metrics)
-
-
-def _names(result: Result) -> list[str]:
-    return list(dict.fromkeys(name for row in result.metrics.values() for name in row))
 
 
 def _place(row: Row) -> str:
@@ -148,8 +144,7 @@ def _lines(row: Row, victims: Sequence[str]) -> Iterator[list[Text]]:
 
 def _span(row: Row, victim: str) -> tuple[float, float] | None:
     """The interval of the only seed's records."""
-    run = next(iter(row.cell.runs.values()))
-    return run.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
+    return row.cell.first.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
 
 
 def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:

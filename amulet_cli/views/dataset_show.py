@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from amulet_cli.base.console import aligned, hanging, out
+from amulet_cli.base.console import aligned, hanging, headed, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import from_yaml
 from amulet_cli.config.hydra_setup import conf_dir
@@ -39,8 +39,7 @@ def show_one(info: "DatasetInfo", settings: Sequence[str], save: str | None) -> 
     elif save:
         raise UsageError(f"`--save` is for pictures, and {info.name} is a table", try_=f"amulet data show {info.name}")
     elif data.feature_names:
-        out.print()
-        out.print(Text("features, and the first three training records", style="bold"))
+        out.print(*headed("features, and the first three training records"), sep="\n")
         out.print(_features(data))
 
 

@@ -10,7 +10,7 @@ from amulet_cli.analysis.rows import Row
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.report_tables import label_keys, remarks, sections
-from amulet_cli.views.row_numbers import INTERVAL, change_record, row_numbers, victim_record
+from amulet_cli.views.row_numbers import INTERVAL, change_record, row_numbers, seed_records, victim_records
 from amulet_cli.views.table import Table, latex, markdown, markdown_list, parquet
 
 DECIDES = "*"
@@ -97,9 +97,5 @@ def _record(report: Report, row: Row) -> dict[str, Any]:
     info = row.facts
     record: dict[str, Any] = {key: row.cell.labels.get(key) for key in (*SETTING, *report.keys)}
     record |= {"metric": row.metric, "at": info.at, "risk": info.risk, "primary": info.decides, "worse": info.worse}
-    for victim in VICTIMS:
-        record |= {f"{victim}_n": row.summaries[victim].n, **victim_record(row, victim)}
-    record |= {"change_n": row.change.n, **change_record(row, row.verdict)}
-    for victim in VICTIMS:
-        record[f"{victim}_by_seed"] = " ".join(f"{seed}:{value!r}" for seed, value in row.values[victim].items())
-    return record | {"flags": "; ".join(row.warnings)}
+    record |= victim_records(row, count=True) | {"change_n": row.change.n} | change_record(row, row.verdict)
+    return record | seed_records(row) | {"flags": "; ".join(row.warnings)}

@@ -3,16 +3,16 @@
 from typing import Any
 
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
-from amulet_cli.base.serialize import as_text, canonical_json, plain, tidy_csv
+from amulet_cli.base.serialize import canonical_json, plain, tidy_csv
 from amulet_cli.results.result import VICTIMS
-from amulet_cli.views.row_numbers import change_record, victim_record
+from amulet_cli.views.row_numbers import change_record, seed_records, victim_records
 
 SCHEMA = 2
 
 
 def as_csv(interactions: Interactions) -> str:
     """One row for each entry: statistics as fractions, the verdict, the literature's expectation, every seed."""
-    return tidy_csv([_record(name, entry) for name, entry in _all(interactions)])
+    return tidy_csv([_record(name, entry) for name, entry in interactions.named])
 
 
 def as_json(interactions: Interactions) -> str:
@@ -31,7 +31,7 @@ def as_json(interactions: Interactions) -> str:
                 "runs": {str(seed): str(run.folder) for seed, run in entry.row.cell.runs.items()},
                 "flags": entry.warnings,
             }
-            for name, entry in _all(interactions)
+            for name, entry in interactions.named
         ],
         "refused": [{"defense": n, "risk": code, "reason": why} for (n, code), why in interactions.refused.items()],
         "flags": interactions.victim_warnings,
@@ -43,15 +43,6 @@ def as_json(interactions: Interactions) -> str:
         "notes": interactions.notes,
     }
     return canonical_json(plain(content))
-
-
-def _all(interactions: Interactions) -> list[tuple[str, Entry]]:
-    return [
-        (name, entry)
-        for name in interactions.defenses
-        for code in interactions.risks
-        for entry in interactions.cells.get((name, code), ())
-    ]
 
 
 def _record(name: str, entry: Entry) -> dict[str, Any]:
@@ -66,16 +57,12 @@ def _record(name: str, entry: Entry) -> dict[str, Any]:
         "pursued": entry.pursued,
         "n": entry.change.n,
     }
-    for victim in VICTIMS:
-        record |= victim_record(entry.row, victim)
     record |= {
+        **victim_records(entry.row),
         **change_record(entry.row, entry.verdict),
         "expected": entry.expected.direction if entry.expected else None,
         "expected_note": (entry.expected.note or None) if entry.expected else None,
         "agreement": entry.agreement,
         "not_comparable": entry.not_comparable,
     }
-    for victim in VICTIMS:
-        values = entry.row.values[victim].items()
-        record[f"{victim}_by_seed"] = " ".join(f"{seed}:{as_text(value)}" for seed, value in values)
-    return record
+    return record | seed_records(entry.row)

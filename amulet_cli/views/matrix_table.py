@@ -12,7 +12,7 @@ from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
 from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import ARROWS, aligned, hanging, here
+from amulet_cli.base.console import ARROWS, aligned, hanging, headed, here
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL
 from amulet_cli.views.run_table import at_budget
@@ -45,7 +45,7 @@ def _lines(interactions: Interactions) -> list[_Line]:
     """The rows; a risk that was only refused has one too."""
     found: list[_Line] = []
     for code in interactions.risks:
-        its = [entry for name in interactions.defenses for entry in interactions.cells.get((name, code), ())]
+        its = [entry for name in interactions.defenses for entry in interactions.of(name, code)]
         found += dict.fromkeys(map(_line, its)) or {(code, "", ""): None}
     return found
 
@@ -69,7 +69,7 @@ def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[s
         code = line[0]
         row = [Text(_label(interactions, line)), _undefended(interactions, line)]
         for name in names:
-            entries = interactions.cells.get((name, code), ())
+            entries = interactions.of(name, code)
             entry = next((e for e in entries if _line(e) == line), None)
             if entry is not None:
                 row.append(_cell(entry))
@@ -86,9 +86,8 @@ def _undefended(interactions: Interactions, line: _Line) -> Text:
     entry = next((entry for entry in interactions.entries if _line(entry) == line), None)
     if entry is None or not entry.row.summaries[VICTIMS[0]].n:
         return Text("")
-    text = Text(
-        f"{format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False):>6}"
-    )
+    level = format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False)
+    text = Text(f"{level:>6}")
     base = format_numbers.number(entry.row.baseline(VICTIMS[0]), fraction=entry.fraction, unit=False)
     return text if base == "-" else text.append(f"\nbase {base}", style="dim")
 
@@ -153,20 +152,18 @@ def _suites(interactions: Interactions) -> Iterator[RenderableType]:
 
 
 def _findings(interactions: Interactions) -> Iterator[RenderableType]:
-    entries = [entry for entry in interactions.entries if entry.outcome in ("rises", "falls")]
     if not interactions.compared:
         return
-    names = {id(e): name for (name, _), es in interactions.cells.items() for e in es}
+    moved = [(name, entry) for name, entry in interactions.named if entry.outcome in ("rises", "falls")]
     counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
     words = ("agrees", "contradicts", "not seen", "not comparable")
     described = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
-    yield Text()
-    yield Text(f"Against the literature: {described or 'nothing to compare'}", style="bold")
+    yield from headed(f"Against the literature: {described or 'nothing to compare'}")
     for word, heading in (("contradicts", "contradicts"), ("was unexplored", "unexplored so far")):
-        for entry in entries:
+        for name, entry in moved:
             if entry.agreement == word:
                 amount = format_numbers.change(entry.change.mean, fraction=entry.fraction)
-                text = f"{names[id(entry)]}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
+                text = f"{name}: {entry.risk.code} {entry.metric} {amount}, the risk {entry.outcome}"
                 doubt = " !" if entry.warnings else ""
                 yield hanging(f"  {heading}  ", f"{text} (p {entry.verdict.p_value:.2g}){doubt}")
 
@@ -174,8 +171,7 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
 def _verification(interactions: Interactions) -> Iterator[RenderableType]:
     if not interactions.verification:
         return
-    yield Text()
-    yield Text("Does ownership verification work? Defended, mean over seeds", style="bold")
+    yield from headed("Does ownership verification work? Defended, mean over seeds")
     for name, rows in interactions.verification.items():
         means: list[str] = []
         for row in rows:
@@ -187,8 +183,7 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
 def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:
     described = list(_warnings(interactions))
     if described:
-        yield Text()
-        yield Text("! Do not average these away", style="bold yellow")
+        yield from headed("! Do not average these away", "bold yellow")
     for where, text in described:
         yield hanging(f"  {where}  ", text)
     for (name, code), reason in interactions.refused.items():
@@ -208,7 +203,7 @@ def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
         for flag in interactions.victim_warnings.get(name, ()):
             _gather(seen, "", flag, name)
         for code in interactions.risks:
-            for entry in interactions.cells.get((name, code), ()):
+            for entry in interactions.of(name, code):
                 fixed = entry.outcome == "unchanged by construction"
                 if entry.verdict.reason:
                     _gather(seen, code, f"{entry.outcome}: {entry.verdict.reason}", name)

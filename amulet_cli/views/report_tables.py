@@ -14,7 +14,7 @@ from amulet_cli.analysis.deciding import suites_of
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, hanging, here
+from amulet_cli.base.console import aligned, hanging, headed, here
 from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
@@ -160,9 +160,7 @@ def remarks(report: Report) -> list[str]:
             sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
             found.append(name + sure)
     found += [f"{name}: {text}" for name, text in _suites(report)]
-    return found + [
-        f"{here(result.folder)}: {_state(result.state)}{_because(result.reason)}" for result in report.missing
-    ]
+    return found + [f"{here(result.folder)}: {result.standing}{_because(result.reason)}" for result in report.missing]
 
 
 def _suites(report: Report) -> list[tuple[str, str]]:
@@ -177,8 +175,7 @@ def _suites(report: Report) -> list[tuple[str, str]]:
 def _flags(report: Report) -> Iterator[RenderableType]:
     flagged = [(row, flag) for row in report.rows for flag in row.warnings]
     if flagged:
-        yield Text()
-        yield Text("! Do not average these away", style="bold yellow")
+        yield from headed("! Do not average these away", "bold yellow")
     for row, flag in flagged:
         yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
 
@@ -190,13 +187,11 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
     if not judged:
         return
-    tested = len({id(verdict) for _, verdict in judged if not math.isnan(verdict.p_value)})
-    yield Text()
-    if tested:
-        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(tested, 'comparison')}"
+    if report.tested:
+        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
     else:
         heading = f"No verdicts: they take {MIN_SEEDS} seeds"
-    yield Text(heading, style="bold")
+    yield from headed(heading)
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling
@@ -236,14 +231,9 @@ def _rest(report: Report) -> Iterator[RenderableType]:
     for note in report.notes:
         yield hanging("note  ", note, "yellow")
     if report.missing:
-        yield Text()
-        yield Text(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", style="bold yellow")
+        yield from headed(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", "bold yellow")
     for result in report.missing:
-        yield hanging(f"  {_state(result.state)}  ", f"{here(result.folder)}{_because(result.reason)}")
-
-
-def _state(state: str) -> str:
-    return "unfinished" if state == "running" else state
+        yield hanging(f"  {result.standing}  ", f"{here(result.folder)}{_because(result.reason)}")
 
 
 def _because(reason: Any) -> str:

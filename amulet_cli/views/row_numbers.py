@@ -36,15 +36,20 @@ def row_numbers(row: Row) -> RowNumbers:
     )
 
 
-def victim_record(row: Row, victim: str) -> dict[str, float]:
-    """For files: one victim's mean over seeds with its spread, and the baseline."""
-    summary = row.summaries[victim]
-    return {
-        f"{victim}_mean": summary.mean,
-        f"{victim}_error": summary.error,
-        f"{victim}_sd": summary.sd,
-        f"{victim}_baseline": row.baseline(victim),
-    }
+def victim_records(row: Row, *, count: bool = False) -> dict[str, float]:
+    """For files: each victim's mean over seeds with its spread, and the baseline; with `count` also how many seeds."""
+    record: dict[str, float] = {}
+    for victim, summary in row.summaries.items():
+        record |= {f"{victim}_n": summary.n} if count else {}
+        record |= {f"{victim}_{name}": getattr(summary, name) for name in ("mean", "error", "sd")}
+        record[f"{victim}_baseline"] = row.baseline(victim)
+    return record
+
+
+def seed_records(row: Row) -> dict[str, str]:
+    """For files: each victim's exact values as `0:0.83 1:0.84`."""
+    values = ((victim, row.values[victim].items()) for victim in VICTIMS)
+    return {f"{victim}_by_seed": " ".join(f"{seed}:{value!r}" for seed, value in its) for victim, its in values}
 
 
 def change_record(row: Row, verdict: "Verdict | None") -> dict[str, Any]:

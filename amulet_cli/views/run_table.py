@@ -102,7 +102,7 @@ def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> l
             cell.append(f" {text}" if text else "", style="dim")
     elif any(below):
         rows.append([Text("    95% interval", style="dim"), *(Text(text, style="dim") for text in below)])
-    bases = [result.baselines.get(victim, {}).get(name, math.nan) for victim in victims]
+    bases = [result.baseline(victim, name) for victim in victims]
     if not all(map(math.isnan, bases)):
         cells = ["    baseline", *(format_numbers.number(base, fraction=info.fraction) for base in bases)]
         rows.append([Text(cell, style="dim") for cell in cells])

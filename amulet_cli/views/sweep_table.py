@@ -61,5 +61,5 @@ def _without_result(results: Sequence[Result]) -> Iterator[RenderableType]:
 
 def _main_metrics(results: Sequence[Result]) -> list[str]:
     """What decides on a risk, and how useful the victims are."""
-    facts = {name: result.facts for result in results for row in result.metrics.values() for name in row}
+    facts = {name: result.facts for result in results for name in result.names}
     return [name for name, its in facts.items() if its.of(name).decides or name == "test_accuracy"]

@@ -11,9 +11,9 @@ from amulet.assessment.literature import FAMILIES
 from amulet.core.facts import RiskFacts
 from amulet.core.risk import code_order
 from amulet_cli.analysis.comparisons import comparison
-from amulet_cli.analysis.groups import NEAR_CHANCE, natural
+from amulet_cli.analysis.groups import natural
 from amulet_cli.analysis.matrix.sources import key_of, measured, pair_of, row_of
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet_cli.analysis.rows import Row, RunGroup, above_chance
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, differing, flat
@@ -135,11 +135,18 @@ class Interactions:
         return " · ".join(words)
 
     @property
+    def named(self) -> tuple[tuple[str, Entry], ...]:
+        """All entries, row by row, each with its defence."""
+        return tuple((name, one) for name in self.defenses for code in self.risks for one in self.of(name, code))
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, row by row."""
-        return tuple(
-            entry for name in self.defenses for code in self.risks for entry in self.cells.get((name, code), ())
-        )
+        """The same without the defences."""
+        return tuple(entry for _, entry in self.named)
+
+    def of(self, defense: str, code: str) -> tuple[Entry, ...]:
+        """The entries of a cell; none where nothing was measured."""
+        return self.cells.get((defense, code), ())
 
     @property
     def compared(self) -> int:
@@ -296,18 +303,11 @@ def _defenses(run: Result) -> dict[str, Any]:
 def _of_victims(runs: Sequence[Result]) -> Iterator[str]:
     """Victims that have hardly learned the task: by victim the seeds, and how near to the majority class they are."""
     for victim in VICTIMS:
-        near: dict[int, float] = {}
-        for run in runs:
-            value = run.metrics.get(victim, {}).get("test_accuracy", math.nan)
-            chance = run.baselines.get(victim, {}).get("test_accuracy", math.nan)
-            if value < chance + NEAR_CHANCE:
-                near[run.seed] = value - chance
+        near = {run.seed: margin for run in runs if (margin := above_chance(run, victim)) is not None}
         if near:
-            seeds = ", ".join(map(str, sorted(near)))
-            worst = min(near.values())
             yield (
                 f"{victim}: test accuracy within 5 points of always answering the majority class on seed "
-                f"{seeds} (nearest {100 * worst:+.1f} points)"
+                f"{', '.join(map(str, sorted(near)))} (nearest {100 * min(near.values()):+.1f} points)"
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amulet_cli.analysis.groups import SETTING
-from amulet_cli.analysis.rows import Row, RunGroup, value_of
+from amulet_cli.analysis.rows import Row, RunGroup, values_of
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result
 
@@ -62,7 +62,7 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
 
 def pair_of(run: Result, metric: str) -> tuple[float, float] | None:
     """The metric on both victims, where both are finite."""
-    before, after = (run.metrics.get(victim, {}).get(metric, math.nan) for victim in VICTIMS)
+    before, after = (run.value(victim, metric) for victim in VICTIMS)
     return (before, after) if math.isfinite(before) and math.isfinite(after) else None
 
 
@@ -102,9 +102,7 @@ def row_of(runs: Mapping[int, Result], metric: str) -> Row:
     """A metric of both victims over the seeds of some runs."""
     ordered = dict(sorted(runs.items()))
     labels: dict[str, Any] = dict(zip(SETTING, next(iter(ordered.values())).setting, strict=True))
-    values = {victim: {seed: value_of(run, victim, metric) for seed, run in ordered.items()} for victim in VICTIMS}
-    finite = {v: {seed: x for seed, x in row.items() if math.isfinite(x)} for v, row in values.items()}
-    return Row(cell=RunGroup(labels=labels, runs=ordered), metric=metric, values=finite)
+    return Row(cell=RunGroup(labels=labels, runs=ordered), metric=metric, values=values_of(ordered, metric))
 
 
 def key_of(value: Any) -> str:

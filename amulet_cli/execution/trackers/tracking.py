@@ -1,6 +1,5 @@
 """From `logger=` to trackers: builds and checks them, and sends runs and sweeps; an error here never loses a result."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from amulet_cli.config import instantiation
 from amulet_cli.execution.launchers import is_installed
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
 from amulet_cli.results.result import Result
+from amulet_cli.results.seal import read_mapping
 
 Warn = Callable[[str], object]
 _SENT = "trackers.json"
@@ -91,7 +91,7 @@ def with_warning(key: str, warn: Warn, action: Callable[[], object]) -> None:
 def _send(key: str, tracker: Tracker, run: Run, warn: Warn, *, again: bool = True) -> None:
     def send() -> None:
         file = run.result.folder / _SENT
-        sent = _read(file)
+        sent = read_mapping(file)
         stamp = (run.result.folder / "metrics.json").stat().st_mtime_ns
         entry = {"place": tracker.place, "written": stamp, **({"sweep": run.sweep} if run.sweep else {})}
         if not again and entry.items() <= sent.get(key, {}).items():
@@ -112,11 +112,3 @@ def _nodes(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         if not isinstance(node, Mapping) or "_target_" not in node:
             raise UsageError(f"`logger.{name}` must be an option with a `_target_`", try_="amulet list logger")
         yield f"logger.{name}", cast(Mapping[str, Any], node)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cast(dict[str, Any], content) if isinstance(content, dict) else {}

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.analysis.groups import SETTING, Report
+from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.matrix.entries import matrices
-from amulet_cli.analysis.names import metric_title, setting_title, value_title
-from amulet_cli.analysis.rows import Row
+from amulet_cli.analysis.names import metric_title, setting_name, setting_title, value_title
+from amulet_cli.analysis.rows import Row, groups_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.base.errors import UsageError
@@ -50,14 +51,6 @@ def drawings(report: Report, results: Sequence[Result]) -> list[Drawing]:
     return sorted(found, key=lambda drawing: (drawing.rank, list(kinds()).index(drawing.kind)))
 
 
-def setting_name(labels: Mapping[str, Any], *, without: str = "") -> str:
-    """A setting in words: `census · linearnet · adv_training · lira, defense.epsilon 0.1`."""
-    more = [
-        f"{key} {as_text(value)}" for key, value in labels.items() if key not in (*SETTING, without) and as_text(value)
-    ]
-    return ", ".join((" · ".join(as_text(labels[key]) for key in SETTING), *more))
-
-
 def _rank(row: Row) -> int:
     info = row.facts
     if not info.decides:
@@ -82,14 +75,15 @@ def _matrix(one: "Interactions") -> Drawing:
         title="What each defence does to each risk",
         setting=one.title,
         description=description(one),
-        cells=tuple({id(entry.row.cell): entry.row.cell for entry in one.entries}.values()),
+        cells=tuple(groups_of(entry.row for entry in one.entries)),
         draw=lambda: interaction_matrix(one),
         rank=1 if names > 1 and names * len(one.risks) >= _PARTS else 6,
     )
 
 
 def _sweeps(report: Report) -> Iterator[Drawing]:
-    from amulet_cli.views.figures.sweep import number
+    from amulet_cli.views.figures.robustness import robustness_curve
+    from amulet_cli.views.figures.sweep import number, sweep_curve
 
     for key in report.keys:
         series: dict[tuple[str, ...], list[Row]] = {}
@@ -101,40 +95,26 @@ def _sweeps(report: Report) -> Iterator[Drawing]:
             if len({number(row.cell.labels[key]) for row in rows}) < 2:
                 continue
             budget = rows[0].metric == "robust_accuracy" and key.rpartition(".")[2] == "epsilon"
-            yield _sweep(rows, key, rank=7 if budget else _rank(rows[0]))  # the other figure says the same and more
+            title = metric_title(rows[0].facts, rows[0].cell.facts)
+            rank = 7 if budget else _rank(rows[0])  # the other figure says the same and more
+            yield _curve("sweep", title, rows, key, rank, partial(sweep_curve, rows, key))
             if budget:
-                yield _robustness(rows, series.get(("test_accuracy", *name[1:]), []), key)
+                rank = 1 if _rank(rows[0]) == 2 else 5
+                draw = partial(robustness_curve, rows, series.get(("test_accuracy", *name[1:]), []), key)
+                yield _curve("robustness", "Accuracy under attack and without one", rows, key, rank, draw)
 
 
-def _sweep(rows: Sequence[Row], key: str, rank: int) -> Drawing:
-    from amulet_cli.views.figures.sweep import sweep_curve
-
+def _curve(kind: str, title: str, rows: Sequence[Row], key: str, rank: int, draw: Callable[[], "Figure"]) -> Drawing:
     return Drawing(
-        kind="sweep",
-        title=f"{metric_title(rows[0].facts, rows[0].cell.facts)} over {setting_title(key)}",
+        kind=kind,
+        title=f"{title} over {setting_title(key)}",
         setting=setting_name(rows[0].cell.labels, without=key),
         description=_in_words(rows, key),
         cells=tuple(row.cell for row in rows),
-        draw=lambda: sweep_curve(rows, key),
+        draw=draw,
         metric=rows[0].metric,
         key=key,
         rank=rank,
-    )
-
-
-def _robustness(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Drawing:
-    from amulet_cli.views.figures.robustness import robustness_curve
-
-    return Drawing(
-        kind="robustness",
-        title=f"Accuracy under attack and without one over {setting_title(key)}",
-        setting=setting_name(robust[0].cell.labels, without=key),
-        description=_in_words(robust, key),
-        cells=tuple(row.cell for row in robust),
-        draw=lambda: robustness_curve(robust, clean, key),
-        metric="robust_accuracy",
-        key=key,
-        rank=1 if _rank(robust[0]) == 2 else 5,
     )
 
 
@@ -219,8 +199,7 @@ def _reconstruction(row: Row) -> Drawing:
 def _has_pictures(row: Row) -> bool:
     from amulet_cli.results.evidence import names
 
-    run = next(iter(row.cell.runs.values()))
-    return any(".picture.reconstructions." in name for name in names(run))
+    return any(".picture.reconstructions." in name for name in names(row.cell.first))
 
 
 def _of_row(row: Row, kind: str, title: str, draw: Callable[[], "Figure"]) -> Drawing:

@@ -132,14 +132,14 @@ def _ways(interactions: Interactions) -> str:
 
 
 def _height(interactions: Interactions, name: str) -> float:
-    cells = [interactions.cells.get((name, code), ()) for code in interactions.risks]
+    cells = [interactions.of(name, code) for code in interactions.risks]
     most = max([len(entries) * (3 if _metrics(entries) else 2) for entries in cells], default=2)
     return max(_LINE * most + 0.16, 0.62)
 
 
 def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Interactions, key: tuple[str, str]) -> None:
     x, y, width, height = box
-    entries = interactions.cells.get(key, ())
+    entries = interactions.of(*key)
     ways = list(dict.fromkeys(entry.setting for entry in entries))
     metrics = _metrics(entries)
     for k, entry in enumerate(entries):

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -11,7 +10,8 @@ from amulet import __version__
 from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis import findings
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import named, option_names
+from amulet_cli.analysis.names import named, option_names, setting_name
+from amulet_cli.analysis.rows import groups_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.results.result import Result
@@ -42,7 +42,8 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
     script = _asset("report.js")
     sections = sections_of(report, every_metric=every_metric)
     config, others = provenance.configurations(report)
-    names = option_names(provenance.cells_of(report))
+    cells = groups_of(report.rows)
+    names = option_names(cells)
     return _template().render(
         version=__version__,
         question=findings.question(report),
@@ -51,7 +52,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         findings=list(findings.sentences(found)),
         most_findings=_MOST_FINDINGS,
         few_findings=_FEW_FINDINGS,
-        tested=len({id(v) for row in report.rows if (v := row.verdict) and not math.isnan(v.p_value)}),
+        tested=report.tested,
         min_seeds=MIN_SEEDS,
         literature=findings.literature(report),
         literature_source=SOURCE,
@@ -61,7 +62,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         every_metric=every_metric,
         shown=figures.drawn(drawings(report, results), names),
         notes=report.notes,
-        missing=[(_state(run.state), here(run.folder), run.reason) for run in report.missing],
+        missing=[(run.standing, here(run.folder), run.reason) for run in report.missing],
         commands=provenance.commands(report),
         command=command,
         date=date,
@@ -69,7 +70,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         versions=provenance.versions(report),
         config=config,
         others=[(named(name, names), differ) for name, differ in others],
-        first=named(provenance.cell_name(provenance.cells_of(report)[0]), names),
+        first=named(setting_name(cells[0].labels), names),
         plural=format_numbers.plural,
         style=_asset("report.css"),
         script=script,
@@ -96,7 +97,3 @@ def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:
     for section in sections:
         found.setdefault(" · ".join(section.heading.split(" · ")[:2]), []).append(section)
     return found
-
-
-def _state(state: str) -> str:
-    return "unfinished" if state == "running" else state

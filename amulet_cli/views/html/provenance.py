@@ -7,22 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from amulet.core import Factory, SettingError
-from amulet_cli.analysis.groups import SETTING, Report
-from amulet_cli.analysis.names import option_names
-from amulet_cli.analysis.rows import RunGroup
+from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.names import option_names, setting_name
+from amulet_cli.analysis.rows import RunGroup, groups_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.result import CHOICES, Result, shaping
 
 
-def cells_of(report: Report) -> list[RunGroup]:
-    """Every cell once."""
-    return list({id(row.cell): row.cell for row in report.rows}.values())
-
-
 def set_up(report: Report) -> list[tuple[str, list[str]]]:
     """What was compared with what, in terms with their meanings."""
-    cells = cells_of(report)
+    cells = groups_of(report.rows)
     names = option_names(cells)
     runs = [run for cell in cells for run in cell.runs.values()]
     seeds = sorted({run.seed for run in runs})
@@ -36,7 +31,9 @@ def set_up(report: Report) -> list[tuple[str, list[str]]]:
     if swept:
         found.append(("Swept", swept))
     found.append(("The same in all runs", [f"{key}: {value}" for key, value in _common(report, cells)]))
-    found.append(("Seeds", [f"{_ranges(seeds)} ({format_numbers.plural(len(seeds), 'seed')})"]))
+    whole = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
+    shown = f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+    found.append(("Seeds", [f"{shown} ({format_numbers.plural(len(seeds), 'seed')})"]))
     hours = sum(sum(run.timings.values()) for run in runs)
     found.append(
         ("Machine", [*machines(runs), f"computed in {format_numbers.duration(hours)}, what was stored not counted"])
@@ -56,7 +53,7 @@ def machines(runs: Sequence[Result]) -> list[str]:
 
 def versions(report: Report) -> list[tuple[str, str]]:
     """Every entry of the environments, with the number of runs where they differ."""
-    runs = [run for cell in cells_of(report) for run in cell.runs.values()]
+    runs = [run for cell in groups_of(report.rows) for run in cell.runs.values()]
     keys = dict.fromkeys(key for run in runs for key in run.environment)
     found: list[tuple[str, str]] = []
     for key in keys:
@@ -70,7 +67,7 @@ def configurations(report: Report) -> tuple[str, list[tuple[str, list[tuple[str,
     """The first cell's configuration as YAML, and of each other cell what it has otherwise."""
     import yaml
 
-    cells = cells_of(report)
+    cells = groups_of(report.rows)
     first = shaping(cells[0].config)
     text = yaml.safe_dump(first, sort_keys=False, allow_unicode=True)
     base = flat(first)
@@ -79,24 +76,21 @@ def configurations(report: Report) -> tuple[str, list[tuple[str, list[tuple[str,
         config = flat(shaping(cell.config))
         keys = dict.fromkeys((*base, *config))
         differ = [(key, _value(config, key)) for key in keys if _value(config, key) != _value(base, key)]
-        others.append((cell_name(cell), differ))
+        others.append((setting_name(cell.labels), differ))
     return text, others
-
-
-def cell_name(cell: RunGroup) -> str:
-    """A cell in words."""
-    more = [f"{key} {as_text(value)}" for key, value in cell.labels.items() if key not in SETTING and as_text(value)]
-    return ", ".join((" · ".join(as_text(cell.labels[key]) for key in SETTING), *more))
 
 
 def commands(report: Report) -> list[str]:
     """The fewest commands that run exactly these cells and seeds."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for cell in cells_of(report):
-        run = next(iter(cell.runs.values()))
+    for cell in groups_of(report.rows):
+        run = cell.first
         asked = {key: _typed(run.choices[key]) for key in CHOICES if key in run.choices}
         asked |= {key: _typed(value) for key, value in run.overrides.items() if key not in (*asked, "seed")}
-        groups.setdefault((_seeds(sorted(cell.runs)), *asked), []).append(asked)
+        seeds = sorted(cell.runs)
+        whole = len(seeds) > 1 and seeds == [*range(seeds[0], seeds[-1] + 1)]
+        shown = f"range({seeds[0]},{seeds[-1] + 1})" if whole else ",".join(map(str, seeds))
+        groups.setdefault((shown, *asked), []).append(asked)
     found: list[str] = []
     for (seeds, *_), asked in groups.items():
         for part in _products(asked):
@@ -119,18 +113,6 @@ def _products(asked: Sequence[Mapping[str, str]]) -> Iterator[dict[str, list[str
     key = min((key for key in values if len(values[key]) > 1), key=lambda key: len(values[key]))
     for value in values[key]:
         yield from _products([one for one in asked if one[key] == value])
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"range({seeds[0]},{seeds[-1] + 1})"
-    return ",".join(map(str, seeds))
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
 
 
 def _typed(value: Any) -> str:

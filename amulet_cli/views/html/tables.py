@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import named, option_names, row_title
+from amulet_cli.analysis.names import label_words, named, option_names, row_title
 from amulet_cli.analysis.outcomes import symbol
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet_cli.analysis.rows import Row, RunGroup, groups_of
 from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -94,7 +94,7 @@ def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
         values = {key: {as_text(row.cell.labels.get(key)) for row in rows} for key in keys}
         used = tuple(key for key in keys if len(values[key]) > 1)
         fixed = [f"{key} {value}" for key in keys if len(values[key]) == 1 and (value := values[key].copy().pop())]
-        cells = list({id(row.cell): row.cell for row in rows}.values())
+        cells = groups_of(rows)
         warnings = list(_warnings(cells, used))
         lines = [_line(row, used, warnings) for row in rows]
         deciding = [line for line in lines if _decides(line)] or lines
@@ -135,6 +135,7 @@ def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
 def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
     info, numbers, verdict = row.facts, row_numbers(row), row.verdict
     fraction = info.fraction
+    bases = [format_numbers.number(row.baseline(victim), fraction=fraction, unit=False) for victim in VICTIMS]
     seeds = {
         victim: {
             seed: format_numbers.number(value, fraction=fraction, unit=False)
@@ -150,7 +151,7 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
         worse=info.worse,
         labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),
         victims=numbers.victims,
-        baseline=_baseline(row, fraction=fraction),
+        baseline=" / ".join(dict.fromkeys(base for base in bases if base != "-")),
         change=numbers.change,
         interval=numbers.interval,
         n=numbers.n,
@@ -161,19 +162,6 @@ def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
         notes=tuple(warned.number for warned in warnings if _names(warned.text, row)),
         seeds=seeds,
     )
-
-
-def _baseline(row: Row, *, fraction: bool) -> str:
-    """What the metric would be without the attack or the model: the mean over seeds, of both victims if they differ."""
-    from amulet.assessment.verdict import summarize
-
-    shown: list[str] = []
-    for victim in VICTIMS:
-        values = [run.baselines.get(victim, {}).get(row.metric, math.nan) for run in row.cell.runs.values()]
-        mean = summarize(values).mean
-        if math.isfinite(mean):
-            shown.append(format_numbers.number(mean, fraction=fraction, unit=False))
-    return " / ".join(dict.fromkeys(shown))
 
 
 def _names(text: str, row: Row) -> bool:
@@ -202,5 +190,5 @@ def _where(places: Sequence[tuple[RunGroup, int]], total: int, keys: Sequence[st
     if len(places) == total:
         return f"in all {total} runs; the numbers are the first's" if total > 1 else ""
     cell, seed = places[0]
-    labels = [f"{key} {as_text(cell.labels.get(key))}" for key in keys if as_text(cell.labels.get(key))]
-    return f"in {len(places)} of {total} runs, first in {', '.join((*labels, f'seed {seed}'))}"
+    first = ", ".join((*label_words(cell.labels, keys), f"seed {seed}"))
+    return f"in {len(places)} of {total} runs, first in {first}"
