@@ -35,7 +35,9 @@ def _unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 def ran(words: tuple[str, ...], seconds: float, hardware: str = "mine") -> None:
     """A result of the first job of a command."""
     job = compose(parse(words)).jobs[0]
-    outcome: Any = MadeUp({"undefended": {"test_accuracy": 0.8}}, timings={"train": seconds / 2, "utility": seconds / 2})
+    outcome: Any = MadeUp(
+        {"undefended": {"test_accuracy": 0.8}}, timings={"train": seconds / 2, "utility": seconds / 2}
+    )
     folder = result_folder(job.config, job.choices, job.config["output_dir"])
     names = {"choices": job.choices, "overrides": job.overrides}
     write_outcome(folder, outcome, config=job.config, environment={"hardware": hardware}, **names)
