@@ -81,6 +81,8 @@ class Plan:
     victim: GivenVictim | None = None
     """The undefended victim, if it is no network that is trained here: `amulet.victims.of`. The architecture and all
     that belongs to its training are then those of the adversary's own models."""
+    trial: bool = False
+    """Whether attacks that the plan does not name do as little work as shows that they work."""
     seed: int = 0
     reuse: bool = True
     """Reuse earlier measurements from the runtime's store, and keep the new ones."""
@@ -113,7 +115,8 @@ class Plan:
         settings = self.attack_settings.get(risk, {})
         for name in settings:
             one_of(f"metric.{risk}.attack", name, default.settable())
-        return default.changed(**settings)
+        attack = default.changed(**settings)
+        return attack.for_trial() if self.trial else attack
 
     @property
     def given(self) -> Given | None:

@@ -83,6 +83,10 @@ class Suite(Attack):
         kept: dict[str, Any] = {name: getattr(self, name) for name in self.parameters()} | {"attacks": members}
         return type(self)(**{**kept, **own})
 
+    def for_trial(self) -> Self:
+        """A copy whose attacks do as little work as shows that they work."""
+        return self.changed(attacks={name: attack.for_trial() for name, attack in self.attacks.items()})
+
     def describe(self) -> dict[str, Any]:
         """With the digests of its attacks."""
         members = {name: one.describe() for name, one in self.attacks.items()}

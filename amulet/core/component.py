@@ -55,6 +55,25 @@ def _keyword_only(cls: type) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
+LEAST_WORK: Mapping[str, float] = {
+    "adversary_steps": 1,
+    "epochs": 2,
+    "fine_tune_epochs": 1,
+    "independents": 2,
+    "n_models": 3,
+    "n_shadow": 4,
+    "queries": 100,
+    "ramp": 1,
+    "records": 40,
+    "repeats": 2,
+    "restarts": 1,
+    "steps": 5,
+    "suspects": 1,
+    "triggers": 20,
+}
+"""Hyper-parameters that many components have under the same names, and how large they need to be to be tried."""
+
+
 class Component:
     """An attack, a defence, an objective: built with its hyper-parameters, which it stores under their own names.
 
@@ -90,6 +109,15 @@ class Component:
     def changed(self, **changes: Any) -> Self:
         """An unbound copy with some hyper-parameters changed."""
         return type(self)(**{**self.settings(), **changes})
+
+    def for_trial(self) -> Self:
+        """An unbound copy with as little work as shows that it works: whatever of `LEAST_WORK` it has more of."""
+        least = {
+            name: type(value)(LEAST_WORK[name])
+            for name, value in self.settings().items()
+            if name in LEAST_WORK and isinstance(value, (int, float)) and value > LEAST_WORK[name]
+        }
+        return self.changed(**least)
 
     def describe(self) -> dict[str, Any]:
         """What determines this component's effect, as JSON: class, hyper-parameters, digest of its code."""

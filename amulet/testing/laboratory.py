@@ -19,38 +19,15 @@ from amulet.training.victim import DataSplits, Victim
 
 C = TypeVar("C", bound=Component)
 
-QUICK: dict[str, float] = {
-    "adversary_steps": 1,
-    "epochs": 2,
-    "fine_tune_epochs": 1,
-    "independents": 2,
-    "n_models": 3,
-    "n_shadow": 4,
-    "queries": 100,
-    "ramp": 1,
-    "records": 40,
-    "repeats": 2,
-    "restarts": 1,
-    "steps": 5,
-    "suspects": 1,
-    "triggers": 20,
-}
-"""Hyper-parameters that many components have under the same names, and how large they need to be to be tried."""
-
 
 def tiny(component: C) -> C:
-    """The same component with the amount of work that a test can wait for: whatever of `QUICK` it has more of.
+    """The same component with the amount of work that a test can wait for.
 
     >>> from amulet.evasion.attacks import EvasionPGD
     >>> tiny(EvasionPGD(steps=100)).steps
     5
     """
-    less = {
-        name: type(value)(QUICK[name])
-        for name, value in component.settings().items()
-        if name in QUICK and isinstance(value, (int, float)) and value > QUICK[name]
-    }
-    return component.changed(**less)
+    return component.for_trial()
 
 
 class Network(nn.Module):

@@ -12,7 +12,7 @@ from amulet_cli.analysis.comparisons import comparison, is_compared
 from amulet_cli.analysis.rows import Row, RunGroup, above_chance, values_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
-from amulet_cli.results.result import VICTIMS, Result, shaping
+from amulet_cli.results.result import VICTIMS, Result, shaping, without_trials
 from amulet_cli.results.schema1 import renamed
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def aggregate(
         smallest_effect: by metric, the smallest change that counts, where it is not the one that the metric states.
     """
     asked = {renamed(name) for name in metrics}
+    results, trials = without_trials(results)
     cells, notes = _cells([result for result in results if result.finished])
     cells, keys, common = _labelled(cells)
     rows: list[Row] = []
@@ -73,6 +74,7 @@ def aggregate(
         names = dict.fromkeys(name for run in cell.runs.values() for name in run.names)
         wanted = [name for name in names if not asked or name in asked or cell.facts.of(name).name in asked]
         rows += [_row(cell, name) for name in sorted(wanted, key=cell.facts.order)]
+    notes += [trials] if trials else []
     missing = [result for result in results if not result.finished]
     return Report(rows=_judged(rows, smallest_effect), keys=keys, common=common, notes=notes, missing=missing)
 

@@ -1,9 +1,11 @@
 """The two consoles, and the parts of every view."""
 
+import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,24 @@ out = _console(stderr=False)
 """For results: tables, lists."""
 err = _console(stderr=True)
 """For everything else: progress, notes, errors."""
+
+
+@contextmanager
+def silent(*, asked: bool) -> Iterator[None]:
+    """If asked, nothing is printed on standard output inside the block."""
+    before, out.quiet = out.quiet, asked or out.quiet
+    try:
+        yield
+    finally:
+        out.quiet = before
+
+
+def print_json(value: Any) -> None:
+    """A value for a program to read, on standard output; numbers that are not finite are null."""
+    from amulet_cli.base.serialize import plain  # with its YAML, which no page of help needs
+
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    out.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = "") -> RenderableType:

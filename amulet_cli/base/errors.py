@@ -17,8 +17,8 @@ from amulet_cli.base.console import err
 if TYPE_CHECKING:
     from rich.text import Text
 
-MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
-"""Exit codes: the command was wrong; something failed; Ctrl-C."""
+MISTAKE, FAILURE, INTERRUPTED, TIME_IS_UP = 2, 1, 130, 124
+"""Exit codes: the command was wrong; something failed; Ctrl-C; runs are left after `--max-time`."""
 TRACEBACK = "AMULET_TRACEBACK"
 _HOW_TO_SEE_ALL = f"{TRACEBACK}=1 before the same command shows the whole traceback"
 _LONGEST = 240  # characters of a line of an error

@@ -74,6 +74,18 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def bytes_below(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder and below it; 0 where there is none."""
+    if not path.is_dir():
+        return path.stat().st_size if path.exists() else 0
+    with os.scandir(path) as entries:  # knows folders from files without asking for each of 202,599
+        return sum(
+            bytes_below(Path(entry.path)) if entry.is_dir() else entry.stat().st_size
+            for entry in entries
+            if entry.is_dir() or entry.is_file()
+        )
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that a user named: in one step; through links; into a device or a pipe as it stands.
 

@@ -16,6 +16,7 @@ VERBS = {
     "plot": "one figure of any runs, as SVG, PDF or PNG",
     "compare": "two runs: which settings and which metrics differ",
     "data": "data sets: what is here, where, under which licence; check, fetch, look",
+    "doctor": "this machine: versions, processor, memory, disk, GPU, extras, and what to do about problems",
     "completion": "makes the Tab key complete commands, options and settings, in bash, zsh and fish",
 }
 """In the order of the overview."""

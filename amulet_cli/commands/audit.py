@@ -2,17 +2,19 @@
 
 import dataclasses
 
-from amulet_cli.base.console import out
+from amulet_cli.base.console import out, silent
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
 from amulet_cli.config.options import find_options
+from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.preflight import check_settings
 from amulet_cli.execution.sweep import result_of, run_sweep
 from amulet_cli.views.audit_tables import audit_tables
+from amulet_cli.views.result_json import print_runs
 
 
 def command_line() -> CommandLine:
@@ -41,7 +43,7 @@ def command_line() -> CommandLine:
         amulet audit model=my_nets:Wide model.width=64  every attack on your own architecture
         amulet audit model=my_nets:Wide checkpoint=wide.pt  what can be done to a trained model as it is
 
-        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 124 time is up, 130 Ctrl-C.
         """,
         words=complete,
     )
@@ -52,11 +54,16 @@ def main(words: list[str]) -> int:
     arguments = every_attack(parse(words, command_line()))
     request = compose(arguments)
     check_settings(request)
-    with prompt_end("what is finished is kept; the same command resumes"):
+    if arguments.dry_run:
+        return show_forecast(request, as_json=arguments.json)
+    with prompt_end("what is finished is kept; the same command resumes"), silent(asked=arguments.json):
         code = run_sweep(request, arguments, table=False)
         out.print()
         # A refused run has left no configuration: its attack is to be known all the same.
-        out.print(audit_tables([dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]))
+        results = [dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]
+        out.print(audit_tables(results))
+    if arguments.json:
+        print_runs(results)
     return code
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from amulet_cli.analysis.comparisons import difference
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, headed, here, out
+from amulet_cli.base.console import aligned, headed, here, out, print_json
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
@@ -31,6 +31,9 @@ def command_line() -> CommandLine:
         Shows the settings in which two runs differ, and every metric that differs, for both victims, with the
         intervals that the records leave. A run is its folder; a folder above it will do while it holds one run.
 
+        Options:
+        --json  for a program to read
+
         Examples:
         amulet compare outputs/census/linearnet/none/none/4b5a6978/seed=0 more/census/linearnet/none/none  \
             the same command on two machines; the second folder holds one run
@@ -43,10 +46,16 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Print what differs."""
-    runs, _ = command_line().parse(words)
+    runs, asked = command_line().parse(words)
     if len(runs) != 2:
         raise UsageError(f"`amulet compare` takes two runs, got {len(runs)}", try_="amulet compare --help")
-    out.print(*_comparison(_run(runs[0]), _run(runs[1])), sep="\n")
+    a, b = _run(runs[0]), _run(runs[1])
+    if "--json" in asked:
+        found = {"settings": _settings(a, b), "metrics": differences(a.metrics, b.metrics)}
+        found["machine"] = differences(a.environment, b.environment)
+        print_json({"runs": [str(a.folder), str(b.folder)], **found})
+    else:
+        out.print(*_comparison(a, b), sep="\n")
     return 0
 
 
@@ -75,8 +84,7 @@ def _run(path: str) -> "Result":
 def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     yield Text.assemble(("A  ", "bold"), here(a.folder))
     yield Text.assemble(("B  ", "bold"), here(b.folder))
-    settings = differences({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
-    yield from _pairs("Settings", settings, "the same settings")
+    yield from _pairs("Settings", _settings(a, b), "the same settings")
     metrics, same = _metrics(a, b)
     yield from headed("Metrics that differ" if metrics else "No metric differs")
     if metrics:
@@ -92,6 +100,10 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     machine = differences(a.environment, b.environment)
     if machine:
         yield from _pairs("Machine", machine, "")
+
+
+def _settings(a: "Result", b: "Result") -> dict[str, tuple[Any, Any]]:
+    return differences({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
 
 
 def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":

@@ -1,13 +1,12 @@
 """`amulet list`: what can be chosen."""
 
-import json
 from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import out
+from amulet_cli.base.console import out, print_json
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import CONFIG_DIR, user_folder
@@ -49,8 +48,7 @@ def main(words: list[str]) -> int:
     groups = _checked(groups, options)
     options = [option for option in options if not groups or option.group in groups]
     if "--json" in asked:
-        rows = [{**asdict(option), "choice": option.choice} for option in options]
-        out.print(json.dumps(rows, indent=2, ensure_ascii=False), soft_wrap=True, markup=False)
+        print_json([{**asdict(option), "choice": option.choice} for option in options])
         return 0
     for group in dict.fromkeys(option.group for option in options):
         its = [option for option in options if option.group == group]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.matrix.entries import matrices
-from amulet_cli.base.console import Command, err, hanging, here, out
+from amulet_cli.base.console import Command, err, hanging, here, out, silent
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
@@ -20,6 +20,7 @@ from amulet_cli.config.options import find_options
 from amulet_cli.config.risk_selection import among, named
 from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
 from amulet_cli.config.suites import STRENGTHS, STRONGEST
+from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.launchers import is_installed
 from amulet_cli.execution.preflight import check_settings
@@ -27,6 +28,7 @@ from amulet_cli.execution.sweep import result_of, run_sweep
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.matrix_data import as_csv, as_json
 from amulet_cli.views.matrix_table import matrix_table
+from amulet_cli.views.result_json import print_runs
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
@@ -68,7 +70,7 @@ def command_line() -> CommandLine:
         amulet matrix dataset=census seeds=10  all of it: a run of all risks for each defence and seed
         amulet matrix defenses=adv_training risks=S1,S3,F seeds=3  a corner of it, in minutes
 
-        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 124 time is up, 130 Ctrl-C.
         """,
         words=_candidates,
     )
@@ -101,9 +103,14 @@ def main(words: list[str]) -> int:
     check_settings(request)
     _check_smallest(request, smallest)
     request, arguments = _launched(request, arguments)
-    with prompt_end(_KEPT):
+    if arguments.dry_run:
+        return show_forecast(request, as_json=arguments.json)
+    with prompt_end(_KEPT), silent(asked=arguments.json):
         code = run_sweep(request, arguments, table=False)
-        return max(code, _close(request, words, smallest))
+        code = max(code, _close(request, words, smallest))
+    if arguments.json:
+        print_runs(map(result_of, request.jobs))
+    return code
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
@@ -272,20 +279,20 @@ def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, f
     for one in found:
         out.print()
         out.print(matrix_table(one, out.width))
-    _save(found, folder)
+    _save(found, folder, "trial_" if results[0].trial else "")
     _next(found, words, folder)
     check_smallest("smallest=", smallest, results)  # last: a wrong name must not hide what was measured
     return 0
 
 
-def _save(found: "Sequence[Interactions]", folder: Path) -> None:
-    """The picture and the data of each matrix; of several, under names of their own."""
+def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
+    """The picture and the data of each matrix, their names begun with `start`; of several, under names of their own."""
     from amulet_cli.views.figures import style
     from amulet_cli.views.figures.matrix import interaction_matrix
 
     out.print()
     for i, one in enumerate(found):
-        name = "matrix" if len(found) == 1 else f"matrix_{i + 1}_{one.setting['dataset']}"
+        name = f"{start}matrix" if len(found) == 1 else f"{start}matrix_{i + 1}_{one.setting['dataset']}"
         figure = interaction_matrix(one)
         for suffix in (".svg", ".png"):
             style.save(figure, folder / f"{name}{suffix}")

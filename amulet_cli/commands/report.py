@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.groups import SETTING, aggregate
-from amulet_cli.base.console import err, here, out
+from amulet_cli.base.console import err, here, out, print_json, silent
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.results.reading import find_results
-from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet
+from amulet_cli.results.result import without_trials
+from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet, as_records
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import views
 from amulet_cli.views.report_tables import report_table
@@ -52,6 +53,7 @@ def command_line() -> CommandLine:
         --parquet FILE   the same as the CSV, with types; a file, not -
         --markdown FILE  the tables as Markdown
         --latex FILE     the tables as LaTeX, for the package booktabs
+        --json           the rows of the CSV, what all have in common, and what is missing, on the standard output
 
         Examples:
         amulet report  everything in ./outputs
@@ -76,6 +78,8 @@ def main(words: list[str]) -> int:
         _check_parquet(files["parquet"])
     results = finished(folders or ["outputs"])
     for view in views():
+        if view.shown and f"--{view.name}" in asked and "--json" in asked:
+            raise UsageError(f"`--json` does not go with `--{view.name}`", expected="--csv -")
         if view.shown and (chosen := asked.get(f"--{view.name}")):
             found = view.shown(chosen, results)
             _write(found.forms, files, found.view, f"--{view.name}")
@@ -88,9 +92,14 @@ def main(words: list[str]) -> int:
         known = {name for result in results for name in result.names}
         raise UsageError(f"No run has a metric named {','.join(wanted)}", meant=similar(wanted[0], known))
     _check(report, by)
+    if "--json" in asked:
+        missing = [{"folder": str(r.folder), "state": r.state, "reason": r.reason} for r in report.missing]
+        common = {"common": dict(report.common), "notes": list(report.notes), "missing": missing}
+        print_json({"rows": as_records(report), **common})
     today = datetime.now().astimezone().date().isoformat()
     command = shlex.join(["amulet", "report", *words])
-    _show(report, by or "metric", files, lambda: html_report(report, results, command=command, date=today))
+    with silent(asked="--json" in asked):
+        _show(report, by or "metric", files, lambda: html_report(report, results, command=command, date=today))
     return 0
 
 
@@ -109,7 +118,10 @@ def finished(folders: "Sequence[str]") -> "list[Result]":
             where=unreadable[0] if unreadable else None,
             expected="the output folder of `amulet run`, or any folder below it",
         )
-    return results
+    counted, trials = without_trials(results)
+    if trials:
+        err.print(f"[dim]{trials}[/]", soft_wrap=True)
+    return counted
 
 
 def _check_parquet(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from amulet_cli.base.console import err, out
+from amulet_cli.base.console import err, out, silent
 from amulet_cli.base.errors import MISTAKE, UsageError
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import RUN_FLAGS, SHOWN, Arguments, parse
@@ -11,14 +11,16 @@ from amulet_cli.config.composition import compose
 from amulet_cli.config.hydra_errors import explained
 from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, CHOICES
+from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.hydra_run import hand_over
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.job import Task, ended
 from amulet_cli.execution.preflight import check_jobs, check_settings, check_writable
 from amulet_cli.execution.progress import RichReporter
-from amulet_cli.execution.sweep import run_sweep
+from amulet_cli.execution.sweep import result_of, run_sweep
 from amulet_cli.execution.trackers import track_done
 from amulet_cli.results.reading import read_result
+from amulet_cli.views.result_json import print_runs
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def command_line() -> CommandLine:
             a sweep of six runs, in as many processes as there are cores
         amulet run --config-dir my_conf attack=mine  your own attack: my_conf/attack/mine.yaml names its class
 
-        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 130 Ctrl-C.
+        Exit code: 0 fine, 1 a run failed, 2 the command is wrong, 124 time is up, 130 Ctrl-C.
         """,
         SHOWN,
         complete,
@@ -70,11 +72,16 @@ def main(words: list[str]) -> int:
         return _let_hydra_answer(arguments)
     request = compose(arguments)
     check_settings(request)
+    if arguments.dry_run:
+        return show_forecast(request, as_json=arguments.json)
+    if arguments.max_seconds is not None and not request.sweep:
+        raise UsageError("`--max-time` ends a sweep between two runs, and this is one run", meant=["amulet run -m ..."])
     kept = "what is finished is kept; the same command resumes"
-    with prompt_end(kept):
-        if request.sweep:
-            return run_sweep(request, arguments)
-        return _run_one(request, arguments)
+    with prompt_end(kept), silent(asked=arguments.json):
+        code = run_sweep(request, arguments) if request.sweep else _run_one(request, arguments)
+    if arguments.json:
+        print_runs(map(result_of, request.jobs))
+    return code
 
 
 def _run_one(request: "RunRequest", arguments: Arguments) -> int:

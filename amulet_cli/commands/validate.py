@@ -1,15 +1,20 @@
 """`amulet validate`: composes and checks a command without running it."""
 
+from typing import TYPE_CHECKING, Any
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from amulet_cli.base.console import out
+from amulet_cli.base.console import out, print_json
 from amulet_cli.base.flags import CommandLine
-from amulet_cli.config.arguments import SWEEP_FLAGS, parse
+from amulet_cli.config.arguments import COMPOSE_FLAGS, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
 from amulet_cli.execution.preflight import check_jobs, check_places, check_settings
+
+if TYPE_CHECKING:
+    from amulet_cli.config.composition import Job
 
 
 def command_line() -> CommandLine:
@@ -22,7 +27,7 @@ def command_line() -> CommandLine:
         would be, where their results would go, and which of them are done already.
 
         Flags:
-        {SWEEP_FLAGS}
+        {COMPOSE_FLAGS}
 
         Examples:
         amulet validate defense=adv_training attack=model_extraction  one run
@@ -36,12 +41,17 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Check, then print the jobs."""
-    request = compose(parse(words, command_line()))
+    arguments = parse(words, command_line())
+    request = compose(arguments)
     check_settings(request)
     refused = check_jobs(request, request.jobs)
     keys = request.swept if request.sweep else ("seed",)
     states = ["refused" if job in refused else "done" if job.done else "to do" for job in request.jobs]
     check_places(job for job, state in zip(request.jobs, states, strict=True) if state == "to do")
+    if arguments.json:
+        told = zip(request.jobs, states, strict=True)
+        print_json({"jobs": [_record(job, state, refused.get(job, "")) for job, state in told]})
+        return 0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("state", *keys):
         table.add_column(name)
@@ -55,3 +65,8 @@ def main(words: list[str]) -> int:
     many = f"{len(states)} jobs" if request.sweep else "1 run"
     out.print(Text(f"Valid: {many}, {counts}.", style="green"))
     return 0
+
+
+def _record(job: "Job", state: str, reason: str) -> dict[str, Any]:
+    made = {"choices": job.choices, "overrides": job.overrides, "seed": job.config["seed"]}
+    return {"state": state, "reason": reason, "folder": str(job.folder), **made}

@@ -8,15 +8,24 @@ from pathlib import Path
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import is_file, is_folder, located
 from amulet_cli.base.flags import CommandLine
+from amulet_cli.config import trial
 from amulet_cli.config.schema import SETTINGS
 
 CONFIG_DIR = "--config-dir, -cd DIR  the options in your own folder can be chosen too"
-SWEEP_FLAGS = f"""
+COMPOSE_FLAGS = f"""
     -m, --multirun  a sweep: every combination of values with commas, ranges: 'seed=range(0,10)'
     {CONFIG_DIR}
+    {trial.FLAG} N  a trial: at most N records, few epochs, the least of each attack; marked, and kept apart
     --config-name, -cn NAME  another configuration to begin with
+    --json  for a program to read, on the standard output, instead of tables
 """.strip()
-"""Lines of a page: what Hydra's flags mean here. An audit and a matrix are sweeps anyway."""
+"""Lines of a page: what Hydra's flags mean here, and those that any command of runs has."""
+SWEEP_FLAGS = f"""
+    {COMPOSE_FLAGS}
+    --dry-run  no run: how many jobs there are, the trainings they share, and their time as earlier runs took
+    --max-time TIME  a sweep begins no more runs after 90m, 1h30m, 2d; the same command resumes; exit code 124
+""".strip()
+"""The same for what can be run. An audit and a matrix are sweeps anyway."""
 RUN_FLAGS = f"""
     {SWEEP_FLAGS}
     --cfg, -c WHAT     print the configuration instead of running it
@@ -30,6 +39,9 @@ SHOWN = {
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 """What flags of a run can show."""
+_OURS = ("--json", "--dry-run", "--max-time")
+"""Flags that Hydra does not know."""
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _ASKING = ("--cfg", "--info", "--hydra-help")
 EXPERIMENT, QUICK = "+experiment=", "+paper_size=quick"
 
@@ -52,6 +64,21 @@ class Arguments:
         return any(flag in self.flags for flag in _ASKING)
 
     @property
+    def json(self) -> bool:
+        """Whether a program reads the standard output."""
+        return "--json" in self.flags
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is to be run."""
+        return "--dry-run" in self.flags
+
+    @property
+    def max_seconds(self) -> float | None:
+        """After how long a sweep begins no more runs; None: never."""
+        return seconds(self.flags["--max-time"]) if "--max-time" in self.flags else None
+
+    @property
     def config_dir(self) -> Path | None:
         """The user's folder of options."""
         return Path(self.flags["--config-dir"]) if "--config-dir" in self.flags else None
@@ -63,7 +90,12 @@ class Arguments:
 
     def for_hydra(self) -> list[str]:
         """Flags first: Hydra's parser needs all overrides together."""
-        flags = [word for flag, value in self.flags.items() for word in ((flag, value) if value else (flag,))]
+        flags = [
+            word
+            for flag, value in self.flags.items()
+            if flag not in _OURS
+            for word in ((flag, value) if value else (flag,))
+        ]
         return [*flags, *self.overrides]
 
 
@@ -91,7 +123,32 @@ def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:
         raise UsageError(f"`{alone[0]}` is about what is shown", expected=f"--cfg job {alone[0]} ...")
     if "--config-dir" in flags:
         flags["--config-dir"] = str(user_folder(flags["--config-dir"]))
+    if "--max-time" in flags:
+        seconds(flags["--max-time"])
+    if trial.FLAG in flags:
+        overrides.append(trial.word(flags.pop(trial.FLAG)))
     return Arguments(flags, tuple(_sized(_own_model([_rewritten(word) for word in overrides]))))
+
+
+def seconds(text: str) -> float:
+    """A time span in seconds.
+
+    >>> seconds("1h30m"), seconds("90s"), seconds("0.5h")
+    (5400.0, 90.0, 1800.0)
+
+    Raises:
+        UsageError: it is none.
+    """
+    number = r"(?:\d+(?:\.\d*)?)"
+    parts = re.fullmatch("".join(f"(?:({number}){unit})?" for unit in _SECONDS), text.replace(" ", ""))
+    found = (
+        [float(value) * each for value, each in zip(parts.groups(), _SECONDS.values(), strict=True) if value]
+        if parts
+        else []
+    )
+    if not sum(found):
+        raise UsageError(f"`--max-time` must be a time with its unit, got {text}", expected="90m, 1h30m, 2d or 45s")
+    return sum(found)
 
 
 def user_folder(name: str) -> Path:

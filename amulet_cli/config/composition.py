@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
-from amulet_cli.config import suites
+from amulet_cli.config import suites, trial
 from amulet_cli.config.arguments import Arguments
 from amulet_cli.config.checkpoint import stamped
 from amulet_cli.config.file_digest import with_digests
@@ -222,7 +222,7 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
     attack, plain = plain.get("attack"), _without_about(plain)
     if suites.is_suite(attack):
         plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
-    return plain
+    return trial.shrunk(plain)
 
 
 def chosen(choices: Mapping[str, Any]) -> dict[str, str]:

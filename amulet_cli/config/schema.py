@@ -52,6 +52,7 @@ SETTINGS = {
     "checkpoint_accuracy": _Setting(float | None, between=(0, 1)),
     "recipe": _Setting(Literal["unknown", "given"]),
     "logger": _Setting(dict[str, Any] | None),
+    "trial": _Setting(int | None, least=20),
 }
 """By name; `logger` is a group too, but does not determine a run."""
 
@@ -64,7 +65,7 @@ def check(config: Mapping[str, Any]) -> None:
         if key not in known:
             raise UsageError(f"`{key}` is not a setting", meant=similar(key, known), try_="amulet run --help")
     for key in known:
-        if key not in config and key not in ("metric", "logger"):
+        if key not in config and key not in ("metric", "logger", "trial"):
             raise UsageError(f"`{key}` is missing from the configuration")
     for key, setting in SETTINGS.items():
         _check_value(key, config.get(key), setting)

@@ -64,7 +64,7 @@ def be_deterministic(device: torch.device) -> None:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions and hardware, which may explain a difference between two machines."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "amulet": amulet.__version__,
         "python": platform.python_version(),
@@ -77,7 +77,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, if the system provides it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:

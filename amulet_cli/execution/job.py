@@ -1,6 +1,7 @@
 """One run: from a composed configuration to the files in its folder. Never raises, so that no sweep is lost."""
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -63,9 +64,13 @@ class Task:
     """What a launcher's process must know; only if `parallel`."""
     tracked_as: str = ""
     """The key of the sweep under which trackers file the job."""
+    deadline: float = math.inf
+    """Seconds since the epoch, on every machine, after which no job begins."""
 
     def __call__(self, cfg: "DictConfig") -> int:
         """Run the job; its exit code."""
+        if time.time() >= self.deadline:
+            return 0
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.override_parser.overrides_parser import OverridesParser
 

@@ -127,6 +127,16 @@ def worker_of(request: "RunRequest") -> Worker | None:
     return Worker(Path.cwd(), _cores(request), None if far else ParentProcess.this())
 
 
+def at_once(request: "RunRequest") -> int:
+    """How many jobs run at a time on this machine; 1 where a cluster decides."""
+    from amulet.training.runtime import available_cores
+
+    if request.launcher in _AT_ONCE:
+        return max(1, available_cores() // _cores(request))
+    count = int(request.launcher_settings.get("n_jobs") or 1) if request.launcher == "joblib" else 1
+    return count if count > 0 else max(1, available_cores() + 1 + count)
+
+
 def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
     """Hydra's settings beyond the command: how many jobs a launcher gets at once, and under which name."""
     from amulet.training.runtime import available_cores

@@ -39,7 +39,10 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
     instantiation.check(config["dataset"], "dataset")
     chosen = [key for key in ("defense", "second_defense") if config[key]["_target_"]]
     metrics = tuple(risk for name, node in config["metric"].items() for risk in _metrics(name, node))
-    suites = {risk: _built(node, "attack", Attack) for risk, node in (config["attack"].get("suites") or {}).items()}
+    suites = {
+        risk: _component(config, node, "attack", Attack)
+        for risk, node in (config["attack"].get("suites") or {}).items()
+    }
     return Plan(
         data=data,
         architecture=_factory(config, "model"),
@@ -50,8 +53,9 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         early_stopping=_early_stopping(config["early_stopping"]),
         precision=config["precision"],
         augmentation=tuple(_augmentation(node) for node in augmentations(config["augmentation"])),
-        defenses=tuple(_built(config[key], key, Defense) for key in chosen),
-        attack=_built(config["attack"], "attack", Attack) if config["attack"]["_target_"] else None,
+        defenses=tuple(_component(config, config[key], key, Defense) for key in chosen),
+        attack=_component(config, config["attack"], "attack", Attack) if config["attack"]["_target_"] else None,
+        trial=bool(config.get("trial")),
         attacks=suites,
         metrics=(*metrics, *suites) if suites and "default" in metrics else metrics,
         optional=tuple(dict.fromkeys((*risk_selection.among(config["metric"]), *suites))),
@@ -159,6 +163,12 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
     except SystemExit as error:
         raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
+
+
+def _component(config: Mapping[str, Any], node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    """A component; of a trial, with the least work."""
+    built = _built(node, key, kind)
+    return built.for_trial() if config.get("trial") else built
 
 
 def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

@@ -14,7 +14,7 @@ from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, hanging
 from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
-from amulet_cli.config import schema, suites
+from amulet_cli.config import schema, suites, trial
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
@@ -88,6 +88,8 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
         refused = _checked(request, jobs, reporter)
     for line in dict.fromkeys(line for job in jobs if job not in refused for line in suites.announced(job.config)):
         err.print(hanging("suite    ", line))
+    for line in dict.fromkeys(filter(None, (trial.announced(job.config) for job in jobs))):
+        err.print(hanging("trial   ", line, "bold yellow"))
     return refused
 
 

@@ -1,6 +1,8 @@
 """A sweep: all jobs checked first, then run by Hydra's launcher, then one table of means made from their folders."""
 
 import dataclasses
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from amulet_cli.base.console import err, out
-from amulet_cli.base.errors import FAILURE
+from amulet_cli.base.errors import FAILURE, TIME_IS_UP
 from amulet_cli.base.format_numbers import plural
 from amulet_cli.execution.hydra_run import hand_over
 from amulet_cli.execution.job import Task
@@ -35,11 +37,14 @@ _KILLED = ("TerminatedWorkerError", "BrokenProcessPool")
 def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
     """Run the jobs that are not done; the exit code is 1 if a job failed. A refused combination is not a failure.
 
+    After `--max-time` no job begins, and if some are left the exit code is 124.
+
     Args:
         request: the jobs.
         arguments: their command.
         table: whether it closes with a table of means, or only with what became of the jobs.
     """
+    deadline = math.inf if arguments.max_seconds is None else time.time() + arguments.max_seconds
     done = {job for job in request.jobs if job.done and not job.config["force"]}
     rest = [job for job in request.jobs if job not in done]
     refused = check_jobs(request, rest)
@@ -68,14 +73,21 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
                 for part, before in _parts(request, arguments):
                     words = (*part.overrides, *own_overrides(request, part.overrides))
                     task = Task(True, len(request.jobs), request.swept, parallel, watch=known, before=before)
-                    task = dataclasses.replace(task, worker=worker, tracked_as=sweep.key)
+                    task = dataclasses.replace(task, worker=worker, tracked_as=sweep.key, deadline=deadline)
                     _launch(request, dataclasses.replace(part, overrides=words), task)
         except Exception as error:  # noqa: BLE001 - a launcher broke; what its jobs did is in their folders
             broken = True
             err.print(Text(f"the launcher {request.launcher} failed: {type(error).__name__}: {error}", "bold red"))
     results = [result_of(job, before=job in done) for job in request.jobs]
     tracking.end(results)
-    return _close(results, failed=broken, table=table)
+    code = _close(results, failed=broken, table=table)
+    left = sum(result.state == "not run" for result in results)
+    if not left or time.time() < deadline:
+        return code
+    what = f"time is up (--max-time): {plural(left, 'run')} left; the same command resumes"
+    err.print(Text(what, style="bold yellow"), soft_wrap=True)
+    others = [result for result in results if result.state != "not run"]
+    return FAILURE if broken or _failed(others) else TIME_IS_UP
 
 
 def _launch(request: "RunRequest", command: "Arguments", task: Task) -> None:
@@ -119,7 +131,11 @@ def _planned(job: "Job") -> "RunFacts":
 def _close(results: "Sequence[Result]", *, failed: bool, table: bool) -> int:
     out.print()
     out.print(sweep_table(results, out.width, means=table))
-    return FAILURE if failed or any(not (result.finished or result.state == "refused") for result in results) else 0
+    return FAILURE if failed or _failed(results) else 0
+
+
+def _failed(results: "Sequence[Result]") -> bool:
+    return any(not (result.finished or result.state == "refused") for result in results)
 
 
 def result_of(job: "Job", *, before: bool = False) -> "Result":

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from amulet.core.blocks import RecordBlocks
 from amulet.core.facts import RunFacts
+from amulet_cli.base.format_numbers import plural
 
 SCHEMA = 2
 """What is written; 1, without `facts`, is read too."""
@@ -61,6 +62,11 @@ class Result:
         return self.state in ("done", "skipped")
 
     @property
+    def trial(self) -> int:
+        """The number of records of a trial (`--limit`); 0 of a run whose numbers count."""
+        return self.config.get("trial") or 0
+
+    @property
     def standing(self) -> str:
         """Its state in words: one that is not over is unfinished."""
         return "unfinished" if self.state == "running" else self.state
@@ -90,8 +96,10 @@ class Result:
 
     @property
     def setting(self) -> tuple[str, ...]:
-        """Dataset, model, defence (`a+b` for two) and attack."""
-        return setting_of({**dict.fromkeys(CHOICES, ""), **self.choices})
+        """Dataset, which a trial adds itself to, model, defence (`a+b` for two) and attack."""
+        dataset, *others = setting_of({**dict.fromkeys(CHOICES, ""), **self.choices})
+        model, defense, attack = others
+        return f"{dataset} (trial of {self.trial})" if self.trial else dataset, model, defense, attack
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
@@ -110,6 +118,8 @@ def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
         kept["checkpoint"] = kept["checkpoint"]["sha256"]
     else:  # without a checkpoint its recipe has no meaning
         kept = {key: value for key, value in kept.items() if key not in _OF_CHECKPOINT}
+    if kept.get("trial", "") is None:  # as results from before there were trials
+        del kept["trial"]
     return _without_about(kept)
 
 
@@ -117,6 +127,15 @@ def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir
     """``<output_dir>/<dataset>/<model>/<defense>[+<second>]/<attack>/<hash8>/seed=<n>``."""
     parts = [re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "_" for name in setting_of(choices)]
     return Path(output_dir).joinpath(*parts, config_hash(cfg)[:8], f"seed={cfg['seed']}")
+
+
+def without_trials(results: Sequence[Result]) -> tuple[list[Result], str]:
+    """The runs whose numbers count, and a word on the trials beside them; trials alone are all kept."""
+    real = [result for result in results if not result.trial]
+    if not any(result.finished for result in real) or len(real) == len(results):
+        return list(results), ""
+    count = len(results) - len(real)
+    return real, f"{plural(count, 'trial')} with --limit {'is' if count == 1 else 'are'} left out: not runs that count"
 
 
 def setting_of(choices: Mapping[str, str]) -> tuple[str, str, str, str]:

@@ -17,6 +17,8 @@ from amulet_cli.results.result import CHOICES, LOST, SCHEMA, VICTIMS, Result
 if TYPE_CHECKING:
     from amulet.assessment import Outcome
 
+_TRIAL = "a trial (--limit {}): few records, few epochs, the least of each attack. No number means anything."
+
 
 def write_status(folder: Path, state: str, **details: Any) -> None:
     """Write `status.json`: ``{"state": state, **details}``."""
@@ -62,6 +64,7 @@ def write_outcome(
         "facts": plain(outcome.facts.as_dict()),
     }
     content["warnings"] = [
+        *([_TRIAL.format(config["trial"])] if config.get("trial") else []),
         *outcome.warnings,
         *([f"{', '.join(f'`{name}`' for name in sorted(lost))}: {LOST}"] if lost else []),
     ]

@@ -19,12 +19,12 @@ DECIDES = "*"
 
 def as_csv(report: Report) -> str:
     """One row per setting and metric: statistics as fractions, and each seed's value."""
-    return tidy_csv(_records(report))
+    return tidy_csv(as_records(report))
 
 
 def as_parquet(report: Report) -> bytes:
     """The table of `as_csv`, typed."""
-    return parquet(_records(report))
+    return parquet(as_records(report))
 
 
 def as_markdown(report: Report, by: str) -> str:
@@ -88,7 +88,8 @@ def _caption(report: Report) -> str:
     return f"{text} All with {common}." if common else text
 
 
-def _records(report: Report) -> list[dict[str, Any]]:
+def as_records(report: Report) -> list[dict[str, Any]]:
+    """The rows of `as_csv`, as JSON has them."""
     return [_record(report, row) for row in report.rows]
 
 

@@ -133,10 +133,12 @@ def judged_word(change: "Change", info: MetricFacts) -> Text:
 
 
 def next_commands(result: Result, words: Sequence[str], config_dir: Path | None = None) -> list[list[str]]:
-    """What is worth doing after one run, as words: the same over ten seeds, and the table of all seeds."""
-    kept = [word for word in words if word.partition("=")[0] != "seed"]
-    flags = ["-m"] if config_dir is None else ["--config-dir", here(config_dir), "-m"]
+    """What is worth doing after one run, as words: of a trial the same in earnest; else over ten seeds, and a table."""
+    kept = [word for word in words if word.partition("=")[0] not in ("seed", "++trial")]
+    flags = [] if config_dir is None else ["--config-dir", here(config_dir)]
+    if result.trial:
+        return [["amulet", "run", *flags, *kept]]
     return [
-        ["amulet", "run", *flags, *kept, "seed=range(0,10)"],
+        ["amulet", "run", *flags, "-m", *kept, "seed=range(0,10)"],
         ["amulet", "report", here(result.folder.parent)],
     ]

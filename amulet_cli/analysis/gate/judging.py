@@ -85,12 +85,12 @@ def judge_policy(policy: Policy, results: Sequence[Result]) -> Gate:
 
     An interval within the limit passes, also where it touches it; one wholly beyond it fails; any other is
     inconclusive, and so is a number without an interval. Several models of one setting are judged one by one, and the
-    worst counts.
+    worst counts. Trials (`--limit`) measure nothing.
 
     Raises:
         UsageError: a limit is no value that its metric can have.
     """
-    report = aggregate(results)
+    report = aggregate([result for result in results if not result.trial])
     found = [one for rule in policy.rules for one in _judgements(policy, rule, report)]
     return Gate(policy=policy, judgements=tuple(found))
 
