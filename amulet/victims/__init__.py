@@ -1,6 +1,7 @@
 """Victims that are no PyTorch module: scikit-learn, XGBoost, LightGBM, ONNX files, services behind HTTP."""
 
 from amulet.victims.answering import Answering
+from amulet.victims.carriers import Carrier, EstimatorFile, Service
 from amulet.victims.endpoint import Endpoint
 from amulet.victims.estimators import EstimatorRecipe
 from amulet.victims.given import GivenVictim, of
@@ -9,12 +10,15 @@ from amulet.victims.views import Columns, Frame, View
 
 __all__ = [
     "Answering",
+    "Carrier",
     "Columns",
     "Endpoint",
+    "EstimatorFile",
     "EstimatorRecipe",
     "Frame",
     "GivenVictim",
     "OnnxFile",
+    "Service",
     "View",
     "of",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from amulet.victims import Carrier
 from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
 from amulet_cli.config import instantiation, schema
@@ -36,8 +37,13 @@ def composed(*words: str) -> RunRequest:
 def test_every_option_is_composed_and_built(group: str, name: str) -> None:
     (job,) = composed(f"{group}={name}").jobs
     schema.check(job.config)
-    plan_of(job.config)
     assert job.choices[group] == name
+    target = instantiation.load(job.config[group]["_target_"], group) if job.config[group]["_target_"] else None
+    if isinstance(target, type) and issubclass(target, Carrier):  # a given model: nothing before it is named
+        with pytest.raises(UsageError, match=r"`model\.\w+` must"):
+            plan_of(job.config)
+        return
+    plan_of(job.config)
     if group == "defense":
         (second,) = composed(f"second_defense={name}").jobs
         assert second.choices.get("second_defense", "none") == name
