@@ -1,11 +1,12 @@
 """Victims that are no PyTorch module: scikit-learn, XGBoost, LightGBM, ONNX files, services behind HTTP."""
 
 from amulet.victims.answering import Answering
-from amulet.victims.carriers import Carrier, EstimatorFile, Service
+from amulet.victims.carriers import Carrier, EstimatorFile, InMemory, Service, carrier_of
 from amulet.victims.endpoint import Endpoint
 from amulet.victims.estimators import EstimatorRecipe
 from amulet.victims.given import GivenVictim, of
 from amulet.victims.onnx_file import OnnxFile
+from amulet.victims.own_table import OwnTable, encoded
 from amulet.victims.views import Columns, Frame, View
 
 __all__ = [
@@ -17,8 +18,12 @@ __all__ = [
     "EstimatorRecipe",
     "Frame",
     "GivenVictim",
+    "InMemory",
     "OnnxFile",
+    "OwnTable",
     "Service",
     "View",
+    "carrier_of",
+    "encoded",
     "of",
 ]

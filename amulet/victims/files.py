@@ -90,6 +90,10 @@ class LightGBMFile:
         self.feature_names_in_ = np.array(booster.feature_name())
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Probabilities (n, classes)."""
+        """Probabilities (n, classes), float64."""
         found = np.asarray(self.booster.predict(x), dtype=np.float64)
         return found if found.ndim == 2 else np.stack([1 - found, found], axis=1)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Classes (n,)."""
+        return self.predict_proba(x).argmax(axis=1)

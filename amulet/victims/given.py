@@ -15,6 +15,7 @@ from torch import nn
 from amulet.core.access import ALL, Access
 from amulet.core.errors import SettingError, one_of
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.custom.column import in_words
 from amulet.training.base_recipe import Trained
 from amulet.training.recipe import Recipe
 from amulet.victims.answering import Answering
@@ -211,11 +212,15 @@ def _estimator(
 
 def _names_of_classes(estimator: Any, data: AmuletDataset) -> tuple[Any, ...] | None:
     """Its own names of the classes, where these are the data's names as text; None: they are 0, 1, ..."""
-    own = {str(name): name for name in np.asarray(getattr(estimator, "classes_", ())).tolist()}
+    own = {_text(name): name for name in np.asarray(getattr(estimator, "classes_", ())).tolist()}
     labels = [str(label) for label in cast(Sequence[Any], data.notes.get("labels", ()))]
     if not own or len(labels) != data.num_classes or not own.keys() <= set(labels):
         return None
     return tuple(own.get(label, label) for label in labels)
+
+
+def _text(name: Any) -> str:
+    return in_words(name) if isinstance(name, float) else str(name).strip()
 
 
 def _view_of(estimator: Any, data: AmuletDataset) -> tuple[View, str]:
