@@ -24,8 +24,9 @@ class OwnColumn:
     start: int
     end: int
     """Its inputs [start, end); none for a column with one value."""
-    values: np.ndarray
-    """The values that it has: of a group in the order of its inputs, of numbers in the order of `codes`."""
+    values: Any
+    """The values that it has, an array of its type: of a group in the order of its inputs, of numbers in the order of
+    `codes`."""
     codes: np.ndarray | None = None
     """Of numbers: what each of `values` is in [0, 1], float32, rising; None: a group, or one value."""
 
@@ -33,19 +34,19 @@ class OwnColumn:
         """The column of records (n, columns): a value that is unchanged as it was, of a group the largest."""
         import pandas as pd
 
-        if self.start == self.end:
-            found = self.values[np.zeros(len(x), dtype=np.int64)]
-        elif self.codes is None:
-            found = self.values[x[:, self.start : self.end].argmax(axis=1)]
+        if self.codes is not None:
+            found = pd.Series(self._numbers(x[:, self.start].astype(np.float32))).astype(self.dtype)
+        elif self.start == self.end:
+            found = self.values.take(np.zeros(len(x), dtype=np.int64))
         else:
-            found = self._numbers(x[:, self.start].astype(np.float32))
-        return pd.Series(found, name=self.name).astype(self.dtype)
+            found = self.values.take(x[:, self.start : self.end].argmax(axis=1))
+        return pd.Series(found, name=self.name)
 
     def _numbers(self, given: np.ndarray) -> np.ndarray:
-        codes, values = self.codes, self.values
+        codes, values = self.codes, np.asarray(self.values)
         assert codes is not None
         place = np.searchsorted(codes, given).clip(max=len(codes) - 1)
-        low, high = values[0].astype(np.float64), values[-1].astype(np.float64)
+        low, high = float(values[0]), float(values[-1])
         between = low + given.astype(np.float64) * (high - low)
         if (values == np.rint(values)).all():
             between = np.rint(between)
@@ -85,7 +86,7 @@ def encoded(frame: pd.DataFrame, *, array: Any = None) -> tuple[Inputs, OwnTable
     import pandas as pd
 
     columns: dict[str, Column] = {}
-    own: list[tuple[str, Any, np.ndarray, np.ndarray]] = []
+    own: list[tuple[str, Any, np.ndarray, Any]] = []
     texts: list[str] = []
     for name in frame.columns:
         series, text = frame[name], str(name)
@@ -97,11 +98,11 @@ def encoded(frame: pd.DataFrame, *, array: Any = None) -> tuple[Inputs, OwnTable
                     "attacks need one that they can change: fill them in, or leave these records out"
                 )
             columns[text] = Column(numbers=numbers)
-            own.append((text, name, numbers, series.to_numpy()))
+            own.append((text, name, numbers, series.array))
         else:
-            places, values = _categories(series)
-            columns[text] = Column(None, places, tuple(values))
-            own.append((text, name, places, np.array([*values.values()], dtype=object)))
+            places, names, first = _categories(series)
+            columns[text] = Column(None, places, names)
+            own.append((text, name, places, series.array.take(first)))
             texts.append(text)
     rows = np.arange(len(frame))
     inputs = encode(columns, texts, (rows, rows))
@@ -110,8 +111,7 @@ def encoded(frame: pd.DataFrame, *, array: Any = None) -> tuple[Inputs, OwnTable
     for text, name, numbers, values in own:
         dtype = frame[name].dtype
         if len(np.unique(numbers)) < 2:
-            kept = values[:1]
-            found.append(OwnColumn(name, dtype, start, start, kept))
+            found.append(OwnColumn(name, dtype, start, start, values[:1]))
         elif text in texts:
             found.append(OwnColumn(name, dtype, start, groups[start], values))
             start = groups[start]
@@ -122,8 +122,8 @@ def encoded(frame: pd.DataFrame, *, array: Any = None) -> tuple[Inputs, OwnTable
     return inputs, OwnTable(tuple(found), array)
 
 
-def _categories(series: pd.Series[Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """For each record the place of its value, and the values by their names, in the order of these."""
+def _categories(series: pd.Series[Any]) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """For each record the place of its value; the values' names in this order; for each a record that has it."""
     import pandas as pd
 
     places, _ = pd.factorize(series.astype(object), use_na_sentinel=False)
@@ -132,7 +132,7 @@ def _categories(series: pd.Series[Any]) -> tuple[np.ndarray, dict[str, Any]]:
     names = ["missing" if pd.isna(value) else str(value).strip() for value in found]
     if len(set(names)) < len(names):
         names = [repr(value) for value in found]
-    order = sorted(range(len(names)), key=lambda i: names[i])
+    order = np.array(sorted(range(len(names)), key=lambda i: names[i]), dtype=np.int64)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    return rank[places], {names[i]: found[i] for i in order}
+    return rank[places], tuple(names[i] for i in order.tolist()), first[order]
