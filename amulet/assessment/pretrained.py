@@ -40,7 +40,7 @@ def check_pretrained(
 
     Args:
         given: the weights.
-        risks: the risks to measure.
+        risks: the risks to measure, but for those that are measured on the given model as it is.
         defenses: the defences of the defended victim.
         adapted: does a defence need another architecture than the given one?
 
@@ -61,7 +61,8 @@ def check_pretrained(
     retraining = [risk_of(name) for name in risks if risk_of(name).retrains]
     if retraining and not pretrained.recipe_known:
         raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {how}")
-    warnings = [_RECORDS.format(noun=noun), *(_ANEW.format(noun=noun, risk=risk.title) for risk in retraining)]
+    warnings = [] if pretrained.members_known else [_RECORDS.format(noun=noun)]
+    warnings += [_ANEW.format(noun=noun, risk=risk.title) for risk in retraining]
     if not pretrained.lasting:
         warnings.append(_CHANGES.format(noun=noun))
     if defenses:

@@ -35,6 +35,11 @@ class Given(Protocol):
         ...
 
     @property
+    def members_known(self) -> bool:
+        """Are the records of the training part those that it was trained on?"""
+        ...
+
+    @property
     def lasting(self) -> bool:
         """Will it answer the same tomorrow?"""
         ...
@@ -65,6 +70,11 @@ class Pretrained:
     def noun(self) -> str:
         """What it is called in messages."""
         return "checkpoint"
+
+    @property
+    def members_known(self) -> bool:
+        """Weights do not tell."""
+        return False
 
     @property
     def lasting(self) -> bool:

@@ -7,6 +7,7 @@ from amulet.victims.estimators import EstimatorRecipe
 from amulet.victims.given import GivenVictim, of
 from amulet.victims.onnx_file import OnnxFile
 from amulet.victims.own_table import OwnTable, encoded
+from amulet.victims.recorded import Recorded
 from amulet.victims.views import Columns, Frame, View
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "InMemory",
     "OnnxFile",
     "OwnTable",
+    "Recorded",
     "Service",
     "View",
     "carrier_of",

@@ -49,6 +49,8 @@ class GivenVictim:
     """Its accuracy on test records, as its owner knows it."""
     said: str = ""
     """What was chosen for it: an order of columns."""
+    members_known: bool = False
+    """Are the records of the training part those that it was trained on?"""
     lasting: bool = True
     """Will it answer the same tomorrow?"""
 

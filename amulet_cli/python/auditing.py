@@ -13,13 +13,15 @@ from safetensors.torch import save
 from torch import nn
 
 from amulet.core.errors import SettingError
+from amulet.datasets.custom.predictions import predictions_of
+from amulet.datasets.custom.table import read_table
 from amulet.models.inspect import evaluating
 from amulet.victims import Carrier, carrier_of
 from amulet.victims.estimators import about_names
 from amulet_cli.base.files import write_atomically
 from amulet_cli.commands.audit import every_attack
 from amulet_cli.config.arguments import parse
-from amulet_cli.python.given import Template, keep, keep_carried, reset
+from amulet_cli.python.given import Template, keep, keep_carried, keep_data, reset
 from amulet_cli.python.records import Part, Taken, as_table, data_of, part_of, table_of
 from amulet_cli.python.results import Results
 from amulet_cli.python.running import Choice, carried_out, words_of
@@ -28,13 +30,15 @@ _BATCH = 4096
 
 
 def audit(
-    model: Any,
-    train: Any,
-    test: Any,
+    model: Any = None,
+    train: Any = None,
+    test: Any = None,
     *,
+    predictions: Any = None,
     target: str | None = None,
     sensitive_features: Sequence[str] = (),
     features: Sequence[str] | None = None,
+    member: str | None = None,
     architecture: Callable[[], nn.Module] | None = None,
     attack: Choice = None,
     seeds: int | Sequence[int] = 1,
@@ -57,11 +61,16 @@ def audit(
             ``(X, y, A)`` with sensitive attributes A, or a data set of torch. Inputs are in the model's own units: of a
             network numbers, images (n, channels, height, width); of an estimator any table.
         test: records that it was not trained on, of the same form.
+        predictions: instead of the three, a frame or a file of what a model answered: `probability` (of class 1 of two)
+            or a column `probability_...` for each class, in the order of the classes. What needs other answers is
+            refused.
         target: the column of classes of a frame. Classes 0 .. k-1 are the model's outputs in this order, others are
             numbered in the order of their values.
         sensitive_features: columns of a frame, or names of the columns of A.
-        features: the columns of a frame that are the inputs, in the model's order; None: those that an estimator says
-            it was trained with, else all but the target and the sensitive ones.
+        features: the columns of a frame that are the inputs (of `predictions`: the probabilities), in the model's
+            order; None: those that an estimator says it was trained with, else all but the target and the sensitive
+            ones.
+        member: of `predictions`, the column that says which records the model was trained on: 1 or 0.
         architecture: makes a new model of the same kind, where the layers' own `reset_parameters` cannot.
         attack: only this one, or these; None: all.
         seeds: how many, or which, as in `assess`.
@@ -84,7 +93,13 @@ def audit(
     def part(given: Any, where: str, names: Sequence[str] | None, taken: Taken | None = None) -> Part:
         return part_of(given, where, target, tuple(sensitive_features), names, taken)
 
-    if isinstance(model, nn.Module):
+    if predictions is not None:
+        if model is not None or train is not None or test is not None:
+            raise SettingError("`predictions` stands for `model`, `train` and `test`: leave these out")
+        asked, options = _recorded(predictions, target or "label", tuple(sensitive_features), features, member, name)
+    elif model is None or train is None or test is None:
+        raise SettingError("`model`, `train` and `test` must be given, or `predictions`")
+    elif isinstance(model, nn.Module):
         asked, options = _network(
             model, part(train, "train", features), part(test, "test", features), architecture, name, Path(output_dir)
         )
@@ -135,6 +150,23 @@ def _network(
     # What was given is known in this process alone: the adversary's models are trained here.
     asked = {"checkpoint": str(weights), "workers": 1, **({"checkpoint_accuracy": right} if 0 < right < 1 else {})}
     return asked, _options(given.digest, {"_target_": f"{_GIVEN}.model", "digest": digest})
+
+
+def _recorded(
+    given: Any,
+    target: str,
+    sensitive: Sequence[str],
+    probabilities: Sequence[str] | None,
+    member: str | None,
+    name: str,
+) -> Prepared:
+    columns = dict(given.items()) if hasattr(given, "columns") else read_table(Path(given).expanduser()).columns
+    data = predictions_of(
+        columns, target=target, probabilities=probabilities, sensitive=sensitive, member=member, name=name
+    )
+    keep_data(data.train.digest, data)
+    option = {"_target_": "amulet.victims.Recorded", "accuracy": None, "architecture": None}
+    return {}, _options(data.train.digest, option)
 
 
 def _known_names(estimator: Any, train: Any) -> list[str] | None:

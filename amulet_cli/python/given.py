@@ -85,10 +85,15 @@ def keep(template: Template) -> str:
     return digest.hexdigest()
 
 
+def keep_data(digest: str, made: AmuletDataset) -> None:
+    """Keep a data set by its digest."""
+    _data[digest] = made
+
+
 def keep_carried(carrier: Carrier, view: View, made: Assembled) -> str:
     """Keep what carries a victim, what it takes, and its data; the digest that it is named by."""
     digest = hashlib.sha256(f"{carrier.digest} {made.digest}".encode()).hexdigest()
-    _data[made.digest] = made.data
+    keep_data(made.digest, made.data)
     _carried[digest] = carrier, view
     return digest
 
