@@ -1,4 +1,4 @@
-"""Victims that are no PyTorch module: scikit-learn, XGBoost, LightGBM, ONNX files, services behind HTTP."""
+"""Victims that are no PyTorch module: scikit-learn, XGBoost, LightGBM, ONNX files, services, predictions."""
 
 from amulet.victims.answering import Answering
 from amulet.victims.carriers import Carrier, EstimatorFile, InMemory, Service, carrier_of
