@@ -18,7 +18,7 @@ from amulet import victims
 from amulet.assessment import Plan, assess, check
 from amulet.core import DataError, Factory, IncompatibleError, SettingError, Stream
 from amulet.datasets import AmuletDataset, load_census
-from amulet.evasion.attacks import EvasionPGD, TabularSearch
+from amulet.evasion.attacks import EvasionPGD, TabularSearch, TransferAttack
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.membership_inference.attacks import LabelOnly, LiRA, PopulationAttack, QuantileRegression
 from amulet.poisoning.attacks import LabelFlipping
@@ -164,8 +164,12 @@ def test_a_service_is_asked_within_its_budget(data: AmuletDataset, service: tupl
     with pytest.raises(DataError, match="`budget` is 5"):
         assess(plan(data, victims.of(service[0], data, budget=5)))
     assert not service[1]
+    asked = victims.of(service[0], data)
     with pytest.raises(IncompatibleError, match="trained"):
-        check(plan(data, victims.of(service[0], data), attack=LiRA(n_shadow=4)))
+        check(plan(data, asked, attack=LiRA(n_shadow=4)))
+    check(plan(data, asked, attack=TransferAttack()))  # the surrogate is of the adversary's own kind
+    with pytest.raises(IncompatibleError, match="trained as it was, which the endpoint"):
+        check(plan(data, asked, attack=TransferAttack(knows_defense=True)))
     with pytest.raises(IncompatibleError, match="trains the victim again"):
         check(plan(data, victims.of(service[0], data), attack=PopulationAttack()))
 

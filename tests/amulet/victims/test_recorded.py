@@ -108,7 +108,7 @@ def test_what_needs_more_is_refused_with_the_reason() -> None:
     data = data_of(table(), member="member")
     for attack, says in (
         (LiRA(), "trains the victim again"),
-        (TabularSearch(), "answers to records of the adversary's choice, which recorded model"),
+        (TabularSearch(), "answers to records of the adversary's choice, which the recorded model"),
         (QuantileRegression(), "attack=membership_population"),
     ):
         with pytest.raises(IncompatibleError, match=says):
@@ -159,7 +159,7 @@ def test_one_command_and_three_lines(workdir: Path) -> None:
     attacks = ["discriminatory_behavior", "membership_population", "model_extraction"]
     assert main(["audit", "model=predictions", *words, f"attack={','.join(attacks)}"]) == 0
     ours = {one.choices["attack"]: one for one in find_results([Path("outputs")])}
-    assert "which recorded model does not grant" in ours["model_extraction"].reason
+    assert "which the recorded model does not grant" in ours["model_extraction"].reason
     found = amulet.audit(
         predictions="answers.csv",
         sensitive_features=["sex"],

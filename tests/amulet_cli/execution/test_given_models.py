@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from amulet.datasets import load_census
 from amulet.victims import EstimatorFile
@@ -18,6 +22,7 @@ from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.reading import find_results
 from tests.helpers.services import answering
 
+ROOT = Path(__file__).resolve().parents[3]
 CENSUS = load_census(limit=200)
 SMALL = ("dataset.limit=200", "epochs=1", "model.architecture=amulet.models.LinearNet")
 X, Y = CENSUS.train.inputs().numpy(), CENSUS.train.y.numpy()
@@ -130,3 +135,21 @@ def test_files_of_boosted_trees_answer_and_are_not_fitted_again(package: str, wo
     assert not victim.recipe_known
     found = victim.model(CENSUS.test.inputs()).exp().numpy()
     assert found == pytest.approx(model.predict_proba(CENSUS.test.inputs().numpy()), abs=1e-6)
+
+
+def test_a_pipeline_on_a_table_of_its_owner(workdir: Path) -> None:
+    skops: Any = pytest.importorskip("skops.io", reason="needs skops: pip install 'amulet-cli[estimators]'")
+    loans = pd.read_csv(ROOT / "docs" / "examples" / "custom" / "loans.csv")
+    loans.to_csv("loans.csv", index=False)
+    rest: Any = StandardScaler()
+    columns = make_column_transformer((OneHotEncoder(), ["job"]), remainder=rest)
+    model = make_pipeline(columns, LogisticRegression()).fit(loans.drop(columns=["sex", "repaid"]), loans["repaid"])
+    skops.dump(model, "model.skops")
+    data = ["dataset=custom", "dataset.path=loans.csv", "dataset.target=repaid", "dataset.sensitive=[sex]"]
+    words = ["model=estimator", "model.path=model.skops", *data, "attack=discriminatory_behavior"]
+    assert main(["run", *words]) == 0
+    accuracy = metrics()["metrics"]["test_accuracy"]
+    (result,) = find_results([Path("outputs")])
+    assert accuracy == pytest.approx(model.score(loans, loans["repaid"]), abs=0.03)
+    assert any("raw columns, which its names are" in text for text in result.warnings)
+    assert main(["run", *words, "model.accuracy=0.5"]) == 2
