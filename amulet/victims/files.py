@@ -10,8 +10,8 @@ from amulet.core.errors import DataError, SettingError
 
 ENDINGS = (".onnx", ".skops", ".json", ".ubj", ".txt")
 _OUT = (
-    "A pickle runs whatever its author put into it, so none is read. Load it yourself where you trust it, and save it "
-    "with skops.io.dump (scikit-learn), save_model (.json: XGBoost; .txt: LightGBM's booster_) or skl2onnx (.onnx)"
+    "A pickle can run any program, so none is read: save the model with skops.io.dump, save_model (XGBoost, LightGBM) "
+    "or skl2onnx"
 )
 
 

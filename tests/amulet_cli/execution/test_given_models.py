@@ -70,7 +70,7 @@ def test_another_content_is_another_result(workdir: Path) -> None:
     [
         (["model=estimator"], "`model.path` must name the file"),
         (["model=estimator", "model.path=gone.onnx"], "gone.onnx cannot be read"),
-        (["model=estimator", "model.path=model.pkl"], "A pickle runs whatever"),
+        (["model=estimator", "model.path=model.pkl"], "A pickle can run any program"),
         (["model=estimator", "model.path=a.onnx", "checkpoint=a.onnx"], "leave one out"),
         (["model=estimator", "model.path=a.onnx", "model.colums=raw"], "model.columns"),
         (["model=endpoint"], "`model.url` must begin with http"),

@@ -115,7 +115,10 @@ def test_what_needs_the_training_is_refused_with_the_way_out(workdir: Path) -> N
         ({"model": nn.Linear(2, 3)}, "tells 3 classes apart"),
         ({"model": "net.pt"}, "net.pt must end in .onnx"),
         ({"model": 3}, "must be a torch.nn.Module, an estimator"),
-        ({"model": LogisticRegression().fit([[0.0], [1.0]], [0, 1])}, "does not take these records"),
+        (
+            {"model": LogisticRegression().fit([[0.0], [1.0]], [0, 1]), "attack": "square"},
+            "does not take these records",
+        ),
         ({"model": LogisticRegression(), "architecture": Threshold}, "`architecture` is for a network"),
     ],
 )
