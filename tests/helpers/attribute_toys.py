@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from amulet.attribute_inference.attacks import AttributeInference
+from amulet.attribute_inference.attacks import Asked, AttributeAttack, AttributeInference
 from amulet.attribute_inference.metrics import AttributeEvidence
 from amulet.core import Stream
 from amulet.datasets import Records
@@ -32,9 +32,31 @@ def answers_with_leak(records: Records, strength: float = 1.0) -> Tensor:
 
 
 def inferred(
-    attack: AttributeInference, adversary: Records, answers: Tensor, test: Records, test_answers: Tensor
+    attack: AttributeAttack,
+    adversary: Records,
+    answers: Tensor,
+    test: Records,
+    test_answers: Tensor,
+    training: Records | None = None,
+    training_answers: Tensor | None = None,
 ) -> AttributeEvidence:
-    return attack.infer(adversary, answers, test, test_answers, stream=Stream(0) / "attack", runtime=Runtime())
+    known = {id(adversary): answers, id(test): test_answers, id(training): training_answers}
+
+    def answer(records: Records) -> Tensor:
+        found = known[id(records)]
+        assert found is not None
+        return found
+
+    return attack.infer(
+        Asked(
+            answer=answer,
+            adversary=adversary,
+            test=test,
+            training=training,
+            stream=Stream(0) / "attack",
+            runtime=Runtime(),
+        )
+    )
 
 
 def quick(**changes: object) -> AttributeInference:
