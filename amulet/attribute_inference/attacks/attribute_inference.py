@@ -31,7 +31,7 @@ class OutputAttack(LearnedAttack):
         asked = one.asked
 
         def known(records: Records) -> list[Tensor]:
-            parts = [asked.inputs(records)] if self.knows_inputs else []
+            parts = [asked.others(one.attribute, records)] if self.knows_inputs else []
             if self.knows_label:
                 classes = asked.answer(asked.adversary).shape[1]
                 parts.append(F.one_hot(records.y.cpu(), classes).float())

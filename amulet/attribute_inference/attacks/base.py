@@ -62,9 +62,11 @@ class Asked:
             self._made[key] = make()
         return self._made[key]
 
-    def inputs(self, records: Records) -> Tensor:
-        """Flat inputs, (n, d)."""
-        return self.once("inputs", records, lambda: flat_inputs(records))
+    def others(self, attribute: str, records: Records) -> Tensor:
+        """Flat inputs (n, d) without those of the attribute, if it is a categorical input."""
+        inputs = self.once("inputs", records, lambda: flat_inputs(records))
+        variable = self.variables.get(attribute)
+        return inputs if variable is None else variable.others(inputs)
 
 
 @dataclass(frozen=True, kw_only=True)

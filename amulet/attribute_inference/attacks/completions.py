@@ -72,12 +72,12 @@ class CompletionAttack(LearnedAttack):
 
     def baselines(self, one: Inference) -> dict[str, Features]:
         """What is known without the model."""
-        asked, variable = one.asked, one.asked.variables[one.attribute]
+        asked = one.asked
         classes = self.completed(asked.adversary, one).shape[2]
 
         def inputs(records: Records) -> Tensor:
             label = F.one_hot(records.y.cpu(), classes).float()
-            return torch.cat([variable.others(asked.inputs(records)), label], dim=1)
+            return torch.cat([asked.others(one.attribute, records), label], dim=1)
 
         return {
             "prior": lambda records: torch.zeros(len(records), dtype=torch.int64),

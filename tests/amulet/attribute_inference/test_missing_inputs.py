@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from amulet.attribute_inference import protocol
-from amulet.attribute_inference.attacks import CSMIA, LOMIA, AidedImputation, Asked
+from amulet.attribute_inference.attacks import CSMIA, LOMIA, AidedImputation, Asked, AttributeInference
 from amulet.attribute_inference.attacks.completions import CompletionAttack
 from amulet.attribute_inference.metrics import measure
 from amulet.core import IncompatibleError, SettingError, Stream
@@ -18,7 +19,7 @@ from amulet.testing.laboratory import people
 from amulet.training import Runtime
 
 JOB = Variable(2, 5, ("cook", "judge", "smith"))
-QUICK = {"epochs": 12, "hidden": [16], "lr": 0.01, "batch_size": 128, "attributes": ["job"]}
+QUICK: dict[str, Any] = {"epochs": 12, "hidden": [16], "lr": 0.01, "batch_size": 128, "attributes": ["job"]}
 KINDS: list[type[CompletionAttack]] = [CSMIA, LOMIA, AidedImputation]
 
 
@@ -158,6 +159,14 @@ def test_a_model_that_says_nothing_gains_nothing() -> None:
     assert low < 0 < high
     assert any("from the inputs alone" in warning for warning in found.warnings)
     assert found.facts["job.advantage"].harm == "higher"
+
+
+def test_who_knows_the_inputs_does_not_know_the_attribute_among_them() -> None:
+    """A sensitive attribute that is an input too is what is looked for, also where the others are known."""
+    tables = [Records(table.x, table.y, JOB.codes(table)[:, None], table.ids, ("job",)) for table in (ADVERSARY, TEST)]
+    attack = AttributeInference(knows_inputs=True, epochs=12, hidden=[16], lr=0.01, batch_size=128)
+    found = measure(attack.infer(replace(asked(model), adversary=tables[0], test=tables[1])))
+    assert 0.5 < found.baselines["job.inputs.balanced_accuracy"] < 0.9
 
 
 def test_the_victim_is_asked_about_every_value_of_every_record() -> None:
