@@ -14,23 +14,13 @@ from amulet.attribute_inference.attacks.completions import CompletionAttack
 from amulet.attribute_inference.metrics import measure
 from amulet.core import IncompatibleError, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
-from amulet.datasets.variables import Variable, categorical
+from amulet.datasets.variables import categorical
 from amulet.testing.laboratory import people
 from amulet.training import Runtime
+from tests.helpers.attribute_toys import JOB, workers
 
-JOB = Variable(2, 5, ("cook", "judge", "smith"))
 QUICK: dict[str, Any] = {"epochs": 12, "hidden": [16], "lr": 0.01, "batch_size": 128, "attributes": ["job"]}
 KINDS: list[type[CompletionAttack]] = [CSMIA, LOMIA, AidedImputation]
-
-
-def workers(n: int, seed: int, first_id: int = 0) -> Records:
-    """Two numbers, a job that goes with the first of them, and a label that goes with the job."""
-    generator = torch.Generator().manual_seed(seed)
-    numbers = torch.rand(n, 2, generator=generator)
-    job = (3 * (0.6 * numbers[:, 0] + 0.4 * torch.rand(n, generator=generator))).long()
-    y = (torch.rand(n, generator=generator) < torch.tensor([0.2, 0.5, 0.8])[job]).long()
-    x = torch.cat([numbers, torch.nn.functional.one_hot(job, 3)], dim=1)
-    return Records.of(x, y).replace(ids=torch.arange(n) + first_id)
 
 
 def model(records: Records) -> Tensor:
