@@ -60,16 +60,20 @@ def categorical(data: AmuletDataset) -> Mapping[str, Variable]:
     names = data.feature_names or tuple(f"column_{i}" for i in range(data.shape[0]))
     starts, inside = dict(data.groups), {i for start, end in data.groups for i in range(start, end)}
     x = data.train.inputs()
-    two = ((x == 0) | (x == 1)).all(dim=0) & (x != x[0]).any(dim=0)
-    for start, binary in enumerate(two.tolist()):
+    for start in range(len(names)):
         if start in starts:
             columns = names[start : (end := starts[start])]
             name = shared_name(columns)
             cut = len(name) + 1 if name else 0
             found[name or f"columns_{start}_to_{end - 1}"] = Variable(start, end, tuple(c[cut:] for c in columns))
-        elif binary and start not in inside:
+        elif start not in inside and _binary(x[:, start]):
             found[names[start]] = Variable(start, start + 1, ("0", "1"))
     return found
+
+
+def _binary(column: Tensor) -> bool:
+    """Whether it is 0 or 1, and not always the same."""
+    return bool(((column == 0) | (column == 1)).all() and (column != column[0]).any())
 
 
 def shared_name(columns: Sequence[str]) -> str:
