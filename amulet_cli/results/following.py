@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from amulet_cli.results.reading import find_folders, result_in
@@ -26,13 +27,19 @@ class Following:
 
     Args:
         paths: folders of runs or of sweeps; they must exist when it first looks.
+        known: the signatures of folders that have been read before.
     """
 
-    def __init__(self, paths: Iterable[str | Path]) -> None:
+    def __init__(self, paths: Iterable[str | Path], known: Mapping[Path, Signature] = MappingProxyType({})) -> None:
         self.paths = [Path(path) for path in paths]
-        self._known: dict[Path, Signature] = {}
+        self._known = dict(known)
         self.total = self.read = 0
         """Folders that were found by the last look, and how many of them have been read so far."""
+
+    @property
+    def signatures(self) -> dict[Path, Signature]:
+        """By folder, what distinguishes the state in which it was read from others."""
+        return dict(self._known)
 
     def changes(self) -> Iterator[Seen | Path]:
         """Look once: every run that is new or has changed since, as it is read; then the folders that are gone.

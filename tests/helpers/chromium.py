@@ -57,7 +57,8 @@ class Page:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Page.navigate", url=address)
+        for url in ("about:blank", address):  # else another hash of the same page would not load it again
+            self.send("Page.navigate", url=url)
         self.until(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(address)})")
 
     def ask(self, script: str) -> Any:
@@ -67,10 +68,10 @@ class Page:
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = 30.0) -> Any:
-        """Wait until an expression is true."""
+        """Wait until an expression is true, and return its value; True for an element."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if found := self.ask(script):
+            if found := self.ask(f"(found => found instanceof Node || found)({script})"):
                 return found
             time.sleep(0.03)
         raise AssertionError(f"not within {seconds} s: {script}\n{self.ask('document.body.innerText')[:2000]}")

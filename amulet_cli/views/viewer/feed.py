@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,21 @@ class Feed:
                 self._cells.pop(name, None)
                 self._gone[name] = self._revision
             return
-        row = self._row(change)
-        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        self._take(change.result.folder, self._row(change))
+
+    def restore(self, rows: Mapping[Path, dict[str, Any]], metrics: Mapping[str, dict[str, Any]]) -> None:
+        """Take in what `finished` gave."""
+        for key, facts in metrics.items():
+            self._metrics[key] = 1, json.dumps(facts, ensure_ascii=False)
+        for folder, row in rows.items():
+            self._take(folder, row)
+
+    def finished(self) -> tuple[dict[Path, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """By folder the rows of runs that are done, and the facts of metrics."""
         with self._lock:
-            self._revision += 1
-            self._gone.pop(row["id"], None)
-            self._rows.pop(row["id"], None)
-            self._rows[row["id"]] = self._revision, text
-            self._folders[row["id"]] = change.result.folder
-            self._cells[row["id"]] = row["cell"]
+            rows = {self._folders[name]: json.loads(text) for name, (_, text) in self._rows.items()}
+            metrics = {key: json.loads(text) for key, (_, text) in self._metrics.items()}
+        return {folder: row for folder, row in rows.items() if row["state"] == "done"}, metrics
 
     def since(self, revision: int, **more: Any) -> str:
         """As JSON, everything that changed after a revision: rows, names of rows that are gone, facts of metrics."""
@@ -80,6 +86,16 @@ class Feed:
         if not found:
             raise KeyError(name)
         return found
+
+    def _take(self, folder: Path, row: dict[str, Any]) -> None:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        with self._lock:
+            self._revision += 1
+            self._gone.pop(row["id"], None)
+            self._rows.pop(row["id"], None)
+            self._rows[row["id"]] = self._revision, text
+            self._folders[row["id"]] = folder
+            self._cells[row["id"]] = row["cell"]
 
     def _row(self, seen: Seen) -> dict[str, Any]:
         run = seen.result

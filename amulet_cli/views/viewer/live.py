@@ -12,6 +12,7 @@ from amulet_cli.base.files import located
 from amulet_cli.results.following import Following
 from amulet_cli.results.reading import find_folders
 from amulet_cli.views.viewer.feed import Feed
+from amulet_cli.views.viewer.kept import Kept
 
 _PAUSE, _PER_LOOK = 0.5, 4.0  # seconds between two looks: at least; and times as long as a look took
 _ALONE = 15.0  # seconds without a question after which nobody is there to look for
@@ -30,7 +31,9 @@ class Live:
     def __init__(self, paths: Sequence[str | Path]) -> None:
         self.roots = [located(path) for path in paths]
         find_folders(self.roots)
-        self._following, self._feed = Following(self.roots), Feed(self.roots)
+        self._feed, self._kept = Feed(self.roots), Kept(self.roots)
+        self._following = Following(self.roots, self._kept.restore(self._feed))
+        self._unsaved = False
         self._over, self._wanted = threading.Event(), threading.Event()
         self._asked = time.monotonic()
         self._trouble, self._first = "", True
@@ -48,6 +51,8 @@ class Live:
         """Look no more."""
         self._over.set()
         self._wanted.set()
+        if not self._first:
+            self._save()
 
     def since(self, revision: int) -> str:
         """What changed after a revision, as `Feed.since` has it, and how far reading is."""
@@ -63,14 +68,22 @@ class Live:
             trouble=self._trouble,
         )
 
+    def _save(self) -> None:
+        if self._unsaved:
+            self._unsaved = False
+            self._kept.save(self._feed, self._following.signatures)
+
     def _follow(self) -> None:
         while not self._over.is_set():
             began = time.monotonic()
             try:
                 for change in self._following.changes():
                     self._feed.keep(change)
+                    self._unsaved = True
                     if self._over.is_set():
                         return
+                if self._first:
+                    self._save()
                 self._trouble, self._first = "", False
             except UsageError as error:  # the folder is gone; it may come again
                 self._trouble = str(error)

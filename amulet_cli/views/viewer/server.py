@@ -96,7 +96,6 @@ def _digest(text: str) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "amulet", ""
     timeout = 60
 
@@ -144,11 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._copy(file, answer.length)
 
     def _copy(self, file: BinaryIO, length: int) -> None:
-        """As many bytes as were announced, though a log may have grown since; fewer end the connection."""
+        """As many bytes as were announced, though a log may have grown since."""
         while length and (piece := file.read(min(length, 1 << 16))):
             self.wfile.write(piece)
             length -= len(piece)
-        self.close_connection = self.close_connection or length > 0
 
 
 def _told(text: str) -> Answer:

@@ -1,6 +1,7 @@
 """The viewer's server: what it tells of runs, and what it does not give away."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 from amulet.core.facts import MetricFacts
 from amulet_cli.base.errors import UsageError
+from amulet_cli.results import following
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import result_folder
 from amulet_cli.results.writing import write_status
+from amulet_cli.views.viewer.kept import Kept
 from amulet_cli.views.viewer.live import Live
 from amulet_cli.views.viewer.server import HOST, Server
 from tests.helpers.made_up_results import choices, config, reseal, typical, with_records, write
@@ -108,6 +111,34 @@ def test_only_what_changed_is_sent(tmp_path: Path) -> None:
         second = feed_when(server, 2, first["revision"])
         assert sorted((row["seed"], row["state"]) for row in second["runs"]) == [(1, "failed"), (9, "unfinished")]
         assert second["metrics"] == {}
+
+
+def test_a_second_viewer_reads_only_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [write(tmp_path, typical(seed), seed=seed).folder for seed in range(3)]
+    with viewing(tmp_path) as server:
+        first = feed_when(server, 3)
+    write_status(runs[0], "failed", error="a disk broke")
+    shutil.rmtree(runs[1])
+    read: list[Path] = []
+    known = following.result_in
+    monkeypatch.setattr(following, "result_in", lambda folder: read.append(folder) or known(folder))
+    with viewing(tmp_path) as server:
+        second = feed_when(server, 2)
+    assert read == [runs[0]]
+    assert sorted((row["seed"], row["state"]) for row in second["runs"]) == [(0, "failed"), (2, "done")]
+    assert [row for row in second["runs"] if row["seed"] == 2] == [row for row in first["runs"] if row["seed"] == 2]
+    assert second["metrics"] == first["metrics"]
+    assert second["gone"] == [row["id"] for row in first["runs"] if row["seed"] == 1]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"rows": 3, "metrics": {}}', '{"rows": {"a": 1}, "metrics": {}}'])
+def test_a_damaged_cache_is_no_cache(tmp_path: Path, content: str) -> None:
+    write(tmp_path, typical())
+    kept = Kept([tmp_path]).path
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(content)
+    with viewing(tmp_path) as server:
+        assert feed_when(server, 1)["runs"][0]["state"] == "done"
 
 
 def test_runs_stand_side_by_side(server: Server, rows: list[dict[str, Any]]) -> None:
