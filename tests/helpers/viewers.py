@@ -42,7 +42,7 @@ def ask(server: Server, path: str, *, host: str | None = None, method: str = "GE
 
 def feed_when(server: Server, runs: int, since: int = 0) -> Any:
     """The feed as soon as it has so many runs that changed."""
-    end = time.monotonic() + 20
+    end, found = time.monotonic() + 20, None
     while time.monotonic() < end:
         found = ask(server, f"feed?since={since}").json
         if not found["reading"] and len(found["runs"]) >= runs:

@@ -8,6 +8,7 @@ import pytest
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results import following
 from amulet_cli.results.following import Following, Seen
+from amulet_cli.results.result import Result
 from amulet_cli.results.writing import write_status
 from tests.helpers.made_up_results import typical, write
 
@@ -20,7 +21,12 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     first, second = (write(tmp_path, typical(seed), seed=seed).folder for seed in (0, 1))
     read: list[Path] = []
     known = following.result_in
-    monkeypatch.setattr(following, "result_in", lambda folder: read.append(folder) or known(folder))
+
+    def reading(folder: Path) -> Result:
+        read.append(folder)
+        return known(folder)
+
+    monkeypatch.setattr(following, "result_in", reading)
     follows = Following([tmp_path])
     assert states(list(follows.changes())) == ["done", "done"]
     assert (follows.read, follows.total, len(read)) == (2, 2, 2)

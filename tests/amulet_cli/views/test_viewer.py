@@ -12,7 +12,7 @@ from amulet.core.facts import MetricFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results import following
 from amulet_cli.results.reading import find_results
-from amulet_cli.results.result import result_folder
+from amulet_cli.results.result import Result, result_folder
 from amulet_cli.results.writing import write_status
 from amulet_cli.views.viewer.kept import Kept
 from amulet_cli.views.viewer.live import Live
@@ -121,7 +121,12 @@ def test_a_second_viewer_reads_only_what_has_changed(tmp_path: Path, monkeypatch
     shutil.rmtree(runs[1])
     read: list[Path] = []
     known = following.result_in
-    monkeypatch.setattr(following, "result_in", lambda folder: read.append(folder) or known(folder))
+
+    def reading(folder: Path) -> Result:
+        read.append(folder)
+        return known(folder)
+
+    monkeypatch.setattr(following, "result_in", reading)
     with viewing(tmp_path) as server:
         second = feed_when(server, 2)
     assert read == [runs[0]]
