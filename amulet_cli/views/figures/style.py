@@ -68,8 +68,9 @@ def panel(figure: Figure, position: Any = 111, **options: Any) -> Axes:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """The legend of what is labelled, without a frame."""
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **options)
+    """The legend of what is labelled, without a frame; none where nothing was drawn."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **options)
 
 
 def whole_at_zero(axes: Axes, axis: str) -> None:

@@ -66,6 +66,12 @@ def test_an_svg_says_what_it_shows_and_escapes_it() -> None:
     assert style.INK not in svg
 
 
+def test_a_figure_in_which_nothing_could_be_drawn_has_no_legend() -> None:
+    axes = style.panel(style.new(3, 3))
+    style.legend(axes)  # a warning is an error here
+    assert axes.get_legend() is None
+
+
 def test_an_svg_refers_to_nothing_outside() -> None:
     svg = style.as_svg(simple(), "a", "b").replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert "http" not in svg
