@@ -6,6 +6,7 @@
 #   make smoke   a run of a few seconds
 #   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
 #   make site    the documentation as a site, in build/site; fails at a broken link or anything loaded from elsewhere
+#   make tutorials   runs the notebooks of docs/tutorials and stores their outputs   make tutorials ARGS=docs/tutorials/plugin.ipynb
 #   make bench   speed compared with other libraries and straightforward code; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test coverage check site bench torture format clean
+.PHONY: help setup run smoke test coverage check site tutorials bench torture format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,6 +59,9 @@ check: $(STAMP)
 
 site: $(STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS)
+
+tutorials: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/_site/notebooks.py $(ARGS)
 
 # Each script prints ratios within one process: these are more stable than seconds.
 bench: $(STAMP)

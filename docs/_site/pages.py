@@ -133,7 +133,8 @@ def shown(output: dict[str, Any]) -> str:
         return f"```text\n{''.join(output['text'])}```"
     data = {kind: "".join(value) for kind, value in output["data"].items()}
     if "image/png" in data:
-        return f'<img alt="{data["text/plain"]}" src="data:image/png;base64,{data["image/png"].strip()}">'
+        width = output.get("metadata", {}).get("image/png", {}).get("width", "")
+        return f'<img alt="" width="{width}" src="data:image/png;base64,{data["image/png"].strip()}">'
     if "text/html" in data:
         lines = [line for line in data["text/html"].splitlines() if line.strip()]
         return "\n".join(['<div class="output">', *lines, "</div>"])
