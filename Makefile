@@ -7,7 +7,7 @@
 #   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
 #   make site    the documentation as a site, in build/site; fails at a broken link or anything loaded from elsewhere
 #   make tutorials   runs the notebooks of docs/tutorials and stores their outputs   make tutorials ARGS=docs/tutorials/plugin.ipynb
-#   make bench   speed compared with other libraries and straightforward code; needs an idle machine
+#   make bench   speed beside other libraries and the best plain loops, one table; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,9 +63,9 @@ site: $(STAMP)
 tutorials: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/_site/notebooks.py $(ARGS)
 
-# Each script prints ratios within one process: these are more stable than seconds.
+# Ratios within one process are more stable than seconds.
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo; echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed $(ARGS)
 
 torture: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.torture $(ARGS)
