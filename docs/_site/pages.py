@@ -21,7 +21,9 @@ SOURCES = (
     "CITATION.cff",
     "LICENSE",
     "NOTICE",
-    "docs/**/*",
+    "docs/_site/*.css",
+    "docs/[!_]*",
+    "docs/[!_]*/**/*",
     "experiments/**/*",
     "amulet_cli/policies/*.yaml",
     ".github/**/gate.yml",
@@ -69,7 +71,7 @@ def sources() -> Iterator[Path]:
     """The repository's files that the site shows or links to."""
     for pattern in SOURCES:
         for path in sorted(ROOT.glob(pattern)):
-            if path.is_file() and not {"_site", "__pycache__", "outputs"} & set(path.relative_to(ROOT).parts):
+            if path.is_file() and not {"__pycache__", "outputs"} & set(path.relative_to(ROOT).parts):
                 yield path
 
 

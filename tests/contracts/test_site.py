@@ -51,6 +51,12 @@ def test_a_notebook_becomes_a_page(pages: Any, tmp_path: Path) -> None:
     assert pages.on_page_markdown("[a](tutorials/one.ipynb), [b](x.ipynb#c)") == "[a](tutorials/one.md), [b](x.md#c)"
 
 
+def test_the_style_is_on_the_site_and_the_code_that_makes_it_is_not(pages: Any) -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in pages.sources()}
+    assert {"docs/_site/site.css", "docs/python.md", "docs/risks/evasion.md", "docs/examples/figure1.py"} <= names
+    assert "docs/_site/pages.py" not in names
+
+
 def test_the_reference_has_every_public_package(pages: Any) -> None:
     found = dict(pages.references())
     packages = {f"amulet.{path.parent.name}" for path in (ROOT / "amulet").glob("*/__init__.py")}
