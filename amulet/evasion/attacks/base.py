@@ -33,8 +33,6 @@ class EvasionAttack(Attack):
         model: the model to attack, for `attack()`; the runner gives victims to `adversarial` instead.
         test_loader: the records to attack.
         device: the device to use; the model is moved there.
-        batch_size: how many records are attacked at once; also that of the loader that `attack` returns. None: as many
-            as `amulet.models.inspect.batch_size_for` says.
     """
 
     risk = "evasion"
@@ -54,6 +52,8 @@ class EvasionAttack(Attack):
     median_distance: bool = False
     """Report the smallest budget at which half of the records that are answered correctly fall."""
     batch_size: int | None = None
+    """How many records are attacked at once; also that of the loader that `attack` returns. None: as many as
+    `amulet.models.inspect.batch_size_for` says."""
     keeps_possible: ClassVar[bool] = False
     """Are the records that it makes of a table's all possible ones?"""
     hint: ClassVar[str] = "Use attack=evasion_pgd"
