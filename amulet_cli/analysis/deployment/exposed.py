@@ -1,4 +1,4 @@
-"""The most exposed training records as statistics: how many, how sure, of which groups. Never a record or its number."""
+"""The most exposed training records as statistics: how many, and of which groups. Never a record, nor its number."""
 
 import math
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.names import metric_title, spaced
 from amulet_cli.analysis.rows import Row, RunGroup
 from amulet_cli.analysis.warnings import warnings_of
-from amulet_cli.base import format_numbers
+from amulet_cli.base.format_numbers import number
 from amulet_cli.results.result import VICTIMS, Result
 
 Standing = Literal["worse", "not worse", "unclear", "no interval", "not measured"]
@@ -43,7 +43,9 @@ class Finding:
     """What results call it."""
     attack: str
     who: str
-    """What the attacker has, in plain words; empty where nobody attacks."""
+    """What the attacker has, in plain words; empty where nobody attacks, or where its needs are not known."""
+    attacked: bool
+    """Whether somebody attacks."""
     budget: str
     """What it was allowed."""
     found: Measured
@@ -159,6 +161,7 @@ def _finding(row: Row, victim: str, unfinished: Sequence[Result]) -> Finding:
         title=metric_title(facts, run_facts),
         attack=attack.title or attack.kind.rpartition(".")[2] if attack else "",
         who=words().adversary(needs_of(attack)) if attack and told.attacked else "",
+        attacked=told.attacked,
         budget=_budget(told, row, victim, found.seed) or facts.at,
         found=found,
         before=_before(row, victim, found.seed),
@@ -195,7 +198,7 @@ def standing(found: Measured, baseline: float, harm: str) -> Standing:
 
 
 def needs_of(attack: AttackFacts) -> Access:
-    """What an attack needs of the victim, of a suite what any of its attacks does; nothing of an attack that is not here."""
+    """What an attack needs of the victim, of a suite what any of its attacks does; nothing of one that is not here."""
     members = cast(Mapping[str, Any], attack.settings.get("attacks") or {})
     kinds = [str(one["class"]) for one in members.values() if isinstance(one, Mapping)] or [attack.kind]
     needs = Access(0)
@@ -230,9 +233,7 @@ def _about(subject: Mapping[str, str], run: RunFacts) -> str:
 
 
 def _short(value: float, *, fraction: bool) -> str:
-    return (
-        f"{100 * value:.1f}%" if fraction and math.isfinite(value) else format_numbers.number(value, fraction=fraction)
-    )
+    return f"{100 * value:.1f}%" if fraction and math.isfinite(value) else number(value, fraction=fraction)
 
 
 def clauses_by_framework(findings: Sequence[Finding]) -> Iterator[tuple[Clause, list[str]]]:

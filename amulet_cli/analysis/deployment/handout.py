@@ -55,6 +55,12 @@ class Handout:
         return list(dict.fromkeys(one.plain for one in self.findings if one.risk != _UTILITY and not one.found.missing))
 
     @property
+    def threats(self) -> list[Finding]:
+        """One measurement of each attacker: who it is, and what it was allowed."""
+        attacks = (one for one in self.findings if one.attacked)
+        return list({(one.risk, one.attack, one.who, one.budget): one for one in attacks}.values())
+
+    @property
     def remarks(self) -> list[tuple[str, str]]:
         """What the measurements warned of, each once, with its risk."""
         return list(dict.fromkeys((one.code, text) for one in self.findings for text in one.remarks))

@@ -1,4 +1,4 @@
-"""The data and model sheet: what was trained on what, under which settings, on which machine, and the results' digest."""
+"""The data and model sheet: what was trained on what, under which settings, where, and the results' digest."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

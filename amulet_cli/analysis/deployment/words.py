@@ -94,7 +94,7 @@ def words() -> Words:
             name: RiskWords(
                 plain=one["plain"],
                 metrics=one["metrics"],
-                budgets=one["budgets"],
+                budgets=one.get("budgets", ()),
                 clauses=_clauses(one["clauses"]),
                 attacked=one.get("attacked", True),
             )
