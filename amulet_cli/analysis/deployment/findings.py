@@ -1,6 +1,7 @@
 """What was found about the served model: every number with its interval, its budget and what it is compared with."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -237,13 +238,22 @@ def _short(value: float, *, fraction: bool) -> str:
 
 
 def clauses_by_framework(findings: Sequence[Finding]) -> Iterator[tuple[Clause, list[str]]]:
-    """Every clause that some finding bears on, with the risks, in the order of the frameworks."""
+    """Every clause that some number bears on, with the risks, in the order of the frameworks."""
     known = words()
     found: dict[Clause, list[str]] = {one: ["all of this report"] for one in known.every}
     for one in findings:
-        for clause in one.clauses:
+        for clause in one.clauses if not one.found.missing else ():
             its = found.setdefault(clause, [])
             if one.plain not in its:
                 its.append(one.plain)
     order = list(known.frameworks)
-    yield from sorted(found.items(), key=lambda item: (order.index(item[0].framework), item[0].clause))
+    yield from sorted(found.items(), key=lambda item: (order.index(item[0].framework), _natural(item[0].clause)))
+
+
+def _natural(clause: str) -> list[tuple[str, int]]:
+    """2.3 before 2.10, as documents order their clauses.
+
+    >>> sorted(["MEASURE 2.10", "MEASURE 2.3"], key=_natural)
+    ['MEASURE 2.3', 'MEASURE 2.10']
+    """
+    return [(words, int(number or 0)) for words, number in re.findall(r"(\D+)(\d*)", clause)]

@@ -184,8 +184,8 @@ def _line(one: Finding) -> PlainLine:
 
 def _word(its: list[Finding]) -> str:
     words = _GOOD if all(one.good for one in its) else _RISK
-    order = list(_RISK)
-    return words[min((one.standing for one in its), key=order.index)]
+    order: list[Standing] = list(_RISK)
+    return words[order[min(order.index(one.standing) for one in its)]]
 
 
 def _utility(made: Handout) -> set[str]:
