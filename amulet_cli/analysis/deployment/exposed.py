@@ -51,10 +51,13 @@ class Exposed:
 
 
 def exposed_records(cells: Sequence[RunGroup], victim: str) -> list[Exposed]:
-    """What the evidence of membership inference says of them, a model each; nothing where there is none."""
+    """What the evidence of membership inference says of them, each model once, the model that exposes most first.
+
+    Nothing where there is no such evidence. A measurement that stands beside several attacks is one.
+    """
     runs = (run for cell in cells for run in cell.runs.values() if victim in run.manifest.get(_WHERE, {}))
-    found = (_of_run(run, victim) for run in runs)
-    return [one for one in found if one]
+    found = {repr(one): one for run in runs if (one := _of_run(run, victim))}
+    return sorted(found.values(), key=lambda one: (-one.above_all, one.worst, one.seed))
 
 
 def _of_run(run: Result, victim: str) -> Exposed | None:

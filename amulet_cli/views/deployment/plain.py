@@ -138,7 +138,7 @@ def sureness(made: Handout) -> Iterator[str]:
     )
     models = max(one.models for one in made.findings)
     if models > 1:
-        yield f"{models} models were trained in the same way and tested; of each number the worst model's is shown."
+        yield f"{models} models were trained in the same way. Of a number about one model, the worst model's is shown."
     else:
         yield "One trained model was tested. Another training in the same way would give a slightly different one."
     recipe = list(dict.fromkeys(one.plain for one in made.findings if one.recipe))

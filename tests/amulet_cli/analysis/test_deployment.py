@@ -18,10 +18,10 @@ from amulet_cli.analysis.deployment.words import words
 from amulet_cli.analysis.gate.measured import Measured
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results.reading import find_results
-from amulet_cli.results.result import result_folder
+from amulet_cli.results.result import VICTIMS, result_folder
 from amulet_cli.results.writing import write_status
 from tests.helpers.deployment_toys import groups, members, stolen
-from tests.helpers.made_up_results import choices, config, typical, write
+from tests.helpers.made_up_results import MadeUp, choices, config, typical, write
 
 
 def made_of(folder: Path) -> Handout:
@@ -156,6 +156,18 @@ def test_a_group_of_few_is_not_counted_out_nor_those_that_would_give_it_away(tmp
     }
 
 
+def test_exposed_records_that_several_runs_measured_alike_are_counted_once(tmp_path: Path) -> None:
+    run = members(tmp_path)
+    with np.load(run.folder / "evidence.npz") as file:
+        arrays = {name: file[name] for name in file}
+    kept = {"membership_inference": dict.fromkeys(VICTIMS, {"members": 200})}
+    again = MadeUp(typical().metrics, arrays=arrays, manifest=kept)
+    write(tmp_path, again, chosen=choices(attack="badnets"), overrides={"attack.name": "badnets"})
+    assert len(made_of(tmp_path).exposed) == 1
+    members(tmp_path, seed=1)
+    assert sorted(one.seed for one in made_of(tmp_path).exposed) == [0, 1]
+
+
 def test_other_results_have_another_digest(tmp_path: Path) -> None:
     stolen(tmp_path / "a")
     stolen(tmp_path / "b", odd=1)
@@ -178,6 +190,15 @@ def test_the_clauses_are_those_of_the_risks_that_were_found(tmp_path: Path) -> N
     told = {(clause.framework, clause.clause): risks for clause, risks in made_of(tmp_path).clauses}
     assert told["nist_ai_rmf", "MEASURE 2.11"] == (words().of("discriminatory_behavior").plain,)
     assert not [clause for clause in told if clause[0] == "mitre_atlas"]
+
+
+def test_a_measurement_that_failed_is_evidence_of_nothing(tmp_path: Path) -> None:
+    run = typical()
+    run.invalid = {"defended": {"fidelity_kappa": "the stolen model answers one class"}}
+    write(tmp_path, run)
+    told = {clause.clause: risks for clause, risks in made_of(tmp_path).clauses}
+    assert "AML.T0015" in told
+    assert "AML.T0024.002" not in told
 
 
 def test_every_risk_and_every_access_has_plain_words() -> None:
