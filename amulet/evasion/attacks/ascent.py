@@ -131,6 +131,24 @@ def unfinished(highest: Tensor) -> Tensor | None:
     return done.argsort(stable=True)[:kept] if kept <= count * 7 // 8 else None
 
 
+class _Filled(nn.Module):
+    """A model that is asked for multiples of 128 records: what is missing is filled with zeros.
+
+    In low precision each size of a batch has kernels of its own, about 2 MB for each layer, which stay in memory. What
+    withstood an attack has another size each time.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (b, classes) for inputs (b, *shape)."""
+        missing = -len(x) % 128
+        filled = torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing and x.device.type == "cpu" else x
+        return self.model(filled)[: len(x)]
+
+
 def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor, y: Tensor) -> tuple[nn.Module, float] | None:
     """A copy of the model that computes in `dtype`, and by how much its margins are off; None if there is no use in it.
 
@@ -145,8 +163,9 @@ def lowered(model: nn.Module, dtype: torch.dtype, x: Tensor, y: Tensor) -> tuple
         return None
     x, y = x[:128], y[:128]
     try:
-        low = copy.deepcopy(model).to(dtype)
-        lay_out(low, x[:1].to(dtype), low_precision=True)
+        copied = copy.deepcopy(model).to(dtype)
+        lay_out(copied, x[:1].to(dtype), low_precision=True)
+        low = _Filled(copied)
         with torch.no_grad():
             seen = margin(low(x.to(dtype)).float(), y)
     except (RuntimeError, TypeError, ValueError):  # layers that have no such arithmetic

@@ -117,6 +117,26 @@ def test_a_constant_on_all_logits_changes_nothing(census: AmuletDataset, model: 
     assert abs(int(low.sum()) - int(accurate.sum())) <= 1  # of 500
 
 
+def test_low_precision_has_few_sizes_of_batches(census: AmuletDataset, model: nn.Module) -> None:
+    sizes: set[int] = set()
+
+    class Counted(nn.Module):  # each size has matrix kernels that stay in memory
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.dtype == torch.bfloat16:
+                sizes.add(len(x))
+            return self.inner(x)
+
+    for count in (130, 149, 157, 200):
+        few = census.test.take(torch.arange(count))
+        robust(Counted(model).eval(), few, EvasionPGD(epsilon=EPSILON, search_dtype="bfloat16", steps=5))
+    assert sizes
+    assert all(size % 128 == 0 for size in sizes)
+
+
 def test_what_low_precision_misses_is_searched_for_in_float32(census: AmuletDataset, model: nn.Module) -> None:
     class Blind(nn.Module):  # its answers are the same in bfloat16, its gradient is zero there
         def __init__(self, inner: nn.Module) -> None:
