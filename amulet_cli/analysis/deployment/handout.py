@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.deployment.exposed import Exposed, exposed_records
 from amulet_cli.analysis.deployment.findings import Finding, clauses_by_framework, findings_of, worst_of
 from amulet_cli.analysis.deployment.served import served_model
 from amulet_cli.analysis.deployment.sheet import Sheet, sheet_of
@@ -13,6 +13,9 @@ from amulet_cli.analysis.gate.policy import Policy
 from amulet_cli.analysis.groups import aggregate
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results.result import VICTIMS, Result
+
+if TYPE_CHECKING:
+    from amulet_cli.analysis.deployment.exposed import Exposed
 
 _UTILITY = "utility"
 
@@ -37,7 +40,8 @@ class Handout:
     untested: tuple[Untested, ...]
     incomplete: tuple[tuple[str, str], ...]
     """Runs without numbers: their setting and why."""
-    exposed: tuple[Exposed, ...]
+    exposed: "tuple[Exposed, ...]"
+    """By model, the one that exposes most first."""
     clauses: tuple[tuple[Clause, tuple[str, ...]], ...]
     gate: Gate | None
     warnings: tuple[str, ...]
@@ -73,6 +77,7 @@ def handout(results: Sequence[Result], policy: Policy | None = None) -> Handout:
         UsageError: they are about several models, or have no number that decides on a risk.
     """
     from amulet.assessment import RISKS
+    from amulet_cli.analysis.deployment.exposed import exposed_records
 
     report = aggregate(results)
     cells, victim = served_model(report)

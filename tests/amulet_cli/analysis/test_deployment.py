@@ -11,8 +11,9 @@ from scipy import stats
 
 from amulet.assessment import RISKS
 from amulet.core.access import Access
-from amulet.core.facts import defined_metrics
-from amulet_cli.analysis.deployment.findings import Finding, standing
+from amulet.core.facts import AttackFacts, MetricFacts, defined_metrics
+from amulet.evasion.attacks import EvasionPGD, SquareAttack
+from amulet_cli.analysis.deployment.findings import Finding, needs_of, standing
 from amulet_cli.analysis.deployment.handout import Handout, handout
 from amulet_cli.analysis.deployment.words import words
 from amulet_cli.analysis.gate.measured import Measured
@@ -160,7 +161,7 @@ def test_exposed_records_that_several_runs_measured_alike_are_counted_once(tmp_p
     run = members(tmp_path)
     with np.load(run.folder / "evidence.npz") as file:
         arrays = {name: file[name] for name in file}
-    kept = {"membership_inference": dict.fromkeys(VICTIMS, {"members": 200})}
+    kept = {"membership_inference": {key: {"members": 200} for key in VICTIMS}}
     again = MadeUp(typical().metrics, arrays=arrays, manifest=kept)
     write(tmp_path, again, chosen=choices(attack="badnets"), overrides={"attack.name": "badnets"})
     assert len(made_of(tmp_path).exposed) == 1
@@ -222,3 +223,19 @@ def test_a_budget_needs_every_setting_that_it_names() -> None:
     assert evasion.budget({"norm": "l2", "epsilon": 0.5}).startswith("all changes of an input together are at most 0.5")
     assert "5% of its range" in evasion.budget({"norm": "linf", "epsilon": 0.05})
     assert evasion.budget({"norm": "linf", "epsilon": None}) == ""
+
+
+def test_what_an_attacker_has_is_what_its_attacks_need() -> None:
+    risk, pgd, square = "evasion", EvasionPGD, SquareAttack
+    suite = {name: {"class": f"{kind.__module__}.{kind.__name__}"} for name, kind in (("a", pgd), ("b", square))}
+    assert needs_of(AttackFacts(kind="x.Suite", risk=risk, settings={"attacks": suite})) == pgd.needs | square.needs
+    assert needs_of(AttackFacts(kind=suite["b"]["class"], risk=risk)) == square.needs
+    assert needs_of(AttackFacts(kind="nowhere.Attack", risk=risk)) == Access(0)
+    told = words().adversary(Access.LABELS | Access.PROBABILITIES | Access.LOGITS)
+    assert told == words().access["LOGITS"], "raw scores tell the rest"
+
+
+def test_a_risk_that_is_not_known_has_its_label() -> None:
+    facts = MetricFacts(name="flips", label="answers that flip", risk="mine")
+    assert words().of("mine").metric(facts, "race") == "answers that flip (race)"
+    assert words().of("mine").clauses == ()
