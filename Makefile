@@ -5,7 +5,7 @@
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
 #   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
-#   make bench   speed compared with other libraries and straightforward code; needs an idle machine
+#   make bench   speed beside other libraries and the best plain loops, one table; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,9 +55,9 @@ check: $(STAMP)
 	@$(BIN)/python -m amulet_cli.views.combinations | diff docs/combinations.md - || { \
 	  echo "docs/combinations.md is not what the configuration groups say: make format writes it" >&2; exit 1; }
 
-# Each script prints ratios within one process: these are more stable than seconds.
+# Ratios within one process are more stable than seconds.
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo; echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed $(ARGS)
 
 torture: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.helpers.torture $(ARGS)

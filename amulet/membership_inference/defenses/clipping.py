@@ -97,7 +97,8 @@ class PerRecord:
                 if id(unit) in passes:
                     sums = unit.weighted_sum(passes[id(unit)], factors)
                     found |= {id(weight): total for weight, total in zip(unit.weights, sums, strict=True)}
-        return Clipped([found.get(id(weight), torch.zeros_like(weight)) for weight in self.weights], norms)
+        gradients = [found[id(w)] if id(w) in found else torch.zeros_like(w) for w in self.weights]
+        return Clipped(gradients, norms)
 
 
 def gradients_at(

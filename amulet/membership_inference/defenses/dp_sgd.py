@@ -130,6 +130,21 @@ class DPSGD(TrainingDefense):
         return self._train()
 
 
+def poisson_sample(n: int, rate: float, generator: torch.Generator) -> Tensor:
+    """The places, rising, of a sample that has each of `n` records with probability `rate`, independently.
+
+    Drawn are the gaps between them, which are geometric: a number for each record in the sample, not for all `n`.
+    """
+    usual, parts, last = n * rate, list[Tensor](), -1.0
+    while last < n:
+        uniform = torch.rand(int(usual + 6 * usual**0.5 + 10), generator=generator, dtype=torch.float64)
+        gaps = (uniform.neg_().log1p_() / torch.tensor(-rate, dtype=torch.float64).log1p_()).floor_().add_(1)
+        parts.append(gaps.cumsum_(0).add_(last))
+        last = parts[-1][-1].item()
+    places = torch.cat(parts)
+    return places[: int((places < n).sum())].long()
+
+
 class _PrivateSteps(Hook):
     def __init__(self, defense: DPSGD) -> None:
         self.defense = defense
@@ -168,13 +183,12 @@ class _PrivateSteps(Hook):
             yield from torch.randperm(n, generator=generator).tensor_split(self.per_epoch)
             return
         for _ in range(self.per_epoch):
-            chances = torch.rand(n, generator=generator, dtype=torch.float64)
-            yield (chances < self.rate).nonzero().squeeze(1)
+            yield poisson_sample(n, self.rate, generator)
 
     def backward(self, training: Training, batch: Records, loss: LossFunction) -> Loss:
         self.samples += training.update == 0
         weights = self.per_record.weights
-        sums = [torch.zeros_like(weight) for weight in weights]
+        sums: list[Tensor] = []
         losses: list[Loss] = []
         size = batch_size_for(training.records.shape)  # a sample of images may not fit into memory
         for start in range(0, len(batch), size):
@@ -182,19 +196,19 @@ class _PrivateSteps(Hook):
             with self.per_record.recording() as runs:
                 values, logits = loss(part)
             clipped = self.per_record.clipped(values, runs, self.defense.max_grad_norm).gradients
-            for total, gradient in zip(sums, clipped, strict=True):
-                total.add_(gradient)
+            sums = [a.add_(b) for a, b in zip(sums, clipped, strict=True)] if sums else clipped
             losses.append(Loss(values.detach(), logits.detach()))
         if losses:
             found = Loss(torch.cat([each.values for each in losses]), torch.cat([each.logits for each in losses]))
         else:  # a Poisson sample may be empty; noise is added all the same
             found = Loss(torch.zeros(0, device=training.device), torch.zeros(0, 1, device=training.device))
+            sums = [torch.zeros_like(weight) for weight in weights]
         noise = torch.randn(sum(w.numel() for w in weights), generator=self.generator, device=training.device)
         noise *= self.noise * self.defense.max_grad_norm
         expected = self.rate * len(training.records)
-        drawn = noise.split([weight.numel() for weight in weights])
-        for weight, total, part in zip(weights, sums, drawn, strict=True):
-            weight.grad = part.view_as(weight).add_(total).div_(expected).to(weight.dtype)
+        noisy = noise.add_(torch.cat([total.flatten() for total in sums])).div_(expected)
+        for weight, part in zip(weights, noisy.split([weight.numel() for weight in weights]), strict=True):
+            weight.grad = part.view_as(weight).to(weight.dtype)
         return found
 
     def finish(self, training: Training) -> dict[str, Any]:

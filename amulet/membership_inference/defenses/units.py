@@ -60,6 +60,9 @@ class ProductUnit(Unit):
 
     def squared_norms(self, passes: Sequence[Pass]) -> Tensor:
         weighty, biased = self._needed()
+        if len(passes) == 1 and passes[0].activations.dim() == 2:  # the common case, without any reshaping
+            a, g = passes[0].activations.float(), passes[0].backprops.float()
+            return _squared(g).mul_(_squared(a).add_(biased)) if weighty else _squared(g).mul_(biased)
         n, (out, into) = len(passes[0].activations), (len(self.module.weight), self.module.weight[0].numel())
         positions = sum(each.backprops[0].numel() // out for each in passes)
         gram = positions**2 <= into * out
@@ -67,10 +70,7 @@ class ProductUnit(Unit):
         parts: list[Tensor] = []
         for part in _parts(n, held):
             a, g = self._positions([each.rows(part) for each in passes])
-            if positions == 1:
-                lengths = a.square().sum(dim=(1, 2)) if weighty else a.new_zeros(len(a))
-                parts.append(g.square().sum(dim=(1, 2)) * (lengths + biased))
-            elif gram:
+            if gram:
                 similar = a @ a.mT if weighty else a.new_zeros(len(a), positions, positions)
                 parts.append(((g @ g.mT) * (similar + biased)).sum(dim=(1, 2)))
             else:
@@ -81,20 +81,19 @@ class ProductUnit(Unit):
     def weighted_sum(self, passes: Sequence[Pass], factors: Tensor) -> list[Tensor]:
         module = self.module
         weighty, biased = self._needed()
-        weight, bias = torch.zeros_like(module.weight), torch.zeros(len(module.weight), device=factors.device)
+        weights, biases = list[Tensor](), list[Tensor]()
         for activations, backprops in passes:
             scaled = backprops.float() * factors.view(-1, *[1] * (backprops.dim() - 1))
             if isinstance(module, nn.Linear):
                 rows = scaled.flatten(0, -2)
-                if weighty:
-                    weight.addmm_(rows.T, activations.float().flatten(0, -2))
-                bias += rows.sum(dim=0) if biased else 0
+                weights += [rows.T @ activations.float().flatten(0, -2)] if weighty else []
+                biases += [rows.sum(dim=0)] if biased else []
             else:
+                place: Any = (module.stride, module.padding, module.dilation, module.groups)
                 if weighty:
-                    place: Any = (module.stride, module.padding, module.dilation, module.groups)
-                    weight += conv2d_weight(activations.float(), module.weight.shape, scaled, *place)
-                bias += scaled.sum(dim=(0, 2, 3)) if biased else 0
-        return [weight if parameter is module.weight else bias for parameter in self.weights]
+                    weights.append(conv2d_weight(activations.float(), module.weight.shape, scaled, *place))
+                biases += [scaled.sum(dim=(0, 2, 3))] if biased else []
+        return [_total(weights if parameter is module.weight else biases) for parameter in self.weights]
 
     def _needed(self) -> tuple[bool, bool]:
         return any(w is self.module.weight for w in self.weights), any(w is self.module.bias for w in self.weights)
@@ -111,6 +110,18 @@ class ProductUnit(Unit):
                 a.append(unfolded.mT)
                 g.append(left.flatten(2).mT)
         return (a[0], g[0]) if len(a) == 1 else (torch.cat(a, dim=1), torch.cat(g, dim=1))
+
+
+def _squared(rows: Tensor) -> Tensor:
+    """(b,): of rows (b, k) the squared length."""
+    return torch.linalg.vector_norm(rows, dim=1).square_()
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Their sum, in the first one's memory."""
+    for part in parts[1:]:
+        parts[0].add_(part)
+    return parts[0]
 
 
 class SampledUnit(Unit):
