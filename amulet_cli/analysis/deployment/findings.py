@@ -98,20 +98,25 @@ class Finding:
 
 def findings_of(report: Report, cells: Sequence[RunGroup], victim: str) -> list[Finding]:
     """Every measurement that decides on its risk, and how good the answers are, each once; as tables order them."""
-    seen: set[str] = set()
-    found: list[tuple[Any, Finding]] = []
     chosen = {id(cell) for cell in cells}
-    for row in report.rows:
-        if id(row.cell) not in chosen or not _counts(row):
-            continue
-        if not row.values[victim] and not _invalid(row, victim):
-            continue  # the other victim's alone
-        if (key := numbers_of(row, victim)) in seen:
-            continue
-        seen.add(key)
-        unfinished = [run for run in report.missing if same_settings(run, row.cell)]
-        found.append((row.cell.facts.order(row.metric), _finding(row, victim, unfinished)))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+    counted = [
+        row
+        for row in report.rows
+        if id(row.cell) in chosen and _counts(row) and (row.values[victim] or _invalid(row, victim))
+    ]
+    rows = {numbers_of(row, victim): row for row in reversed(counted)}.values()
+    rows = [row for row in rows if not any(_is_part(row, other, victim) for other in rows)]
+    rows.sort(key=lambda row: row.cell.facts.order(row.metric))
+    return [_finding(row, victim, [run for run in report.missing if same_settings(run, row.cell)]) for row in rows]
+
+
+def _is_part(row: Row, other: Row, victim: str) -> bool:
+    """Whether another row has all numbers of this one and more: a measurement stands beside several attacks' runs."""
+    return (
+        row.metric == other.metric
+        and len(row.values[victim]) > 0
+        and (row.values[victim].items() < other.values[victim].items())
+    )
 
 
 def worst_of(findings: Sequence[Finding]) -> list[Finding]:

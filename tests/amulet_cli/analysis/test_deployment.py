@@ -93,6 +93,16 @@ def test_the_same_measurement_beside_several_attacks_is_one(tmp_path: Path) -> N
     assert len([one for one in made.findings if one.metric == "robust_accuracy"]) == 1
 
 
+def test_a_measurement_of_fewer_seeds_beside_another_attack_is_part_of_it(tmp_path: Path) -> None:
+    for attack, seeds in (("badnets", 2), ("model_extraction", 3)):
+        for seed in range(seeds):
+            write(tmp_path, typical(seed), seed=seed, chosen=choices(attack=attack), overrides={"attack.name": attack})
+    write_status(result_folder(config(2), choices(attack="badnets"), tmp_path), "failed", error="no memory")
+    [found] = [one for one in made_of(tmp_path).findings if one.metric == "robust_accuracy"]
+    assert found.models == 3
+    assert found.standing == "worse"
+
+
 def test_several_attacks_on_one_risk_are_all_kept_and_the_worst_is_shown(tmp_path: Path) -> None:
     for attack, change in (("evasion_pgd", 0.0), ("square", -0.2)):
         run = typical()
