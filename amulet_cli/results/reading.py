@@ -91,17 +91,22 @@ def find_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[Result]]
         closed.append(Result(folder=located(error.filename), state="unreadable", reason=reason))
 
     for path in map(Path, paths):
-        if not _is_there(path):
-            raise UsageError(
-                f"There is no folder `{path}`",
-                expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
-            )
+        check_there(path)
         start = path.parent if path.is_file() else path
         for name, inner, files in os.walk(start, onerror=told):
             inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
             if "metrics.json" in files or "status.json" in files:
                 folders[located(name)] = None
     return sorted(folders, key=_natural), closed
+
+
+def check_there(path: Path) -> None:
+    """Raise `UsageError` if a path, in which runs are to be found, does not exist."""
+    if not _is_there(path):
+        raise UsageError(
+            f"There is no folder `{path}`",
+            expected="folders of runs or of sweeps; they lie under `output_dir`, by default ./outputs",
+        )
 
 
 def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from amulet_cli.base.console import here
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.files import located
 from amulet_cli.results.following import Following
-from amulet_cli.results.reading import find_folders
+from amulet_cli.results.reading import check_there
 from amulet_cli.views.viewer.feed import Feed
 from amulet_cli.views.viewer.kept import Kept
 
@@ -29,8 +29,9 @@ class Live:
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
+        for path in paths:
+            check_there(Path(path))
         self.roots = [located(path) for path in paths]
-        find_folders(self.roots)
         self._feed, self._kept = Feed(self.roots), Kept(self.roots)
         self._following = Following(self.roots, self._kept.restore(self._feed))
         self._unsaved = False
