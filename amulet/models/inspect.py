@@ -42,6 +42,10 @@ def device_of(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
+VALUES_AT_ONCE = 2**21
+"""About so many input values."""
+
+
 def batch_size_for(shape: Sequence[int]) -> int:
     """The default number of records of that shape to compute on at once.
 
@@ -50,7 +54,7 @@ def batch_size_for(shape: Sequence[int]) -> int:
     >>> batch_size_for((42,)), batch_size_for((3, 32, 32)), batch_size_for((3, 224, 224))
     (8192, 682, 64)
     """
-    return min(8192, max(64, 2**21 // prod(shape)))
+    return min(8192, max(64, VALUES_AT_ONCE // prod(shape)))
 
 
 def predict(model: nn.Module, records: Records | Tensor, batch_size: int | None = None) -> Tensor:

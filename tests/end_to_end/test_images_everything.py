@@ -12,7 +12,7 @@ from amulet.assessment import Outcome, Plan, assess, check
 from amulet.assessment.combinations import why_not
 from amulet.core import Factory, IncompatibleError, Reporter, Stage
 from amulet.datasets import AmuletDataset, Records
-from amulet.models.inspect import batch_size_for
+from amulet.models import inspect
 from amulet.training import MemoryStore, Runtime
 from tests.helpers.components import ATTACKS, DATAS_OWN, DEFENSES, assert_sound, pairs, quick_defaults, with_settings
 from tests.helpers.components import option as tiny_option
@@ -20,7 +20,7 @@ from tests.helpers.image_toys import faces
 
 PEOPLE = faces()
 THINGS = faces(classes=3, attributes=False)  # like Fashion-MNIST: several classes, nobody's attributes
-LARGE = faces(320, 200, (3, 64, 64))  # more than one batch
+MORE = faces(320, 200, (3, 8, 16))
 STORE = MemoryStore()
 CONV = Factory("tests.helpers.image_toys.TinyConv")
 FLAT = Factory("amulet.models.LinearNet", hidden=[4])
@@ -119,7 +119,9 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained() -> None:
 )
 def test_no_split_is_ever_floats_as_a_whole(attack: str, defense: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """202,599 pictures of 3 x 64 x 64 would be 10 GB: a batch at a time is float32, of 520 as of 202,599."""
-    scaled, most = Records.inputs, batch_size_for(LARGE.shape)
+    monkeypatch.setattr(inspect, "VALUES_AT_ONCE", 2**16)
+    scaled, most = Records.inputs, inspect.batch_size_for(MORE.shape)
+    assert most < len(MORE.test) < len(MORE.train)
 
     def inputs(self: Records, index: Tensor | slice | None = None) -> Tensor:
         found = scaled(self, index)
@@ -127,7 +129,7 @@ def test_no_split_is_ever_floats_as_a_whole(attack: str, defense: str, monkeypat
         return found
 
     monkeypatch.setattr(Records, "inputs", inputs)
-    made = plan(LARGE, attack, defense, FLAT)
+    made = plan(MORE, attack, defense, FLAT)
     if made.attack is not None:
         made = dataclasses.replace(made, attack=with_settings(made.attack, {"knows_inputs": True, "batch_size": 64}))
     assert_measured(assess(made), attack, defense)

@@ -1,7 +1,7 @@
 """The paper's experiments: each composes in both sizes, the quick one is smaller, and a tiny one fills the tables."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from amulet_cli.paper.interactions import findings
 from amulet_cli.paper.layouts import LAYOUTS
 from amulet_cli.paper.tables import compare
 from amulet_cli.results.reading import find_results
+from tests.helpers.sweeps import jobs_with_every_word
 
 EXPERIMENT, QUICK = conf_dir() / "experiment", conf_dir() / "paper_size" / "quick"
 OF_THE_PAPER = re.compile(r"(table[4-8]|figure[34]|in_text|badnets_fmnist|attributes_census)")
@@ -39,12 +40,11 @@ def composed(*words: str) -> RunRequest:
     return compose(parse(words))
 
 
-def size(request: RunRequest) -> dict[str, float]:
-    """What a run costs, from the first job of a sweep, and how many runs there are."""
-    config = request.jobs[0].config
+def size(config: Mapping[str, Any], jobs: int) -> dict[str, float]:
+    """What a run costs, by its configuration, and how many runs there are."""
     attack = config["metric"].get("evasion", {}).get("attack", {})
     return {
-        "jobs": len(request.jobs),
+        "jobs": jobs,
         "epochs": config["epochs"],
         "training steps": config["defense"].get("steps", 0) or 0,
         "attack steps": attack.get("steps", config["attack"].get("steps", 0) or 0),
@@ -65,17 +65,14 @@ def test_every_table_and_figure_has_its_experiment() -> None:
 
 @pytest.mark.parametrize("name", names(series=False))
 def test_both_sizes_compose_and_quick_is_no_larger(name: str) -> None:
-    full = composed(f"+experiment={name}")
-    quick = composed(f"+experiment={name}", "+paper_size=quick")
-    for request in (full, quick):
-        assert request.sweep
-        for job in request.jobs:
-            schema.check(job.config)
-    seeds = {job.config["seed"] for job in full.jobs}
-    assert seeds == set(range(10)), "the paper averages ten runs"
-    before, after = size(full), size(quick)
+    full, many = jobs_with_every_word(f"+experiment={name}")
+    quick, few = jobs_with_every_word(f"+experiment={name}", "+paper_size=quick")
+    for job in (*full, *quick):
+        schema.check(job.config)
+    assert {job.config["seed"] for job in full} == set(range(10)), "the paper averages ten runs"
+    before, after = size(full[0].config, many), size(quick[0].config, few)
     assert {key for key in before if after[key] > before[key]} == set()
-    assert full.jobs[0].config["dataset"]["_target_"] == quick.jobs[0].config["dataset"]["_target_"]
+    assert full[0].config["dataset"]["_target_"] == quick[0].config["dataset"]["_target_"]
 
 
 def test_full_is_what_an_experiment_is_without_the_word() -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from amulet_cli.execution.launchers import is_installed
 from tests.helpers.documentation import commands, shortened
 
+JOBLIB = "hydra_plugins.hydra_joblib_launcher"
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "plugin"
-TINY = ("dataset.limit=400", "epochs=2", "model.hidden=[8]")
+TINY = ("dataset.limit=400", "epochs=2", "model.hidden=[8]", "workers=1")
 
 _ALL = """
 import contextlib, io, json, sys
@@ -59,24 +61,37 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_ninth_risk_is_in_every_verb(site: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of those that use the example package."""
+    return tmp_path_factory.mktemp("where")
+
+
+@pytest.fixture(scope="module")
+def printed(site: Path, where: Path) -> list[str]:
+    """What every verb says of the ninth risk."""
     smoothing = ("defense=label_smoothing", *TINY)
-    matrix = ("matrix", "defenses=label_smoothing,watermark", "seeds=2", "hydra/launcher=basic", *TINY)
-    listed, valid, run, audit, chosen, every, report, plot, completion = amulet(
+    matrix = ("matrix", "defenses=label_smoothing,watermark", "hydra/launcher=basic", *TINY)
+    spread = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2") if is_installed(JOBLIB) else ()
+    return amulet(
         [
             ("list",),
             ("validate", *smoothing, "attack=random_signs"),
             ("run", *smoothing, "attack=random_signs", "metric=[default,evasion,calibration]"),
             ("audit", *smoothing, "attack=confidence,random_signs"),
-            (*matrix, "risks=X1,S1", "attack=random_signs"),
-            (*matrix, "metric.every.among=[calibration]", "output_dir=every"),
+            (*matrix, "risks=X1,S1", "attack=random_signs", "seeds=2"),
+            (*matrix, "metric.every.among=[calibration]", "output_dir=every", "seeds=1", *spread),
             ("report", "outputs", "--html", "report.html"),
             ("plot", "outputs", "--kind", "matrix", "-o", "plot.svg"),
             ("list", "attack", "--json"),
         ],
-        tmp_path,
+        where,
         site,
     )
+
+
+def test_a_ninth_risk_is_in_every_verb(printed: list[str], where: Path) -> None:
+    listed, valid, run, audit, chosen, every, report, plot, completion = printed
     for option in ("confidence", "random_signs", "label_smoothing"):
         assert option in listed
     assert "evasion · a baseline; the corners as in Moon et al., ICML 2019 · from amulet-calibration" in listed
@@ -89,20 +104,20 @@ def test_a_ninth_risk_is_in_every_verb(site: Path, tmp_path: Path) -> None:
     assert "by RandomSigns" in chosen
     assert "X1 calibration_error ↑" in chosen
     assert "by Confidence" not in chosen, "it is the default attack"
-    assert "X1 calibration_error ↑" in every
+    assert "X1 calibration_error ↑" in every, "a launcher's workers have it too"
     assert "* calibration_error ↑" in report
-    html = (tmp_path / "report.html").read_text()
+    html = (where / "report.html").read_text()
     assert "X1 miscalibration" in html
     assert not plot, "it says on standard error what it drew"
-    assert "X1" in (tmp_path / "plot.svg").read_text()
+    assert "X1" in (where / "plot.svg").read_text()
 
     origins = {row["name"]: row["origin"] for row in json.loads(completion)}
     assert origins["random_signs"] == "amulet-calibration"
     assert origins["lira"] == ""
-    with (tmp_path / "outputs" / "matrix.csv").open() as file:
+    with (where / "outputs" / "matrix.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["risk"], row["measured_by"]) for row in rows} == {("S1", "by RandomSigns"), ("X1", "")}
-    (metrics, *_) = (tmp_path / "outputs/census/linearnet/label_smoothing/confidence").rglob("metrics.json")
+    (metrics, *_) = (where / "outputs/census/linearnet/label_smoothing/confidence").rglob("metrics.json")
     facts = json.loads(metrics.read_text())["facts"]
     assert facts["risks"]["calibration"] == {
         "name": "calibration",
@@ -120,18 +135,10 @@ def test_the_commands_of_the_examples_page(site: Path, tmp_path: Path) -> None:
     amulet([[*words, "dataset.limit=400", "--dry-run"] for words in runs], tmp_path, site)
 
 
-def test_results_of_a_risk_are_read_where_its_package_is_not(site: Path, tmp_path: Path) -> None:
-    amulet([("run", "defense=label_smoothing", *TINY)], tmp_path, site)
-    (report,) = amulet([("report", "outputs", "--html", "report.html")], tmp_path)
+def test_results_of_a_risk_are_read_where_its_package_is_not(printed: list[str], where: Path) -> None:
+    (report,) = amulet([("report", "outputs", "--html", "without.html")], where)
     assert "* calibration_error ↑" in report
-    assert "X1 miscalibration" in (tmp_path / "report.html").read_text()
-
-
-def test_a_launchers_workers_have_it_too(site: Path, tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = ("run", "-m", "defense=label_smoothing", "seed=0,1", "hydra/launcher=joblib", *TINY)
-    (shown,) = amulet([words], tmp_path, site)
-    assert "2 jobs: 2 done" in shown
+    assert "X1 miscalibration" in (where / "without.html").read_text()
 
 
 def test_the_example_passes_the_test_kit(site: Path, tmp_path: Path) -> None:

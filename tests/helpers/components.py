@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from amulet.assessment import RISKS, Outcome
 from amulet.assessment.plan import protocol_of
@@ -19,11 +20,17 @@ DATAS_OWN: dict[str, Any] = {"ratio_1": 0.4, "ratio_2": 0.6}
 """By hyper-parameter, whatever component has it: what two thousand people can give."""
 
 
+@cache
+def _target(group: str, name: str) -> str | None:
+    """The class of an option of conf/."""
+    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(loaded, DictConfig)
+    return loaded["_target_"]
+
+
 def option(group: str, name: str) -> Any:
     """An option of conf/, built with tiny settings where it has those."""
-    loaded = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
-    assert isinstance(loaded, Mapping)
-    target = loaded["_target_"]
+    target = _target(group, name)
     if target is None:
         return None
     component = Factory(target).build()

@@ -15,6 +15,7 @@ from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.datasets.variables import shared_name
 from amulet.evasion.attacks.balls import BALLS, Ball
 from amulet.models.arithmetic import laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
@@ -152,7 +153,7 @@ class EvasionAttack(Attack):
         if not self.immutable:
             return None
         mask = torch.ones(data.shape)
-        variables = {data.feature_names[start].partition("=")[0]: (start, end) for start, end in data.groups}
+        variables = {shared_name(data.feature_names[start:end]): (start, end) for start, end in data.groups}
         for name in self.immutable:
             if name == "one_hot" and data.groups:
                 for start, end in data.groups:

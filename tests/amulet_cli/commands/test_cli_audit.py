@@ -36,7 +36,7 @@ class Wide(nn.Sequential):
 def fixed():
     return nn.Linear(42, 2)
 """
-SMALL = ("dataset.limit=400", "epochs=1", "batch_size=64")
+SMALL = ("dataset.limit=400", "epochs=1", "batch_size=64", "workers=1")
 
 
 @pytest.fixture

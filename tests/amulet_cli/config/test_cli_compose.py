@@ -15,9 +15,11 @@ from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.hydra_setup import conf_dir, opened
 from amulet_cli.config.options import is_suite
+from amulet_cli.config.series import parts
 from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import config_hash
 from tests.helpers.cli_helpers import own_options
+from tests.helpers.sweeps import jobs_with_every_word
 
 OPTIONS = sorted(
     (file.parent.name, file.stem)
@@ -36,8 +38,12 @@ def composed(*words: str) -> RunRequest:
 def test_every_option_is_composed_and_built(group: str, name: str) -> None:
     (job,) = composed(f"{group}={name}").jobs
     schema.check(job.config)
-    plan_of(job.config)
     assert job.choices[group] == name
+    if group == "model" and {"path", "url"} & set(job.config[group]):  # a given model: nothing before it is named
+        with pytest.raises(UsageError, match=r"`model\.\w+` must"):
+            plan_of(job.config)
+        return
+    plan_of(job.config)
     if group == "defense":
         (second,) = composed(f"second_defense={name}").jobs
         assert second.choices.get("second_defense", "none") == name
@@ -70,11 +76,26 @@ def test_every_metric_is_a_risk_of_ours(name: str) -> None:
     assert plan_of(job.config).risks() is not None
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml")))
+EXPERIMENTS = {
+    file.stem: "series" in yaml.safe_load(file.read_text(encoding="utf-8"))
+    for file in sorted((conf_dir() / "experiment").glob("*.yaml"))
+}
+"""Which of them are a series of others."""
+
+
+@pytest.mark.parametrize("name", [name for name, series in EXPERIMENTS.items() if not series])
 def test_every_experiment_is_composed_and_built(name: str) -> None:
-    for job in composed(f"+experiment={name}").jobs:
+    for job in jobs_with_every_word(f"+experiment={name}")[0]:
         schema.check(job.config)
         plan_of(job.config)
+
+
+@pytest.mark.parametrize("name", [name for name, series in EXPERIMENTS.items() if series])
+def test_every_series_is_of_experiments(name: str) -> None:
+    words = [word for part in parts(parse([f"+experiment={name}"])) for word in part.overrides]
+    members = {word.removeprefix("+experiment=") for word in words}
+    assert len(members) > 1
+    assert not any(EXPERIMENTS[member] for member in members), "a series in it has become its own members"
 
 
 def test_one_run() -> None:
