@@ -5,6 +5,8 @@
 #   make check   lint, formatting, types, the page that is generated (make format mends what can be mended)
 #   make smoke   a run of a few seconds
 #   make torture  kills, limits, bad servers, changed bits, wrong words; prints what was lost   make torture ARGS="--kills 50"
+#   make site    the documentation as a site, in build/site; fails at a broken link or anything loaded from elsewhere
+#   make tutorials   runs the notebooks of docs/tutorials and stores their outputs   make tutorials ARGS=docs/tutorials/plugin.ipynb
 #   make bench   speed beside other libraries and the best plain loops, one table; needs an idle machine
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +17,7 @@ ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test coverage check bench torture format clean
+.PHONY: help setup run smoke test coverage check site tutorials bench torture format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -54,6 +56,12 @@ check: $(STAMP)
 	@$(BIN)/pyright --threads $(JOBS) --pythonpath $(BIN)/python
 	@$(BIN)/python -m amulet_cli.views.combinations | diff docs/combinations.md - || { \
 	  echo "docs/combinations.md is not what the configuration groups say: make format writes it" >&2; exit 1; }
+
+site: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS)
+
+tutorials: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/_site/notebooks.py $(ARGS)
 
 # Ratios within one process are more stable than seconds.
 bench: $(STAMP)

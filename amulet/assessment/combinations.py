@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 
@@ -25,27 +26,39 @@ class DataFacts:
     shape: tuple[int, ...]
     classes: int
     attributes: tuple[str, ...] = ()
+    categorical: tuple[int, ...] = ()
+    """The numbers of values of the categorical inputs of a table, in the order of its columns."""
 
     @classmethod
     def of(cls, data: AmuletDataset) -> "DataFacts":
         """Those of a data set that is loaded."""
-        return cls(data.name, data.modality, data.shape, data.num_classes, data.attributes)
+        widths = tuple(end - start for start, end in data.groups)
+        return cls(data.name, data.modality, data.shape, data.num_classes, data.attributes, widths)
 
 
 def stand_in(facts: DataFacts) -> AmuletDataset:
     """Made-up records of that kind, for which `check` gives the same answer as for the real ones."""
     made: list[Records] = []
+    cuts = list(accumulate(facts.categorical, initial=sum(facts.shape[:1]) - sum(facts.categorical)))
+    groups = tuple(pairwise(cuts))
     for part in range(2):
         generator = torch.Generator().manual_seed(part)
         x = torch.rand(_RECORDS, *facts.shape, generator=generator)
         x = (x * 255).to(torch.uint8) if facts.modality == "image" else x
         numbers = torch.arange(_RECORDS)
+        for start, end in groups:
+            x[:, start:end] = torch.nn.functional.one_hot(numbers % (end - start), end - start)
         z = [numbers // facts.classes // 2**i % 2 for i in range(len(facts.attributes))]
         z_table = torch.stack(z, dim=1) if z else torch.zeros(_RECORDS, 0, dtype=torch.int64)
         ids = numbers + part * _RECORDS
         made.append(Records(x, numbers % facts.classes, z_table, ids, facts.attributes))
     return AmuletDataset(
-        name=facts.name, modality=facts.modality, train=made[0], test=made[1], num_classes=facts.classes
+        name=facts.name,
+        modality=facts.modality,
+        train=made[0],
+        test=made[1],
+        num_classes=facts.classes,
+        groups=groups,
     )
 
 

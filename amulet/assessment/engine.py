@@ -17,6 +17,7 @@ from amulet.assessment.pretrained import check_accuracy, check_pretrained
 from amulet.assessment.risks import risk_of
 from amulet.assessment.suite import Suite
 from amulet.assessment.utility import measure_utility
+from amulet.core.access import Access
 from amulet.core.blocks import RecordBlocks
 from amulet.core.component import Attack, kind_of
 from amulet.core.errors import IncompatibleError, SettingError, in_range
@@ -93,18 +94,23 @@ def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
         if isinstance(served := plan.victim.recipe(recipe), EstimatorRecipe):
             served.check()
     if plan.data is not None:
+        if plan.data.answers is not None and Access.QUERIES in plan.granted():
+            raise IncompatibleError(
+                f"{plan.data.name} holds a model's answers, and no records that another model could be trained on or "
+                "asked about: model=predictions"
+            )
         for defense in plan.defenses:
             defense.check(plan.data)
     left_out: dict[str, str] = {}
     for risk in plan.risks():
         with _optional(risk, plan, left_out):
             if plan.given is not None:
-                check_pretrained(plan.given, [risk], (), adapted=False)
+                check_pretrained(plan.given, [] if plan.as_it_is(risk) else [risk], (), adapted=False)
             if risk != UTILITY.name:
                 warnings += [f"{risk}: {text}" for text in usable(risk, plan)[1]]
     if plan.given is not None:
         adapted = recipe.architecture != plan.architecture
-        kept = [risk for risk in plan.risks() if risk not in left_out]
+        kept = [risk for risk in plan.risks() if risk not in left_out and not plan.as_it_is(risk)]
         warnings += check_pretrained(plan.given, kept, plan.defenses, adapted=adapted)
     return warnings, left_out
 
@@ -139,7 +145,7 @@ def assess(plan: Plan) -> Outcome:
         recipe.try_out(data.train)
     plain = recipe.plain() if plan.given is None else recipe.plain().changed(architecture=plan.architecture)
     victims = [Victim("undefended", plain, splits.victim_records, splits.stream / "victim", plan.given)]
-    if plan.given is not None:
+    if plan.given is not None and (data.answers is None or plan.given.accuracy is not None):
         outcome.warnings += check_accuracy(plan.given, victims[0], splits.test_records)
     if plan.defenses:
         victims.append(dataclasses.replace(victims[0], name="defended", recipe=recipe, pretrained=None, _known={}))
@@ -217,7 +223,9 @@ def plan_facts(plan: Plan, left_out: Iterable[str] = ()) -> RunFacts:
         *([plan.attack.risk] if plan.attack else []),
     ]
     for risk in map(risk_of, named):
-        facts.risks[risk.name] = RiskFacts(name=risk.name, code=risk.code, title=risk.title, retrains=risk.retrains)
+        facts.risks[risk.name] = RiskFacts(
+            name=risk.name, code=risk.code, title=risk.title, retrains=risk.retrains and not plan.as_it_is(risk.name)
+        )
     return facts
 
 

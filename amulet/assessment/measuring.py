@@ -50,7 +50,8 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
 
 def _refusal(attack: Attack, lacking: Access, plan: Plan) -> str:
     """What it lacks, of which victim, and the way out."""
-    name = "this victim" if plan.victim is None else plan.victim.noun
+    noun = "" if plan.victim is None else plan.victim.noun
+    name = f"the {noun}" if " " in noun or noun.islower() else noun or "this victim"
     return (
         f"{type(attack).__name__} needs {lacking.words()}, which {name} does not grant; take an attack that needs less "
         "(docs/access.md lists them)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from amulet.assessment.risks import RISKS, risk_of
+from amulet.assessment.suite import members_of
 from amulet.core.access import ALL, Access
 from amulet.core.component import Attack, Factory
 from amulet.core.errors import SettingError, one_of
@@ -124,6 +125,13 @@ class Plan:
         if self.victim is not None:
             return self.victim if self.victim.model is not None else None
         return self.pretrained
+
+    def as_it_is(self, risk: str) -> bool:
+        """Whether a risk that trains the victim again is measured on the given one: its members are known, and the
+        attack needs no other models."""
+        if self.given is None or not self.given.members_known or risk == UTILITY.name:
+            return False
+        return any(Access.TRAINING not in one.needs for one in members_of(self.attack_on(risk)).values())
 
     def granted(self) -> Access:
         """What an adversary can have of the undefended victim."""

@@ -11,8 +11,16 @@ from amulet.training.pretrained import Given
 from amulet.training.victim import Victim
 
 _HOW = (
-    "how the {noun} was trained is unknown. If it is a checkpoint that the model, optimizer, epochs and batch_size of "
-    "this command made, say so: recipe=given"
+    "how the checkpoint was trained is unknown. If the model, optimizer, epochs and batch_size of this command made "
+    "it, say so: recipe=given"
+)
+_HOW_OTHERS = (
+    "how the {noun} was trained is unknown. Give the estimator itself (in memory, or a .skops file), of which clones "
+    "are fitted, or take an attack that trains no other models (docs/access.md)"
+)
+_CHANGES = (
+    "undefended: the {noun} may answer otherwise by now: these numbers hold for the time when it was asked. force=true "
+    "asks it again"
 )
 
 _RECORDS = (
@@ -32,7 +40,7 @@ def check_pretrained(
 
     Args:
         given: the weights.
-        risks: the risks to measure.
+        risks: the risks to measure, but for those that are measured on the given model as it is.
         defenses: the defences of the defended victim.
         adapted: does a defence need another architecture than the given one?
 
@@ -40,7 +48,7 @@ def check_pretrained(
         IncompatibleError: something would train the victim again with an unknown recipe, or needs its training records.
     """
     noun = pretrained.noun
-    how = _HOW.format(noun=noun)
+    how = (_HOW if noun == "checkpoint" else _HOW_OTHERS).format(noun=noun)
     for defense in defenses:
         name = type(defense).__name__
         if defense.stage == "after":
@@ -53,7 +61,10 @@ def check_pretrained(
     retraining = [risk_of(name) for name in risks if risk_of(name).retrains]
     if retraining and not pretrained.recipe_known:
         raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {how}")
-    warnings = [_RECORDS.format(noun=noun), *(_ANEW.format(noun=noun, risk=risk.title) for risk in retraining)]
+    warnings = [] if pretrained.members_known else [_RECORDS.format(noun=noun)]
+    warnings += [_ANEW.format(noun=noun, risk=risk.title) for risk in retraining]
+    if not pretrained.lasting:
+        warnings.append(_CHANGES.format(noun=noun))
     if defenses:
         warnings.append(
             "the defended victim is trained here on its part of the training split, the undefended one is the "

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 from amulet.core.lazy import attach
 
 if TYPE_CHECKING:
-    from amulet.attribute_inference.attacks import AttributeAttack, AttributeInference
+    from amulet.attribute_inference.attacks import (
+        CSMIA,
+        LOMIA,
+        AidedImputation,
+        AttributeAttack,
+        AttributeInference,
+        AttributeLabels,
+    )
 
-__getattr__, __dir__ = attach(
-    __name__,
-    {
-        "AttributeAttack": "attacks",
-        "AttributeInference": "attacks",
-    },
-)
+__all__ = ["CSMIA", "LOMIA", "AidedImputation", "AttributeAttack", "AttributeInference", "AttributeLabels"]
 
-__all__ = ["AttributeAttack", "AttributeInference"]
+__getattr__, __dir__ = attach(__name__, dict.fromkeys(__all__, "attacks"))

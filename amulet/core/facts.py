@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from amulet.core.risk import code_order
@@ -259,5 +260,10 @@ class RunFacts:
 
 def _known(kind: type[Any], kept: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that are fields of a dataclass."""
-    names = {field.name for field in dataclasses.fields(kind)}
+    names = _fields(kind)
     return {name: value for name, value in kept.items() if name in names}
+
+
+@cache
+def _fields(kind: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(kind))

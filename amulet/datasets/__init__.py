@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from amulet.datasets.celeba import load_celeba
     from amulet.datasets.census import load_census
     from amulet.datasets.cifar10 import load_cifar10
-    from amulet.datasets.custom import load_custom
+    from amulet.datasets.custom import load_custom, load_predictions
     from amulet.datasets.fmnist import load_fmnist
     from amulet.datasets.lfw import load_lfw
     from amulet.datasets.records import Records
@@ -30,6 +30,7 @@ __getattr__, __dir__ = attach(  # these need torch
         "load_custom": "custom",
         "load_fmnist": "fmnist",
         "load_lfw": "lfw",
+        "load_predictions": "custom",
         "stratified_split": "split",
     },
 )
@@ -48,5 +49,6 @@ __all__ = [
     "load_custom",
     "load_fmnist",
     "load_lfw",
+    "load_predictions",
     "stratified_split",
 ]

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from amulet.datasets.possible import parse
 from amulet.datasets.records import Records
 
 Modality = Literal["tabular", "image"]
+PLACES = 2**24
+"""Record i of a table of predictions has i / PLACES as its input, which float32 holds exactly."""
 
 
 class Scale(NamedTuple):
@@ -47,6 +50,11 @@ class AmuletDataset:
     """What holds for every possible record, in the columns' own units: `low <= high`, `age rises`."""
     warnings: tuple[str, ...] = ()
     """What a reader of a result on these data must know."""
+    answers: Tensor | None = None
+    """(n, classes) float64: what a model answered, by the number of the record. The inputs are then these numbers: no
+    model can be trained on them or asked about them."""
+    members_known: bool = False
+    """Whether the training part is what the model with those answers was trained on, and the test part is not."""
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):

@@ -32,7 +32,12 @@ def assess(victim: Victim, attack: DiscriminatoryBehavior, splits: DataSplits) -
     records = splits.test_records
     logits, stream = victim.logits(records), splits.attack_stream(attack.risk)
     evidence = attack.look(
-        logits.argmax(dim=1), records, splits.data.num_classes, stream, logits.double().softmax(dim=1)
+        logits.argmax(dim=1),
+        records,
+        splits.data.num_classes,
+        stream,
+        logits.double().softmax(dim=1),
+        comparable=splits.data.answers is None,
     )
     counts = {
         name: {str(value): number for value, number in enumerate(records.attribute(name).bincount().tolist()) if number}

@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 import torch
 
+from amulet.core.access import Access
 from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.split import stratified_split
 from amulet.membership_inference.attacks import CanaryAudit, LiRA
 from amulet.membership_inference.attacks.candidates import CandidateAttack
 from amulet.membership_inference.metrics import MembershipEvidence, measure
@@ -47,6 +49,8 @@ def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> Membe
     population.
     """
     stream = splits.attack_stream("membership")
+    if victim.pretrained is not None and victim.pretrained.members_known and Access.TRAINING not in attack.needs:
+        return _of_the_given(victim, attack, splits)
     drawn = attack.candidates(victim, splits)
     pool, members, training = drawn.pool, drawn.members, drawn.training
     if torch.isin(training.ids, splits.test_records.ids).any() or torch.isin(pool.ids, splits.test_records.ids).any():
@@ -93,3 +97,31 @@ def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> Membe
         whole_split=drawn.others is None and len(pool) >= len(splits.data.train) - 1,
         manifest=manifest,
     )
+
+
+def _of_the_given(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> MembershipEvidence:
+    """The given model itself, whose members are known: candidates are these and half of the test records.
+
+    The other half is the population, with which the candidates are compared.
+    """
+    members, stream = splits.data.train, splits.attack_stream("membership")
+    half = len(splits.test_records) // 2
+    sizes = [half, len(splits.test_records) - half]
+    mine, theirs = stratified_split(splits.test_records.y.cpu(), sizes, (stream / "outsiders").generator())
+    outsiders, population = splits.test_records.take(mine), splits.test_records.take(theirs)
+    inside = torch.cat([torch.ones(len(members), dtype=torch.bool), torch.zeros(len(outsiders), dtype=torch.bool)])
+    evidence = attack.run(
+        victim.logits, splits.plain_recipe, members.concat(outsiders), inside, population, stream, victim=victim.name
+    )
+    manifest = {
+        "pool": {"drawn_from": "the records that the given model was trained on, and half of the test records"},
+        "members": len(members),
+        "non_members": len(outsiders),
+        "population": len(population),
+        "n_shadow": 0,
+        "train_accuracy": round(float(evidence.correct[evidence.members].mean()), 6),
+        "held_out_accuracy": round(float(evidence.correct[~evidence.members].mean()), 6),
+        **evidence.manifest,
+        **attack.manifest(),
+    }
+    return dataclasses.replace(evidence, manifest=manifest)

@@ -85,7 +85,7 @@ def _facts_problems(data: AmuletDataset, option: Mapping[str, Any]) -> Iterator[
     if not said:
         return
     facts = DataFacts.of(data)
-    for name in ("modality", "shape", "classes", "attributes"):
+    for name in ("modality", "shape", "classes", "attributes", "categorical"):
         is_ = getattr(facts, name)
         listed = said.get(name, ())
         if (tuple(listed) if isinstance(listed, (list, tuple)) else listed) != is_:

@@ -46,7 +46,10 @@ class Network(nn.Module):
 
 
 def people(modality: Modality = "tabular", train: int = 600, test: int = 300) -> AmuletDataset:
-    """Made-up people of two classes and two sensitive attributes, all of which show in the inputs."""
+    """Made-up people of two classes and two sensitive attributes, all of which show in the inputs.
+
+    The last two columns of the table are the values of a categorical variable, which goes with the class.
+    """
     count = train + test
     generator = torch.Generator().manual_seed(0)
     y, sex, race = (torch.randint(0, 2, (count,), generator=generator) for _ in range(3))
@@ -56,6 +59,11 @@ def people(modality: Modality = "tabular", train: int = 600, test: int = 300) ->
     for column, shows in enumerate((y, y, sex, race)):
         flat[:, column] += 0.4 * (shows - 0.5)
     x = flat.clamp(0, 1).view(count, *shape)
+    names, groups = (), ()
+    if modality == "tabular":
+        kind = torch.where(torch.rand(count, generator=generator) < 0.7, y, 1 - y)
+        x[:, 6:] = torch.nn.functional.one_hot(kind, 2)
+        names, groups = (*(f"column_{i}" for i in range(6)), "kind=a", "kind=b"), ((6, 8),)
     if modality == "image":
         x = (x * 255).round().to(torch.uint8)
     whole = Records.of(x, y, torch.stack([sex, race], dim=1), ("sex", "race"))
@@ -66,7 +74,8 @@ def people(modality: Modality = "tabular", train: int = 600, test: int = 300) ->
         train=whole.take(order[:train]),
         test=whole.take(order[train:]),
         num_classes=2,
-        feature_names=tuple(f"column_{i}" for i in range(8)) if modality == "tabular" else (),
+        feature_names=names,
+        groups=groups,
     )
 
 

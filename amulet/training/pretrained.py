@@ -34,6 +34,16 @@ class Given(Protocol):
         """Its accuracy on test records, as its owner knows it."""
         ...
 
+    @property
+    def members_known(self) -> bool:
+        """Are the records of the training part those that it was trained on?"""
+        ...
+
+    @property
+    def lasting(self) -> bool:
+        """Will it answer the same tomorrow?"""
+        ...
+
     def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
         """The model, in eval mode on the recipe's device."""
         ...
@@ -60,6 +70,16 @@ class Pretrained:
     def noun(self) -> str:
         """What it is called in messages."""
         return "checkpoint"
+
+    @property
+    def members_known(self) -> bool:
+        """Weights do not tell."""
+        return False
+
+    @property
+    def lasting(self) -> bool:
+        """Weights do not change."""
+        return True
 
     def restored(self, recipe: Recipe, shape: tuple[int, ...]) -> Trained:
         """The recipe's architecture with these weights, in eval mode on its device.

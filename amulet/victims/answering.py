@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amulet.core.errors import DataError
+from amulet.core.errors import AmuletError, DataError
 
 SMALLEST = 1e-12
 """No probability is taken to be less: its logarithm would not be finite."""
@@ -40,9 +40,14 @@ class Answering(nn.Module):
         """Log-probabilities (n, classes), float32.
 
         Raises:
-            DataError: an answer of another shape, or no probabilities.
+            DataError: an answer of another shape, or no probabilities; it does not take these records.
         """
-        given = np.asarray(self.answer(x.detach().cpu().numpy()), dtype=np.float64)
+        try:
+            given = np.asarray(self.answer(x.detach().cpu().numpy()), dtype=np.float64)
+        except AmuletError:
+            raise
+        except Exception as error:  # an estimator may refuse its input in any way
+            raise DataError(f"the model does not take these records: {type(error).__name__}: {error}") from error
         if given.shape != (len(x), self.num_classes):
             raise DataError(f"the model must answer {(len(x), self.num_classes)} probabilities, got {given.shape}")
         if not np.isfinite(given).all() or given.min(initial=0) < 0 or abs(given.sum(axis=1) - 1).max(initial=0) > 1e-3:

@@ -7,7 +7,8 @@ import hashlib
 import time
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -23,7 +24,8 @@ from amulet.training.recipe import Recipe
 from amulet.victims.answering import Answering
 from amulet.victims.views import Columns, View
 
-_UNNAMED = "X does not have valid feature names"  # said of a model that named the columns of an array itself
+_NAMES = "X (does not have valid|has) feature names"
+"""Said of a model that named the columns of an array itself, or that takes a frame by its order."""
 
 
 def digest_of(model: Any) -> str:
@@ -44,6 +46,14 @@ def refitted(estimator: Any, stream: Stream) -> Any:
     made: Any = clone(estimator)
     names = [name for name in made.get_params(deep=True) if name.rpartition("__")[2] == "random_state"]
     return made.set_params(**{name: (stream / name).seed % 2**31 for name in names})
+
+
+@contextmanager
+def about_names() -> Iterator[None]:
+    """Without what scikit-learn says about names of columns: the views keep their order."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_NAMES)
+        yield
 
 
 class Probabilities:
@@ -71,8 +81,7 @@ class Probabilities:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, classes), float64."""
         found = np.zeros((len(x), self.num_classes))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=_UNNAMED)
+        with about_names():
             if hasattr(self.estimator, "predict_proba"):
                 given = np.asarray(self.estimator.predict_proba(self.view(x)), dtype=np.float64)
             else:

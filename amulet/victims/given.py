@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from torch import nn
 
 from amulet.core.access import ALL, Access
 from amulet.core.errors import SettingError, one_of
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.custom.column import in_words
 from amulet.training.base_recipe import Trained
 from amulet.training.recipe import Recipe
 from amulet.victims.answering import Answering
 from amulet.victims.endpoint import Endpoint
 from amulet.victims.estimators import EstimatorRecipe, Probabilities, digest_of
-from amulet.victims.files import estimator_in
+from amulet.victims.files import LightGBMFile, check_ending, estimator_in
 from amulet.victims.onnx_file import OnnxFile
 from amulet.victims.views import Columns, Frame, View
 
@@ -47,6 +49,10 @@ class GivenVictim:
     """Its accuracy on test records, as its owner knows it."""
     said: str = ""
     """What was chosen for it: an order of columns."""
+    members_known: bool = False
+    """Are the records of the training part those that it was trained on?"""
+    lasting: bool = True
+    """Will it answer the same tomorrow?"""
 
     @property
     def recipe_known(self) -> bool:
@@ -83,13 +89,14 @@ def of(
 
     Args:
         model: an `nn.Module`; an estimator by scikit-learn's interface (fitted: it is the victim and its clone the
-            recipe; unfitted: a clone is trained); a path ending in .onnx, .skops, .json or .ubj (XGBoost);
-            a URL.
+            recipe; unfitted: a clone is trained); a path ending in .onnx, .skops, .json or .ubj (XGBoost),
+            or .txt (LightGBM); a URL.
         data: what it is assessed on.
         columns: `encoded`: our columns in [0, 1]; `raw`: a DataFrame of the raw columns; `auto`: by the names that a
             fitted estimator was trained with, else encoded.
         view: what it takes instead, from our columns.
-        classes: its own names of the classes, in the data's order; None: 0, 1, ...
+        classes: its own names of the classes, in the data's order; None: the data's names, if it has those, else 0, 1,
+            ...
         accuracy: on the test records, as its owner knows it: refused outside its 99 % interval.
         trusted: types that a .skops file may have beside those that skops trusts.
         endpoint: settings of `Endpoint`.
@@ -98,56 +105,100 @@ def of(
         SettingError: a pickle, a missing package, columns that the data do not have.
     """
     one_of("columns", columns, ("auto", "encoded", "raw"))
-    named = tuple(classes) if classes is not None else None
     if isinstance(model, nn.Module):
         return GivenVictim(
             noun=type(model).__name__, access=ALL & ~Access.TRAINING, digest=uuid.uuid4().hex, model=model,
             accuracy=accuracy,
         )  # fmt: skip
     text = str(model) if isinstance(model, str | Path) else ""
-    if view is None and columns == "raw":
-        view = Frame(data)
+    view = Frame(data) if view is None and columns == "raw" else view
     if text.startswith(("http://", "https://")):
         answer = Endpoint(text, data.num_classes, view=view, **endpoint)
-        return _answering("endpoint", answer, uuid.uuid4().hex, data, accuracy)
+        return _answering("endpoint", answer, uuid.uuid4().hex, data, accuracy, lasting=False)
     if endpoint:
         raise SettingError(f"{', '.join(endpoint)}: these are settings of an endpoint, and `model` is none")
-    if text.endswith(".onnx"):
-        content = _read(text)
-        answer = OnnxFile(text, data.num_classes, view=view)
-        return _answering("ONNX model", answer, hashlib.sha256(content).hexdigest(), data, accuracy)
-    estimator = estimator_in(text, _read(text), trusted) if text else model
-    return _estimator(estimator, data, view, named, accuracy)
+    if text:
+        return of_file(
+            text, content_of(text), data, columns=columns, view=view, classes=classes, accuracy=accuracy,
+            trusted=trusted,
+        )  # fmt: skip
+    return _estimator(model, data, view, columns, classes, accuracy)
 
 
-def _read(path: str) -> bytes:
+def content_of(path: str) -> bytes:
+    """A model's file.
+
+    Raises:
+        SettingError: it is of no kind that is read here, or cannot be read.
+    """
+    check_ending(path)
     try:
-        return Path(path).read_bytes()
+        return Path(path).expanduser().read_bytes()
     except OSError as error:
         raise SettingError(f"`model`: {path} cannot be read ({error.strerror})") from error
 
 
-def _answering(noun: str, answer: Any, digest: str, data: AmuletDataset, accuracy: float | None) -> GivenVictim:
-    model = Answering(answer, data.num_classes)
-    return GivenVictim(noun=noun, access=_ANSWERS, digest=digest, model=model, view=answer.view, accuracy=accuracy)
+def of_file(
+    path: str,
+    content: bytes,
+    data: AmuletDataset,
+    *,
+    columns: str = "auto",
+    view: View | None = None,
+    classes: Sequence[Any] | None = None,
+    accuracy: float | None = None,
+    trusted: Sequence[str] = (),
+) -> GivenVictim:
+    """A victim from the content of a file; the arguments are those of `of`."""
+    view = Frame(data) if view is None and columns == "raw" else view
+    if path.lower().endswith(".onnx"):
+        answer = OnnxFile(path, data.num_classes, view=view, content=content)
+        return _answering("ONNX model", answer, hashlib.sha256(content).hexdigest(), data, accuracy)
+    estimator, refittable = estimator_in(path, content, trusted)
+    found = _estimator(estimator, data, view, columns, classes, accuracy)
+    if refittable:
+        return found
+    digest = hashlib.sha256(content + found.digest.encode()).hexdigest()
+    return replace(found, estimator=None, access=found.access & ~Access.TRAINING, digest=digest)
+
+
+def _answering(
+    noun: str, answer: Any, digest: str, data: AmuletDataset, accuracy: float | None, *, lasting: bool = True
+) -> GivenVictim:
+    return GivenVictim(
+        noun=noun,
+        access=_ANSWERS,
+        digest=digest,
+        model=Answering(answer, data.num_classes),
+        view=answer.view,
+        accuracy=accuracy,
+        lasting=lasting,
+    )
 
 
 def _estimator(
-    estimator: Any, data: AmuletDataset, view: View | None, classes: tuple[Any, ...] | None, accuracy: float | None
+    estimator: Any,
+    data: AmuletDataset,
+    view: View | None,
+    columns: str,
+    classes: Sequence[Any] | None,
+    accuracy: float | None,
 ) -> GivenVictim:
-    if not all(hasattr(estimator, name) for name in ("fit", "predict", "get_params")):
+    named = _names_of_classes(estimator, data) if classes is None else tuple(classes)
+    learns = all(hasattr(estimator, name) for name in ("fit", "predict", "get_params"))
+    if not learns and not isinstance(estimator, LightGBMFile):
         raise SettingError(
             f"`model` must be a torch.nn.Module, an estimator by scikit-learn's interface, a path or a URL; got "
             f"{type(estimator).__name__}"
         )
     said = ""
     if view is None:
-        view, said = _view_of(estimator, data)
+        view, said = (Columns(), "") if columns == "encoded" else _view_of(estimator, data)
     model = None
     if hasattr(estimator, "classes_"):
-        model = Answering(Probabilities(estimator, view, data.num_classes, classes), data.num_classes)
+        model = Answering(Probabilities(estimator, view, data.num_classes, named), data.num_classes)
     access = _ANSWERS if hasattr(estimator, "predict_proba") else Access.LABELS | Access.QUERIES
-    identity = "".join((digest_of(estimator), digest_of(view), repr(classes)))
+    identity = "".join((digest_of(estimator), digest_of(view), repr(named)))
     return GivenVictim(
         noun=type(estimator).__name__,
         access=access | Access.TRAINING,
@@ -155,10 +206,23 @@ def _estimator(
         model=model,
         estimator=estimator,
         view=view,
-        classes=classes,
+        classes=named,
         accuracy=accuracy,
         said=said,
     )
+
+
+def _names_of_classes(estimator: Any, data: AmuletDataset) -> tuple[Any, ...] | None:
+    """Its own names of the classes, where these are the data's names as text; None: they are 0, 1, ..."""
+    own = {_text(name): name for name in np.asarray(getattr(estimator, "classes_", ())).tolist()}
+    labels = [str(label) for label in cast(Sequence[Any], data.notes.get("labels", ()))]
+    if not own or len(labels) != data.num_classes or not own.keys() <= set(labels):
+        return None
+    return tuple(own.get(label, label) for label in labels)
+
+
+def _text(name: Any) -> str:
+    return in_words(name) if isinstance(name, float) else str(name).strip()
 
 
 def _view_of(estimator: Any, data: AmuletDataset) -> tuple[View, str]:

@@ -21,7 +21,9 @@ class OnnxFile:
         SettingError: onnxruntime is missing, or the graph has several inputs or no such output.
     """
 
-    def __init__(self, path: str | Path, num_classes: int, *, view: View | None = None) -> None:
+    def __init__(
+        self, path: str | Path, num_classes: int, *, view: View | None = None, content: bytes | None = None
+    ) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -29,7 +31,9 @@ class OnnxFile:
         options: Any = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         try:
-            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session: Any = onnxruntime.InferenceSession(
+                content or str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime has an exception of its own for each kind of damage
             raise DataError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0]}") from error
         self.path, self.num_classes, self.view = path, num_classes, view or Columns()

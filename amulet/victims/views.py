@@ -9,6 +9,7 @@ import numpy as np
 
 from amulet.core.errors import IncompatibleError, SettingError
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.variables import shared_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,9 +106,7 @@ class Frame:
 
 
 def _variable(columns: tuple[str, ...]) -> str:
-    """The name that the columns of a group share: what is before the sign that separates it from the value."""
-    for sign in ("=", ": ", "_"):
-        heads = {name.partition(sign)[0] for name in columns if sign in name}
-        if len(heads) == 1 and all(sign in name for name in columns):
-            return heads.pop()
+    """The name that the columns of a group share."""
+    if name := shared_name(columns):
+        return name
     raise IncompatibleError(f"the columns {', '.join(columns[:3])} have no common name before their values")

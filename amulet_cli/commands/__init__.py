@@ -13,6 +13,7 @@ VERBS = {
     "list": "what can be chosen: data sets, models, defences, attacks, metrics, experiments",
     "report": "any runs as one table over seeds: mean, error, paired difference, verdict",
     "gate": "runs held against the limits of a policy: pass, fail, inconclusive, not measured",
+    "view": "runs on a page in the browser: filter, compare, open evidence, follow a running sweep",
     "plot": "one figure of any runs, as SVG, PDF or PNG",
     "compare": "two runs: which settings and which metrics differ",
     "data": "data sets: what is here, where, under which licence; check, fetch, look",

@@ -13,7 +13,7 @@ from amulet_cli.config.arguments import CONFIG_DIR, user_folder
 from amulet_cli.config.options import Option, find_options
 from amulet_cli.config.schema import CHOICES
 
-_MANY = 40  # options that are only counted unless their group is asked for
+_MANY = 50  # options that are only counted unless their group is asked for
 
 
 def command_line() -> CommandLine:

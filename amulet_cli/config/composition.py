@@ -217,8 +217,9 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
     plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     if "checkpoint" in plain:
         plain["checkpoint"] = stamped(plain["checkpoint"])
-    if "dataset" in plain:
-        plain["dataset"] = with_digests(plain["dataset"])
+    for key in ("dataset", "model"):
+        if key in plain:
+            plain[key] = with_digests(plain[key], key)
     attack, plain = plain.get("attack"), _without_about(plain)
     if suites.is_suite(attack):
         plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)

@@ -10,11 +10,11 @@ from amulet_cli.base.files import NotAFile, located
 from amulet_cli.results import seal
 
 _FILES = ("path", "test")
-"""Settings of a data set that name a file."""
+"""Settings that name a file."""
 
 
-def with_digests(node: Any) -> Any:
-    """A data set's node with `sha256` filled in, if it has one that is null: ``{setting: digest of its file}``.
+def with_digests(node: Any, key: str = "dataset") -> Any:
+    """A data set's or a model's node with `sha256` filled in, if it is null: ``{setting: digest of its file}``.
 
     The loader reports a missing file.
 
@@ -33,7 +33,7 @@ def with_digests(node: Any) -> Any:
                 digests[name] = digest(path, status.st_mtime_ns, status.st_size)
             except NotAFile as error:
                 raise UsageError(
-                    f"`dataset.{name}` must be a file, got {settings[name]}", where=error.strerror
+                    f"`{key}.{name}` must be a file, got {settings[name]}", where=error.strerror
                 ) from error
             except (OSError, ValueError):
                 continue

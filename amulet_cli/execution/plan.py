@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from amulet.assessment import RISKS, Plan, risk_of
 from amulet.assessment.plan import ExtraMetric
-from amulet.core import Attack, Factory, SettingError
+from amulet.core import Attack, DataError, Factory, SettingError
 from amulet.core.evidence import Measurement
 from amulet.core.risk import UTILITY
 from amulet.datasets import AmuletDataset
 from amulet.training import Defense, EarlyStopping, Pretrained, Recipe, Runtime, resolve_device
+from amulet.victims import Carrier, GivenVictim
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config import instantiation, risk_selection
 from amulet_cli.config.checkpoint import weights
@@ -43,9 +44,10 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         risk: _component(config, node, "attack", Attack)
         for risk, node in (config["attack"].get("suites") or {}).items()
     }
+    carrier = _carrier(config)
     return Plan(
         data=data,
-        architecture=_factory(config, "model"),
+        architecture=carrier.network(data) if carrier else _factory(config, "model"),
         optimizer=_factory(config, "optimizer"),
         schedule=_factory(config, "schedule") if config["schedule"] else None,
         epochs=config["epochs"],
@@ -63,6 +65,7 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         extra_metrics=_extra_metrics(config["metric"]),
         adversary_fraction=config["adversary_fraction"],
         pretrained=_given(config),
+        victim=_victim(carrier, config, data) if carrier else None,
         seed=config["seed"],
         reuse=not config["force"],
         runtime=runtime or Runtime(device=resolve_device(config["device"])),
@@ -110,6 +113,8 @@ def try_out(plan: Plan) -> None:
     recipe.try_out(plan.data.train)
     if plan.pretrained is not None:
         plan.pretrained.restored(recipe.changed(architecture=plan.architecture), plan.data.shape)
+    if plan.victim is not None and plan.victim.model is not None:
+        plan.victim.model(plan.data.train.inputs(slice(0, 2)))
     model = architecture.build(input_shape=plan.data.shape, num_classes=plan.data.num_classes)
     if plan.schedule is not None:
         _tried("schedule", plan.schedule, _tried("optimizer", plan.optimizer, model.parameters()))
@@ -188,6 +193,43 @@ def _given(config: Mapping[str, Any]) -> Pretrained | None:
     found, known = weights(**config["checkpoint"]), config["recipe"] == "given"
     digest, accuracy = config["checkpoint"]["sha256"], config["checkpoint_accuracy"]
     return Pretrained(found, digest, recipe_known=known, accuracy=accuracy)
+
+
+def _carrier(config: Mapping[str, Any]) -> Carrier | None:
+    """What carries the victim, if `model` is given and no architecture.
+
+    Raises:
+        UsageError: nothing can be read there, or it is no file of a kind that is read.
+    """
+    target = instantiation.load(str(config["model"]["_target_"]), "model")
+    if not (isinstance(target, type) and issubclass(target, Carrier)):
+        return None
+    if config["checkpoint"]:
+        raise UsageError("`checkpoint` gives the weights of a network, and `model` is a model already: leave one out")
+    instantiation.check(config["model"], "model")
+    carrier = cast(Carrier, instantiation.build(config["model"], "model"))
+    with _of_the_model(config):
+        carrier.check()
+    if carrier.architecture is not None:
+        instantiation.load(carrier.architecture, "model.architecture")
+    return carrier
+
+
+def _victim(carrier: Carrier, config: Mapping[str, Any], data: AmuletDataset | None) -> GivenVictim | None:
+    """The victim; None before any data is read, which it has to fit."""
+    if data is None:
+        return None
+    with _of_the_model(config):
+        return carrier.on(data)
+
+
+@contextmanager
+def _of_the_model(config: Mapping[str, Any]) -> Iterator[None]:
+    """Name settings in full in what the library says of them."""
+    try:
+        yield
+    except (SettingError, DataError) as error:
+        raise UsageError(instantiation.full_key(str(error), "model", config["model"])) from error
 
 
 def _early_stopping(node: Mapping[str, Any] | None) -> EarlyStopping | None:

@@ -130,7 +130,10 @@ def _check_declared(job: Job) -> None:
     """Refuse what makes no sense on the data that the option says it has, before they are read or downloaded.
 
     With settings of its own it may have other data than it says. Other mistakes are looked for in the data themselves.
+    A given model is left out: made-up records say nothing about what it takes.
     """
+    import dataclasses
+
     from amulet.assessment import check
     from amulet.assessment.combinations import stand_in
     from amulet.core import AmuletError
@@ -141,7 +144,7 @@ def _check_declared(job: Job) -> None:
     if facts is None or any(key.startswith("dataset.") for key in job.overrides):
         return
     try:
-        check(plan_of(job.config, data=stand_in(facts)))
+        check(dataclasses.replace(plan_of(job.config), data=stand_in(facts)))
     except IncompatibleError:
         raise
     except AmuletError:

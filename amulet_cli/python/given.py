@@ -1,6 +1,7 @@
 """A user's own model and records, in this process: what the options that `audit` writes stand for."""
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 from amulet.core.errors import SettingError
 from amulet.datasets.base import AmuletDataset
-from amulet_cli.python.records import Given
+from amulet.victims import Carrier, GivenVictim, View
+from amulet_cli.python.records import Assembled, Given
 
-_data: dict[str, Given] = {}
+_data: dict[str, AmuletDataset] = {}
 _models: dict[str, "Template"] = {}
+_carried: dict[str, tuple[Carrier, View]] = {}
 
 
 class InItsOwnUnits(nn.Module):
@@ -77,14 +80,48 @@ def keep(template: Template) -> str:
     digest = hashlib.sha256(repr(template.model).encode())
     for name, value in template.model.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    _data[template.given.digest] = template.given
+    _data[template.given.digest] = template.given.data
     _models[digest.hexdigest()] = template
     return digest.hexdigest()
 
 
+def keep_data(digest: str, made: AmuletDataset) -> None:
+    """Keep a data set by its digest."""
+    _data[digest] = made
+
+
+def keep_carried(carrier: Carrier, view: View, made: Assembled) -> str:
+    """Keep what carries a victim, what it takes, and its data; the digest that it is named by."""
+    digest = hashlib.sha256(f"{carrier.digest} {made.digest}".encode()).hexdigest()
+    keep_data(made.digest, made.data)
+    _carried[digest] = carrier, view
+    return digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept(Carrier):
+    """What `amulet.audit` was given, by its digest: `model._target_`."""
+
+    named: str = ""
+
+    def check(self) -> None:
+        """Is it in this process?"""
+        _known(_carried, self.named)
+
+    def on(self, data: AmuletDataset, view: View | None = None) -> GivenVictim:
+        """The victim, in its own columns."""
+        carrier, own = _known(_carried, self.named)
+        return dataclasses.replace(carrier, accuracy=self.accuracy or carrier.accuracy).on(data, view or own)
+
+    @property
+    def digest(self) -> str:
+        """The one that names it."""
+        return self.named
+
+
 def data(*, digest: str) -> AmuletDataset:
     """The records with this digest: `dataset._target_`."""
-    return _known(_data, digest).data
+    return _known(_data, digest)
 
 
 def model(*, digest: str) -> nn.Module:

@@ -1,7 +1,7 @@
 """From what a user has in memory to a data set: frames, arrays, tensors, data sets of torch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,23 +13,33 @@ from torch.utils.data import DataLoader, Dataset
 from amulet.core.errors import DataError, SettingError
 from amulet.core.stream import Stream
 from amulet.datasets.assemble import assemble
-from amulet.datasets.base import AmuletDataset
+from amulet.datasets.base import AmuletDataset, Modality
 from amulet.datasets.custom.column import Column
 from amulet.datasets.custom.columns import attribute, classes
+from amulet.victims import OwnTable, encoded
 
 _IMAGE = 4  # dimensions of a batch of pictures
+_UNLIKE = "`test` must have the columns of `train`, in the same order and of the same type"
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Training or test records, as their owner has them."""
 
-    x: Tensor
-    """(n, *shape), in the model's own units; float32, or uint8 for pictures."""
+    x: Any
+    """Of a network: (n, *shape), in its own units; float32, or uint8 for pictures. Else a frame or an array."""
     y: np.ndarray
     sensitive: dict[str, np.ndarray]
     names: tuple[str, ...] = ()
     """Of the columns of a frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A data set, and the digest that names it."""
+
+    data: AmuletDataset
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,21 +52,39 @@ class Given:
     digest: str
 
 
+Taken = Callable[[Any, str], Any]
+"""Inputs as somebody gives them, and the name of the argument, to inputs as the model takes them."""
+
+
 def part_of(
-    given: Any, where: str, target: str | None, sensitive: Sequence[str], features: Sequence[str] | None
+    given: Any,
+    where: str,
+    target: str | None,
+    sensitive: Sequence[str],
+    features: Sequence[str] | None,
+    taken: Taken | None = None,
 ) -> Part:
     """Records of a frame with named columns, of ``(X, y)`` or ``(X, y, A)``, or of a data set of torch.
+
+    Args:
+        given: the records.
+        where: the name of the argument.
+        target: the column of classes of a frame.
+        sensitive: columns of a frame, or the names of those of A.
+        features: the columns of a frame that are inputs; None: all others.
+        taken: what the model takes of the inputs; None: tensors of numbers.
 
     Raises:
         SettingError: columns are not there, or nothing says which is the target.
         DataError: the inputs are no numbers, or some are missing.
     """
+    taken = taken or _numbers
     if isinstance(given, Dataset):
         batches = list(DataLoader(cast("Dataset[Any]", given), batch_size=4096))
         parts = [torch.cat([torch.as_tensor(batch[i]) for batch in batches]) for i in range(len(batches[0]))]
-        return part_of(tuple(parts[:3]), where, None, sensitive, features)
+        return part_of(tuple(parts[:3]), where, None, sensitive, features, taken)
     if hasattr(given, "columns"):
-        return _of_frame(given, where, target, sensitive, features)
+        return _of_frame(given, where, target, sensitive, features, taken)
     if not (isinstance(given, (tuple, list)) and len(cast(Sequence[Any], given)) in (2, 3)):
         raise SettingError(f"`{where}` must be a frame, (X, y), (X, y, A) or a data set of torch, got {type(given)}")
     x, y, *a = cast(Sequence[Any], given)
@@ -68,11 +96,11 @@ def part_of(
     if table.shape[1] != len(sensitive):
         raise SettingError(f"`sensitive_features` must name {table.shape[1]} columns, got {', '.join(sensitive)}")
     columns = {name: table[:, i] for i, name in enumerate(sensitive)}
-    return Part(_numbers(x, where), np.asarray(y), columns, names)
+    return Part(taken(x, where), np.asarray(y), columns, names)
 
 
 def _of_frame(
-    frame: Any, where: str, target: str | None, sensitive: Sequence[str], features: Sequence[str] | None
+    frame: Any, where: str, target: str | None, sensitive: Sequence[str], features: Sequence[str] | None, taken: Taken
 ) -> Part:
     if target is None:
         raise SettingError(f"`target` must name the column of classes of `{where}`")
@@ -81,7 +109,21 @@ def _of_frame(
         raise SettingError(f"`{where}` has no column {', '.join(lost)}; it has {', '.join(map(str, frame.columns))}")
     inputs = list(features) if features else [name for name in frame.columns if name not in (target, *sensitive)]
     columns = {name: frame[name].to_numpy() for name in sensitive}
-    return Part(_numbers(frame[inputs], where), frame[target].to_numpy(), columns, tuple(map(str, inputs)))
+    return Part(taken(frame[inputs], where), frame[target].to_numpy(), columns, tuple(map(str, inputs)))
+
+
+def as_table(x: Any, where: str) -> Any:
+    """Inputs as an estimator takes them: a frame as it is, anything else as an array (n, columns).
+
+    Raises:
+        DataError: they are no table.
+    """
+    if hasattr(x, "columns"):
+        return x.reset_index(drop=True)
+    table = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x.toarray() if hasattr(x, "toarray") else x)
+    if table.ndim != 2:
+        raise DataError(f"`{where}`: the inputs must be a table (n, columns), got {table.shape}")
+    return table
 
 
 def _numbers(x: Any, where: str) -> Tensor:
@@ -117,8 +159,54 @@ def data_of(train: Part, test: Part, outputs: int, name: str) -> Given:
         SettingError: train and test differ in their columns, or there are other classes than outputs.
     """
     if train.x.shape[1:] != test.x.shape[1:] or train.names != test.names or train.x.dtype != test.x.dtype:
-        raise SettingError("`test` must have the columns of `train`, in the same order and of the same type")
+        raise SettingError(_UNLIKE)
     x, low, span = _scaled(torch.cat([train.x, test.x]))
+    image = x.dim() == _IMAGE
+    more: dict[str, Any] = {"feature_names": () if image else train.names}
+    made = _assembled(train, test, x, outputs, name, "image" if image else "tabular", [low, span], more)
+    return Given(made.data, low, span, made.digest)
+
+
+def table_of(train: Part, test: Part, outputs: int | None, name: str) -> tuple[Assembled, OwnTable]:
+    """A data set of frames or arrays in the model's own columns, and the way back to these.
+
+    Args:
+        train: its records.
+        test: with the same columns.
+        outputs: the number of classes that the model tells apart; None: as many as there are.
+        name: what results call it.
+
+    Raises:
+        SettingError: train and test differ in their columns, or there are other classes than outputs.
+        DataError: numbers are missing.
+    """
+    import pandas as pd
+
+    if train.names != test.names or train.x.shape[1:] != test.x.shape[1:]:
+        raise SettingError(_UNLIKE)
+    if hasattr(train.x, "columns"):
+        array, frame = None, pd.concat([train.x, test.x], ignore_index=True)
+    else:
+        whole = np.concatenate([train.x, test.x])
+        array, frame = whole.dtype, pd.DataFrame(whole, columns=[f"x{i}" for i in range(whole.shape[1])])
+        frame = frame.infer_objects()
+    inputs, view = encoded(frame, array=array)
+    labels = np.concatenate([train.y, test.y])
+    outputs = max(outputs or 2, len(pd.unique(labels)))
+    more = {"feature_names": inputs.names, "groups": inputs.groups, "scales": inputs.scales}
+    return _assembled(train, test, torch.from_numpy(inputs.x), outputs, name, "tabular", [], more), view
+
+
+def _assembled(
+    train: Part,
+    test: Part,
+    x: Tensor,
+    outputs: int,
+    name: str,
+    modality: Modality,
+    scale: Sequence[Tensor],
+    more: Mapping[str, Any],
+) -> Assembled:
     rows = np.arange(len(train.y))
     y, labels = _labels(np.concatenate([train.y, test.y]), outputs)
     values: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
@@ -128,29 +216,24 @@ def data_of(train: Part, test: Part, outputs: int, name: str) -> Given:
     z = [torch.from_numpy(codes).long() for codes, _ in values.values()]
     z = torch.stack(z, dim=1) if z else torch.zeros(len(y), 0, dtype=torch.int64)
     digest = hashlib.sha256(repr((train.names, list(values))).encode())
-    for tensor in (x, torch.from_numpy(y), z, low, span):
+    for tensor in (x, torch.from_numpy(y), z, *scale):
         digest.update(tensor.contiguous().numpy().tobytes())
-    image = x.dim() == _IMAGE
-    return Given(
-        data=assemble(
-            name=name,
-            modality="image" if image else "tabular",
-            x=x,
-            y=torch.from_numpy(y).long(),
-            z=z,
-            attributes=list(values),
-            parts=torch.arange(len(y)).split([len(train.y), len(test.y)]),
-            num_classes=outputs,
-            origin=digest.hexdigest(),
-            stream=Stream(0) / "data",
-            labels=labels,
-            values={key: names for key, (_, names) in values.items()},
-            feature_names=() if image else train.names,
-        ),
-        low=low,
-        span=span,
-        digest=digest.hexdigest(),
+    data = assemble(
+        name=name,
+        modality=modality,
+        x=x,
+        y=torch.from_numpy(y).long(),
+        z=z,
+        attributes=list(values),
+        parts=torch.arange(len(y)).split([len(train.y), len(test.y)]),
+        num_classes=outputs,
+        origin=digest.hexdigest(),
+        stream=Stream(0) / "data",
+        labels=labels,
+        values={key: names for key, (_, names) in values.items()},
+        **more,
     )
+    return Assembled(data, digest.hexdigest())
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

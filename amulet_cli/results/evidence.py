@@ -56,6 +56,43 @@ def arrays(result: Result, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]
         return _tell(result, error)
 
 
+@dataclass(frozen=True)
+class Described:
+    """An array without its values."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    range: tuple[float, float] | None
+    """Its least and its largest finite value; None where it has none."""
+
+
+def described(result: Result) -> list[Described]:
+    """Every array of the evidence in words; none if there is no file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        file = _opened(result)
+        return [_described(name, file[name]) for name in file]
+    except FileNotFoundError:
+        if FILE in result.files:
+            raise ValueError(f"`{FILE}` is missing") from None
+        return []
+    except _DAMAGE as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"`{FILE}`: {why or type(error).__name__}") from error
+
+
+def _described(name: str, array: NDArray[Any]) -> Described:
+    span = None
+    if array.size and array.dtype.kind in "biuf":
+        known = array[np.isfinite(array)]
+        span = (float(known.min()), float(known.max())) if known.size else None
+    return Described(name=name, shape=array.shape, type=str(array.dtype), range=span)
+
+
 def names(result: Result) -> list[str]:
     """The names of the arrays; none if there is no file, or a damaged one, which is named on standard error."""
     try:

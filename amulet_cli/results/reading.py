@@ -72,6 +72,17 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
     Raises:
         UsageError: a path does not exist.
     """
+    folders, closed = find_folders(paths)
+    found = {run.folder: run for run in (*closed, *map(result_in, folders))}
+    return [found[folder] for folder in sorted(found, key=_natural)]
+
+
+def find_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[Result]]:
+    """The folders of all runs at or below `paths` in order, unread; and unreadable results for folders that are closed.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
     folders: dict[Path, None] = {}
     closed: list[Result] = []
 
@@ -90,8 +101,7 @@ def find_results(paths: Iterable[str | Path]) -> list[Result]:
             inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
             if "metrics.json" in files or "status.json" in files:
                 folders[located(name)] = None
-    found = {run.folder: run for run in (*closed, *(_found(folder) for folder in folders))}
-    return [found[folder] for folder in sorted(found, key=_natural)]
+    return sorted(folders, key=_natural), closed
 
 
 def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
@@ -182,7 +192,8 @@ def _config(folder: Path) -> dict[str, Any]:
     return cast(dict[str, Any], config)
 
 
-def _found(folder: Path) -> Result:
+def result_in(folder: Path) -> Result:
+    """The run in a folder, in whatever state it is: one that is damaged says why, and is no error."""
     status = seal.read_mapping(folder / "status.json")
     state, reason = str(status.get("state", "unreadable")), reason_of(status)
     if state not in ("failed", "refused"):

@@ -51,7 +51,8 @@ def datasets() -> dict[str, DataFacts]:
     for name, node in _nodes("dataset"):
         if data := node["about"].get("data"):
             shape, attributes = tuple(data["shape"]), tuple(data.get("attributes", ()))
-            found[name] = DataFacts(name, data["modality"], shape, data["classes"], attributes)
+            widths = tuple(data.get("categorical", ()))
+            found[name] = DataFacts(name, data["modality"], shape, data["classes"], attributes, widths)
     return found
 
 

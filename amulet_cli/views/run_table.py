@@ -93,7 +93,7 @@ def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> l
         for victim in victims
     ]
     if len(victims) > 1:
-        change, span, word = _change(result, name)
+        change, span, word = change_cells(result, name)
         row += [change, word]
         below.append(span)
     rows = [row]
@@ -109,7 +109,7 @@ def _rows(result: Result, victims: Sequence[str], name: str, *, wide: bool) -> l
     return [[*cells, *[Text("")] * (len(row) - len(cells))] for cells in rows]
 
 
-def _change(result: Result, name: str) -> tuple[Text, str, Text]:
+def change_cells(result: Result, name: str) -> tuple[Text, str, Text]:
     """The difference right-aligned in its column, its interval, and what it means for the victim."""
     found, info = change_of(result, name), result.facts.of(name)
     if found is None or math.isnan(found[0].mean):

@@ -13,6 +13,7 @@ from amulet.testing import check_attack, check_dataset, check_defense, check_met
 from amulet.testing.attacks import every_defense, quick_attack
 from amulet.training import Defense
 from amulet_cli.config.options import SUITE
+from amulet_cli.views.combinations import datasets
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -56,7 +57,7 @@ def test_metrics(risk: str) -> None:
     check_metric(protocol_of(risk).measure, risk=risk)
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "custom"])
+@pytest.mark.parametrize("name", sorted(set(DATASETS) & set(datasets())))
 def test_data_set(name: str, request: pytest.FixtureRequest) -> None:
     path, target = DATASETS[name]
     settings: dict[str, Any] = {"limit": 300}

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -55,6 +56,18 @@ def test_wheel_carries_code_options_and_data(site: Path) -> None:
 def test_wheel_holds_nothing_else(site: Path) -> None:
     folders = {path.name for path in site.iterdir()}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"amulet", "amulet_cli"}
+
+
+def test_the_source_distribution_can_build_the_site_and_does_not_carry_it(wheel: Path) -> None:
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert {"mkdocs.yml", "docs/_site/pages.py"} <= names
+    (folder,) = (
+        line.split()[1] for line in (ROOT / "mkdocs.yml").read_text("utf-8").splitlines() if "site_dir" in line
+    )
+    assert not [name for name in names if name.startswith(folder)]
+    assert f"/{folder.partition('/')[0]}/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
 def test_wheel_carries_the_licences(site: Path) -> None:

@@ -62,3 +62,32 @@ def test_a_type_checker_knows_the_types(tmp_path: Path) -> None:
     assert "\n0 errors" in run.stdout, run.stdout
     found = [line.partition(" is ")[2].strip('"') for line in run.stdout.splitlines() if "Type of" in line]
     assert found == SEEN
+
+
+MYPY = """\
+[mypy]
+follow_imports = silent
+ignore_missing_imports = true
+[mypy-torch.*,torchvision.*,opacus.*,numpy.*,scipy.*,sklearn.*,matplotlib.*,pydantic.*,hydra.*,omegaconf.*,rich.*,PIL.*]
+follow_imports = skip
+"""
+"""Other packages' types take long to read, and are not what is tested."""
+
+
+def test_mypy_knows_the_types_of_a_run_from_python(tmp_path: Path) -> None:
+    (tmp_path / "mypy.ini").write_text(MYPY)
+    (tmp_path / "script.py").write_text(
+        "import amulet\n"
+        'results = amulet.assess("census", attack=["lira"], seeds=3)\n'
+        "reveal_type(results)\n"
+        'reveal_type(results.check("bank_credit").exit_code)\n'
+        "reveal_type(results.refused[0].reason)\n"
+        'amulet.assess("census", sedes=3)\n'
+    )
+    command = [sys.executable, "-m", "mypy", "--python-executable", sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = [line.partition(": ")[2] for line in run.stdout.splitlines()]
+    types = ["amulet_cli.python.results.Results", "int", "str"]
+    assert found[:3] == [f'note: Revealed type is "{name}"' for name in types], run.stdout + run.stderr
+    assert 'Unexpected keyword argument "sedes"' in found[3]
+    assert run.stdout.endswith("Found 1 error in 1 file (checked 1 source file)\n")

@@ -9,7 +9,7 @@ import torch
 
 from amulet.assessment import Plan, assess, check
 from amulet.attribute_inference.attacks import AttributeInference
-from amulet.attribute_inference.attacks.base import flat_inputs
+from amulet.attribute_inference.attacks.features import flat_inputs
 from amulet.core import Factory, IncompatibleError, Reporter, Stage, Stream
 from amulet.datasets import AmuletDataset, Records
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from amulet_cli.execution.launchers import is_installed
+from tests.helpers.documentation import commands, shortened
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "plugin"
@@ -124,6 +125,14 @@ def test_a_ninth_risk_is_in_every_verb(printed: list[str], where: Path) -> None:
         "title": "miscalibration",
         "retrains": False,
     }
+
+
+def test_the_commands_of_the_examples_page(site: Path, tmp_path: Path) -> None:
+    printed = commands(EXAMPLE / "README.md")
+    amulet(printed[:1], tmp_path, site)
+    runs = [shortened(words) for words in printed if words[0] in ("run", "audit", "matrix")]
+    assert len(runs) > 3
+    amulet([[*words, "dataset.limit=400", "--dry-run"] for words in runs], tmp_path, site)
 
 
 def test_results_of_a_risk_are_read_where_its_package_is_not(printed: list[str], where: Path) -> None:

@@ -1,23 +1,61 @@
 """An MLP on the victim's outputs (Aalmoes et al., WISE 2024)."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amulet.attribute_inference.attacks.base import AttributeAttack
-from amulet.core.component import Factory
-from amulet.core.errors import SettingError, in_range, one_of
-from amulet.core.stream import Stream
+from amulet.attribute_inference.attacks.base import ATTACK, Features, Inference
+from amulet.attribute_inference.attacks.features import principal_axes
+from amulet.attribute_inference.attacks.learner import LearnedAttack
+from amulet.core.access import Access
+from amulet.core.errors import one_of
 from amulet.datasets.records import Records
-from amulet.models.inspect import predict
-from amulet.models.linearnet import LinearNet
-from amulet.training.loop import train
-from amulet.training.runtime import Runtime
 
 
-class AttributeInference(AttributeAttack):
+class OutputAttack(LearnedAttack):
+    """Learns from the victim's answers to the records themselves, and from their inputs and labels if it has them."""
+
+    knows_inputs: bool
+    knows_label: bool
+
+    @abstractmethod
+    def seen(self, logits: Tensor) -> Tensor:
+        """What the adversary sees of the victim's answers: features (n, d)."""
+
+    def views(self, one: Inference) -> dict[str, Features]:
+        """With the baselines: how frequent each value is, the predicted class, the label, the inputs if it has them."""
+        asked = one.asked
+
+        def known(records: Records) -> list[Tensor]:
+            parts = [asked.others(one.attribute, records)] if self.knows_inputs else []
+            if self.knows_label:
+                classes = asked.answer(asked.adversary).shape[1]
+                parts.append(F.one_hot(records.y.cpu(), classes).float())
+            return parts
+
+        # Directions in which the answers vary little may contain most information, and get lost in correlated features.
+        axes = principal_axes(self.seen(asked.answer(asked.adversary)))
+        views: dict[str, Features] = {
+            ATTACK: lambda records: torch.cat([*known(records), self.seen(asked.answer(records)) @ axes], dim=1),
+            "prior": lambda records: torch.zeros(len(records), dtype=torch.int64),
+            "label": lambda records: records.y.cpu(),
+            "predicted_label": lambda records: asked.answer(records).argmax(dim=1),
+        }
+        if self.knows_inputs:
+            views["inputs"] = lambda records: torch.cat(known(records), dim=1)
+        return views
+
+    @property
+    def without_answers(self) -> str:
+        """The baseline that has the adversary's knowledge of a record, without any answer; empty: it has none."""
+        return "inputs" if self.knows_inputs else "label" if self.knows_label else ""
+
+
+class AttributeInference(OutputAttack):
     """Fits an MLP for each sensitive attribute to the victim's outputs on the adversary's own records (paper: P2).
 
     The thresholds are chosen on a part of these records that the MLP is not fitted to (Aalmoes et al., WISE 2024,
@@ -35,6 +73,8 @@ class AttributeInference(AttributeAttack):
         lr: Adam's learning rate.
         held_out: share of the adversary's records on which the thresholds are chosen, (0, 1).
     """
+
+    needs = Access.PROBABILITIES | Access.QUERIES
 
     def __init__(
         self,
@@ -55,40 +95,71 @@ class AttributeInference(AttributeAttack):
     ) -> None:
         super().__init__(target_model, adversary_records, test_records, device)
         one_of("outputs", outputs, ("probabilities", "logits"))
-        if attributes is not None and not attributes:
-            raise SettingError("`attributes` must name at least one attribute, or be null for all of them; got []")
-        if not hidden or min(hidden) < 1:
-            raise SettingError(f"`hidden` must list at least one width of 1 or more, got {list(hidden)}")
-        in_range("epochs", epochs, 1)
-        in_range("batch_size", batch_size, 1)
-        in_range("lr", lr, above=0)
-        in_range("held_out", held_out, above=0, below=1)
+        self._set_learner(
+            attributes=attributes, hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, held_out=held_out
+        )
         self.outputs = outputs
         self.knows_inputs = knows_inputs
         self.knows_label = knows_label
-        self.attributes = attributes
-        self.hidden = list(hidden)
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.held_out = held_out
+        # Of the victim's answers the baseline has at most the predicted class.
+        self.reference = self.without_answers or "predicted_label"
+        if outputs == "logits":
+            self.needs = Access.LOGITS | Access.QUERIES
 
-    def guess(
-        self, known: Tensor, values: Tensor, wanted: Tensor, count: int, *, stream: Stream, runtime: Runtime, label: str
-    ) -> Tensor:
-        """Standardise the features by those of the adversary's records, fit the MLP, and predict."""
-        mean, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp_min(1e-6)
-        with (stream / "weights").seed_global():
-            model = LinearNet(known.shape[1:], count, hidden=self.hidden)
-        train(
-            model,
-            Records.of((known - mean) / scale, values),
-            optimizer=Factory("torch.optim.Adam", lr=self.lr),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            stream=stream,
-            device=runtime.device,
-            reporter=runtime.reporter,
-            label=label,
+    def seen(self, logits: Tensor) -> Tensor:
+        """Probabilities or logits."""
+        # In double precision: a float32 softmax is exactly 1 for a confident model, and loses information.
+        return logits if self.outputs == "logits" else logits.double().softmax(dim=1).float()
+
+    def manifest(self) -> dict[str, Any]:
+        """Which outputs it sees."""
+        return {"outputs": self.outputs}
+
+
+class AttributeLabels(OutputAttack):
+    """As `AttributeInference`, from the class that the victim answers and nothing else of its answer.
+
+    With `knows_inputs` or `knows_label` the MLP also learns from those: that the victim errs on a record may say
+    something of it. The result is compared with what the same knowledge gives without the class.
+
+    Args:
+        knows_inputs: whether the adversary also has the inputs of the records, images as thumbnails.
+        knows_label: whether it also has their true labels.
+        attributes: their names; None: all sensitive attributes of the data set.
+        hidden: widths of the MLP's hidden layers.
+        epochs: passes over the adversary's records.
+        batch_size: records per update.
+        lr: Adam's learning rate.
+        held_out: share of the adversary's records on which the thresholds are chosen, (0, 1).
+    """
+
+    title = "attribute inference from labels"
+    needs = Access.LABELS | Access.QUERIES
+
+    def __init__(
+        self,
+        target_model: nn.Module | None = None,
+        adversary_records: Records | None = None,
+        test_records: Records | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        knows_inputs: bool = False,
+        knows_label: bool = False,
+        attributes: list[str] | None = None,
+        hidden: Sequence[int] = (64, 32),
+        epochs: int = 20,
+        batch_size: int = 256,
+        lr: float = 0.001,
+        held_out: float = 0.2,
+    ) -> None:
+        super().__init__(target_model, adversary_records, test_records, device)
+        self._set_learner(
+            attributes=attributes, hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, held_out=held_out
         )
-        return predict(model, (wanted - mean) / scale)
+        self.knows_inputs = knows_inputs
+        self.knows_label = knows_label
+        self.reference = self.without_answers or "prior"
+
+    def seen(self, logits: Tensor) -> Tensor:
+        """The answered class, one-hot."""
+        return F.one_hot(logits.argmax(dim=1), logits.shape[1]).float()

@@ -1,47 +1,123 @@
-"""The base of attribute inference attacks, which learn on the adversary's records and infer the test split's."""
+"""The base of attribute inference attacks: what the adversary has, and from the likelihood of values to evidence."""
 
 from abc import abstractmethod
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from amulet.attribute_inference.attacks.features import by_frequency, flat_inputs
 from amulet.attribute_inference.decision import answers, balanced_thresholds
 from amulet.attribute_inference.metrics import AttributeEvidence
-from amulet.core.access import Access
 from amulet.core.component import Attack
 from amulet.core.errors import SettingError, needs_attributes, one_of
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
-from amulet.models.inspect import batch_size_for, predict
+from amulet.datasets.variables import Variable
+from amulet.models.inspect import predict
 from amulet.training.runtime import Runtime
 
+Features = Callable[[Records], Tensor]
+"""Records to features (n, d), or to a label (n,) to count by."""
+ATTACK = "attack"
+"""The view of an attack itself, among those of its baselines."""
 _FEW = 30  # with fewer records of a group, its share of correct answers is unreliable
 
 
-class AttributeAttack(Attack):
-    """An attack that infers an attribute from features of a record. A subclass has one method to write: `guess`.
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an attack works with."""
 
-    This class decides what the adversary learns from: the victim's outputs, and the true label and the inputs if it has
-    them. Its records are split into those to which `guess` is fitted and those on which the thresholds are chosen.
+    answer: Callable[[Records], Tensor]
+    """Records to the victim's logits (n, classes)."""
+    adversary: Records
+    """The adversary's records, whose attributes it knows."""
+    test: Records
+    """Records whose attributes are inferred; the victim was not trained on them."""
+    training: Records | None = None
+    """Others, on which it was trained; None: they are unknown."""
+    variables: Mapping[str, Variable] = field(default_factory=dict[str, Variable])
+    """The categorical inputs, by name."""
+    stream: Stream
+    """The same for both victims."""
+    runtime: Runtime
+    victim: str = "victim"
+    """Its name in messages."""
+    _made: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False)
+
+    @property
+    def targets(self) -> list[Records]:
+        """The records whose attributes are inferred: the test records, then those of the training if they are known."""
+        return [self.test] if self.training is None else [self.test, self.training]
+
+    def once(self, what: str, records: Records, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` returns of these records, made once."""
+        key = f"{what} {records.digest}"
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def others(self, attribute: str, records: Records) -> Tensor:
+        """Flat inputs (n, d) without those of the attribute, if it is a categorical input."""
+        inputs = self.once("inputs", records, lambda: flat_inputs(records))
+        variable = self.variables.get(attribute)
+        return inputs if variable is None else variable.others(inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """One attribute that is to be inferred."""
+
+    attribute: str
+    values: Tensor
+    """(k,) the values that occur."""
+    known: Tensor
+    """(n,) the place in `values` of each of the adversary's records."""
+    fit: Tensor
+    """Positions of those to which an attack is fitted."""
+    hold: Tensor
+    """Positions of those on which the thresholds are chosen."""
+    asked: Asked
+    stream: Stream
+
+    @property
+    def count(self) -> int:
+        """The number of values."""
+        return len(self.values)
+
+    def rows(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Features of all of the adversary's records; those of the held-out ones and of the targets, in this order."""
+        mine = features(self.asked.adversary)
+        return mine, torch.cat([mine[self.hold], *map(features, self.asked.targets)])
+
+
+class AttributeAttack(Attack):
+    """An attack that infers attributes of records.
+
+    This class splits the adversary's records into those to which `guess` is fitted and those on which the thresholds
+    are chosen, and does the same for every baseline. A subclass says in `views` what the adversary and its baselines
+    learn from, and in `guess` how.
 
     Args:
         target_model: the victim's model, for `attack()`; the runner gives the victims' answers to `infer` instead.
         adversary_records: records whose attributes the adversary knows.
         test_records: records whose attributes it infers; their true attributes are only used by the metrics.
         device: where to work; the model is moved there.
+        variables: the categorical inputs, for an attack that infers them: `amulet.datasets.variables.categorical`.
     """
 
     risk = "attribute_inference"
-    needs = Access.PROBABILITIES | Access.QUERIES
-    outputs: Literal["probabilities", "logits"]
-    knows_inputs: bool
-    knows_label: bool = False
     attributes: list[str] | None
     held_out: float
+    reference: str
+    """The baseline that has what the adversary has but for the model."""
+    decides = "balanced_accuracy"
+    """The metric that decides."""
 
     def __init__(
         self,
@@ -49,10 +125,15 @@ class AttributeAttack(Attack):
         adversary_records: Records | None = None,
         test_records: Records | None = None,
         device: str | torch.device = "cpu",
+        variables: Mapping[str, Variable] | None = None,
     ) -> None:
         self.target_model = target_model
         self.adversary_records, self.test_records = adversary_records, test_records
-        self.device = device
+        self.device, self.variables = device, variables
+
+    @abstractmethod
+    def views(self, one: Inference) -> dict[str, Features]:
+        """By name what the attack (`ATTACK`) and its baselines know of records."""
 
     @abstractmethod
     def guess(
@@ -76,88 +157,95 @@ class AttributeAttack(Attack):
     def check(self, data: AmuletDataset) -> None:
         """Raise `IncompatibleError` or `SettingError` if it cannot work on this data; called before any training."""
 
-    def chosen(self, available: tuple[str, ...]) -> list[str]:
-        """The attributes to infer; `IncompatibleError` if there are none, `SettingError` if one does not exist."""
-        if not available:
-            raise needs_attributes("attribute inference")
-        for name in self.attributes or ():
-            one_of("attack.attributes", name, available)
-        return list(self.attributes or available)
-
-    def seen(self, logits: Tensor) -> Tensor:
-        """The victim's answers, (n, classes): probabilities or logits."""
-        # In double precision: a float32 softmax is exactly 1 for a confident model, and loses information.
-        return logits if self.outputs == "logits" else logits.double().softmax(dim=1).float()
-
-    def infer(
-        self,
-        adversary: Records,
-        adversary_logits: Tensor,
-        test: Records,
-        test_logits: Tensor,
-        *,
-        stream: Stream,
-        runtime: Runtime,
-        name: str = "victim",
-    ) -> AttributeEvidence:
-        """Infer every chosen attribute of `test`, with and without the victim's answers.
+    def chosen(self, attributes: tuple[str, ...], variables: Mapping[str, Variable]) -> list[str]:
+        """The attributes to infer; `IncompatibleError` if there are none, `SettingError` if one does not exist.
 
         Args:
-            adversary: the adversary's records, whose attributes it knows.
-            adversary_logits: the victim's answers to them, (n, classes).
-            test: the records whose attributes are inferred, (m).
-            test_logits: the victim's answers to them, (m, classes).
-            stream: the attack's random stream; the same for both victims.
-            name: the victim, for warnings.
+            attributes: the sensitive attributes of the data set.
+            variables: its categorical inputs.
         """
-        evidence: dict[str, dict[str, Tensor]] = {"truth": {}, "log_probabilities": {}, "answers": {}}
-        manifest: dict[str, Any] = {
-            "adversary": len(adversary),
-            "held_out": self._held(len(adversary)),
-            "queries": len(adversary) + len(test),
-            "outputs": self.outputs,
-            "values": {},
-        }
+        if not attributes:
+            raise needs_attributes("attribute inference")
+        for name in self.attributes or ():
+            one_of("attack.attributes", name, attributes)
+        return list(self.attributes or attributes)
+
+    def codes(self, attribute: str, records: Records, variables: Mapping[str, Variable]) -> Tensor:
+        """The attribute of each record, (n,) int64."""
+        return records.attribute(attribute).cpu()
+
+    def named(self, attribute: str, value: int, asked: Asked) -> str:
+        """A value of an attribute in words."""
+        return asked.test.value_name(attribute, value)
+
+    def queries(self, one: Inference) -> int:
+        """How many records the victim is asked about."""
+        return sum(map(len, [one.asked.adversary, *one.asked.targets]))
+
+    def estimate(self, view: str, features: Features, one: Inference) -> Tensor:
+        """Logits (m, count) of the held-out records and the targets, from one view of them."""
+        mine, wanted = one.rows(features)
+        if wanted.dim() == 1:
+            return by_frequency(mine[one.fit], one.known[one.fit], wanted, one.count)
+        asked = one.asked
+        return self.guess(
+            mine[one.fit],
+            one.known[one.fit],
+            wanted,
+            one.count,
+            stream=one.stream / view,
+            runtime=asked.runtime,
+            label=f"infer {one.attribute} from {'inputs alone' if view == 'inputs' else asked.victim}",
+        )
+
+    def thresholds(self, view: str, scores: Tensor, one: Inference) -> Tensor:
+        """What to subtract from the log probabilities of each value, (k,), from those of the held-out records."""
+        return balanced_thresholds(scores, one.known[one.hold])
+
+    def infer(self, asked: Asked) -> AttributeEvidence:
+        """Infer every chosen attribute, with and without the victim's answers."""
+        found: dict[str, dict[str, Tensor]] = {name: {} for name in _BY_ATTRIBUTE}
+        manifest: dict[str, Any] = {"adversary": len(asked.adversary), "held_out": self._held(len(asked.adversary))}
+        manifest |= {"queries": 0, **self.manifest(), "values": {}}
         warnings: list[str] = []
-        # Directions in which the answers vary little may contain most information, and get lost in correlated features.
-        axes = principal_axes(self.seen(adversary_logits))
-        mine, theirs = self._views(adversary, adversary_logits, axes), self._views(test, test_logits, axes)
-        for attribute in self.chosen(test.attributes):
-            values, known, truth = _coded(adversary.attribute(attribute), test.attribute(attribute))
-            own = stream / attribute
-            sizes = [len(known) - self._held(len(known)), self._held(len(known))]
-            fit, hold = stratified_split(known, sizes, (own / "held_out").generator())
-            for view in mine:
-                wanted = torch.cat([mine[view][hold], theirs[view]])
-                if wanted.dim() == 1:
-                    logits = by_frequency(mine[view][fit], known[fit], wanted, len(values))
-                else:
-                    logits = self.guess(
-                        mine[view][fit],
-                        known[fit],
-                        wanted,
-                        len(values),
-                        stream=own / view,
-                        runtime=runtime,
-                        label=f"infer {attribute} from {'inputs alone' if view == 'inputs' else name}",
-                    )
-                scores = logits.double().log_softmax(dim=1)
-                key = attribute if view == "attack" else f"{attribute}.{view}"
-                evidence["log_probabilities"][key] = scores[len(hold) :]
-                thresholds = balanced_thresholds(scores[: len(hold)], known[hold])
-                evidence["answers"][key] = answers(scores[len(hold) :], thresholds)
-            evidence["truth"][attribute] = truth
-            groups = _groups(values, known, truth)
+        for attribute in self.chosen(asked.test.attributes, asked.variables):
+            one, truths = self._inference(attribute, asked)
+            tests, held = len(asked.test), len(one.hold)
+            for view, features in self.views(one).items():
+                scores = self.estimate(view, features, one).double().log_softmax(dim=1)
+                key = attribute if view == ATTACK else f"{attribute}.{view}"
+                inferred = answers(scores[held:], self.thresholds(view, scores[:held], one))
+                found["log_probabilities"][key] = scores[held : held + tests]
+                found["answers"][key] = inferred[:tests]
+                if asked.training is not None:
+                    found["training_answers"][key] = inferred[tests:]
+            for name, truth in zip(("truth", "training_truth"), truths, strict=False):
+                found[name][attribute] = truth
+            groups = _groups(one, truths[0])
             manifest["values"][attribute] = groups
-            warnings += _small(name, attribute, groups, test)
+            manifest["queries"] += self.queries(one) if not manifest["queries"] or self.asks_for_each else 0
+            warnings += self._small(one, groups)
+            warnings += self.doubts(one)
         return AttributeEvidence(
-            ids=test.ids.cpu(),
-            **evidence,
-            reference="inputs" if self.knows_inputs else "label" if self.knows_label else "predicted_label",
-            name=name,
+            ids=asked.test.ids.cpu(),
+            **found,
+            reference=self.reference,
+            decides=self.decides,
+            name=asked.victim,
             manifest=manifest,
             warnings=tuple(warnings),
         )
+
+    asks_for_each = False
+    """Whether each attribute takes queries of its own."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What a reader of a result should know of how it infers; JSON."""
+        return {}
+
+    def doubts(self, one: Inference) -> list[str]:
+        """Why what was inferred may not carry its claim, each with what to do about it."""
+        return []
 
     def attack(self) -> AttributeEvidence:
         """Attack `target_model`: learn on `adversary_records`, infer the attributes of `test_records`."""
@@ -165,103 +253,50 @@ class AttributeAttack(Attack):
             raise SettingError(
                 f"`{type(self).__name__}` must be built with a model and the records of both sides to run `attack()`"
             )
-        model = self.target_model.to(self.device)
-        return self.infer(
-            self.adversary_records,
-            predict(model, self.adversary_records),
-            self.test_records,
-            predict(model, self.test_records),
+        asked = Asked(
+            answer=partial(predict, self.target_model.to(self.device)),
+            adversary=self.adversary_records,
+            test=self.test_records,
+            variables=self.variables or {},
             stream=Stream(0) / "attack" / self.risk,
             runtime=Runtime(torch.device(self.device)),
         )
+        return self.infer(asked)
 
     def _held(self, n: int) -> int:
         return min(max(1, round(self.held_out * n)), n - 1)
 
-    def _views(self, records: Records, logits: Tensor, axes: Tensor) -> dict[str, Tensor]:
-        """The input of the attack and of each baseline: features (n, d), or a label (n,) to count by."""
-        views = {
-            "attack": self.seen(logits) @ axes,
-            "prior": torch.zeros(len(records), dtype=torch.int64),
-            "label": records.y.cpu(),
-            "predicted_label": logits.argmax(dim=1),
-        }
-        known = [flat_inputs(records)] if self.knows_inputs else []
-        if self.knows_label:
-            known.append(F.one_hot(views["label"], logits.shape[1]).float())
-        if self.knows_inputs:
-            views["inputs"] = torch.cat(known, dim=1)
-        views["attack"] = torch.cat([*known, views["attack"]], dim=1)
-        return views
+    def _inference(self, attribute: str, asked: Asked) -> tuple[Inference, Sequence[Tensor]]:
+        """The attribute, and the places of the targets' values."""
+        tables = [asked.adversary, *asked.targets]
+        codes = [self.codes(attribute, records, asked.variables) for records in tables]
+        values, place = torch.cat(codes).unique(return_inverse=True)
+        known, *truths = place.split([len(part) for part in codes])
+        own = asked.stream / attribute
+        sizes = [len(known) - self._held(len(known)), self._held(len(known))]
+        fit, hold = stratified_split(known, sizes, (own / "held_out").generator())
+        one = Inference(attribute=attribute, values=values, known=known, fit=fit, hold=hold, asked=asked, stream=own)
+        return one, truths
+
+    def _small(self, one: Inference, groups: dict[str, dict[str, int]]) -> list[str]:
+        found: list[str] = []
+        for value, counts in groups.items():
+            for side, count in counts.items():
+                if count < _FEW:
+                    where = "records of the adversary" if side == "adversary" else "test records"
+                    named = self.named(one.attribute, int(value), one.asked)
+                    found.append(
+                        f"{one.asked.victim}: only {count} {where} have {one.attribute} = {named}; under {_FEW} the "
+                        f"numbers for {one.attribute} are mostly chance. Use more data (dataset.limit, "
+                        "adversary_fraction) or merge values"
+                    )
+        return found
 
 
-def flat_inputs(records: Records, most: int = 1024) -> Tensor:
-    """Inputs (n, d) in [0, 1], float32 on the CPU; of images thumbnails, by averaging, of at most `most` values.
-
-    An MLP gains little from more pixels, and a whole split of images in float32 would not fit into memory.
-
-    >>> flat_inputs(Records.of(torch.rand(2, 3, 64, 64), torch.zeros(2))).shape
-    torch.Size([2, 768])
-    """
-    shape = records.shape
-    if len(shape) != 3:
-        return records.inputs().flatten(1).cpu()
-    channels, height, width = shape
-    factor = 1
-    while channels * -(-height // factor) * -(-width // factor) > most and factor < min(height, width):
-        factor += 1
-    small = -(-height // factor), -(-width // factor)
-    size = batch_size_for(shape)
-    batches = (records.inputs(slice(start, start + size)).cpu() for start in range(0, len(records), size))
-    return torch.cat([F.adaptive_avg_pool2d(x, small).flatten(1) for x in batches])
+_BY_ATTRIBUTE = ("truth", "log_probabilities", "answers", "training_truth", "training_answers")
 
 
-def principal_axes(outputs: Tensor) -> Tensor:
-    """The directions along which outputs (n, d) are uncorrelated, as the columns of a rotation (d, d)."""
-    return torch.linalg.eigh(torch.atleast_2d(torch.cov(outputs.double().T))).eigenvectors.float()
-
-
-def by_frequency(labels: Tensor, values: Tensor, wanted: Tensor, count: int) -> Tensor:
-    """Log of how often each value occurs with a label, (m, count): all that can be learned from a label alone.
-
-    One more record with the overall shares is counted for every label, so that no label is without records.
-
-    Args:
-        labels: (n,) the labels of records.
-        values: (n,) their values in [0, count).
-        wanted: (m,) labels to look up.
-        count: the number of values.
-
-    >>> by_frequency(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 1, 0, 0]), torch.tensor([1]), 2).exp()
-    tensor([[0.7500, 0.2500]], dtype=torch.float64)
-    """
-    rows = int(torch.cat([labels, wanted]).max()) + 1
-    table = (labels * count + values).bincount(minlength=rows * count).view(rows, count).double()
-    table += table.sum(dim=0, keepdim=True) / len(labels)
-    return (table / table.sum(dim=1, keepdim=True)).log()[wanted].clamp_min(-1e9)
-
-
-def _coded(known: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The values that occur, in order, and the value of each record."""
-    values, place = torch.cat([known, truth]).cpu().unique(return_inverse=True)
-    return values, place[: len(known)], place[len(known) :]
-
-
-def _groups(values: Tensor, known: Tensor, truth: Tensor) -> dict[str, dict[str, int]]:
-    sides = {"adversary": known, "test": truth}
-    counted = {side: place.bincount(minlength=len(values)).tolist() for side, place in sides.items()}
-    return {str(value): {side: counted[side][i] for side in sides} for i, value in enumerate(values.tolist())}
-
-
-def _small(name: str, attribute: str, groups: dict[str, dict[str, int]], records: Records) -> list[str]:
-    found: list[str] = []
-    for value, counts in groups.items():
-        for side, count in counts.items():
-            if count < _FEW:
-                where = "records of the adversary" if side == "adversary" else "test records"
-                found.append(
-                    f"{name}: only {count} {where} have {attribute} = "
-                    f"{records.value_name(attribute, int(value))}; under {_FEW} the numbers for "
-                    f"{attribute} are mostly chance. Use more data (dataset.limit, adversary_fraction) or merge values"
-                )
-    return found
+def _groups(one: Inference, truth: Tensor) -> dict[str, dict[str, int]]:
+    sides = {"adversary": one.known, "test": truth}
+    counted = {side: place.bincount(minlength=one.count).tolist() for side, place in sides.items()}
+    return {str(value): {side: counted[side][i] for side in sides} for i, value in enumerate(one.values.tolist())}

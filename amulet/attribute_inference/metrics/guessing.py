@@ -1,58 +1,24 @@
 """Balanced accuracy, AUC and accuracy of inferred attributes, compared with inference without the model."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from amulet.attribute_inference.metrics.evidence import METRICS, AttributeEvidence
 from amulet.attribute_inference.metrics.intervals import Floats, balanced_interval, paired_interval
-from amulet.core.evidence import Evidence, Measurement
-from amulet.core.facts import Metric, metrics_of
+from amulet.attribute_inference.metrics.training import measure_training
+from amulet.core.evidence import Measurement
 from amulet.core.influence import Influence, of_auc, of_cells, of_mean
 from amulet.core.ranking import auc_interval, one_vs_rest_auc
 
-METRICS = metrics_of(
-    "attribute_inference",
-    Metric(
-        "balanced_accuracy",
-        "records whose attribute is inferred, its values weighted equally",
-        "higher",
-        decides=True,
-    ),
-    Metric("auc", "AUC of inferring the attribute", "higher"),
-    Metric("attack_accuracy", "records whose attribute is inferred", "higher"),
-    Metric("advantage", "balanced accuracy gained over the baseline", "higher", range=(-1, 1)),
-)
 _WITHOUT = {
+    "prior": "the frequencies of its values alone: the answered class tells nothing of it",
     "predicted_label": "the predicted class alone: the confidence of the answers gives nothing more away",
     "label": "the task label alone: the model gives nothing away that the adversary does not know",
     "inputs": "the inputs alone: the model gives nothing away that the adversary does not know",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttributeEvidence(Evidence):
-    """The inferred attributes of n records of the test split.
-
-    `log_probabilities` and `answers` have one entry for the attack on each attribute (`race`) and one for each
-    baseline (`race.label`).
-    """
-
-    ids: Tensor
-    """(n,) record ids."""
-    truth: Mapping[str, Tensor]
-    """(n,) by attribute: the index of each record's value among the attribute's values."""
-    log_probabilities: Mapping[str, Tensor]
-    """(n, k): the estimated log probability of each value."""
-    answers: Mapping[str, Tensor]
-    """(n,): the inferred value, by thresholds that were chosen on the adversary's records."""
-    reference: str = "predicted_label"
-    """The baseline with the adversary's knowledge: of the victim's answers it has at most the predicted class."""
-    name: str = "victim"
-    """For warnings."""
 
 
 def recalls(answers: Tensor, truth: Tensor, values: int) -> Tensor:
@@ -97,11 +63,11 @@ def measure(evidence: AttributeEvidence) -> Measurement:
     for attribute, truth in evidence.truth.items():
         about = {"attribute": attribute}
         if len(truth.unique()) < 2:
-            for metric in ("balanced_accuracy", "auc"):
-                measured.record(METRICS[metric], math.nan, about)
+            for metric in dict.fromkeys(("balanced_accuracy", "auc", evidence.decides)):
+                measured.record(METRICS[metric], math.nan, about, decides=metric == evidence.decides)
             measured.warnings.append(
                 f"{evidence.name}: all test records have the same {attribute}, so there is nothing to guess: "
-                "balanced accuracy and AUC cannot be had. Raise dataset.limit or leave the attribute out"
+                "balanced accuracy, AUC and advantage cannot be had. Raise dataset.limit or leave the attribute out"
             )
             continue
         for key, other in evidence.log_probabilities.items():
@@ -111,6 +77,8 @@ def measure(evidence: AttributeEvidence) -> Measurement:
                 measured.baselines[f"{key}.attack_accuracy"] = attack_accuracy(other, truth)
         _attack(measured, evidence, attribute)
         _advantage(measured, evidence, attribute)
+        if attribute in evidence.training_truth:
+            measure_training(measured, evidence, attribute)
     return measured
 
 
@@ -127,6 +95,7 @@ def _attack(measured: Measurement, evidence: AttributeEvidence, attribute: str) 
         interval=balanced_interval(truth[right].bincount(minlength=len(records))[had].numpy(), records[had].numpy()),
         baseline=base["balanced_accuracy"],
         influence=_of_recalls(ids, truth, right),
+        decides=evidence.decides == "balanced_accuracy",
     )
     measured.record(
         METRICS["auc"],
@@ -185,6 +154,7 @@ def _advantage(measured: Measurement, evidence: AttributeEvidence, attribute: st
         {"attribute": attribute},
         interval=interval,
         influence=Influence(with_ours.ids, with_ours.values - with_theirs.values),
+        decides=evidence.decides == "advantage",
     )
     if interval[0] <= 0:
         measured.warnings.append(

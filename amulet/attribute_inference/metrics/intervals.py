@@ -42,6 +42,26 @@ def paired_interval(gained: Counts, lost: Counts, records: Counts) -> tuple[floa
     return max(-1.0, low), min(1.0, high)
 
 
+def unpaired_interval(
+    right: Counts, records: Counts, other_right: Counts, other_records: Counts
+) -> tuple[float, float]:
+    """The interval of the difference of two means of the values' shares of right answers, on other records, in [-1, 1].
+
+    Args:
+        right: (k,) right answers by value.
+        records: (k,) records by value, at least 1.
+        other_right: (k,) right answers among the other records.
+        other_records: (k,) the other records, at least 1.
+    """
+    (first, first_low, first_high), (second, second_low, second_high) = (
+        (float((hits / whole).mean()), *balanced_interval(hits, whole))
+        for hits, whole in ((right, records), (other_right, other_records))
+    )
+    below = float(np.hypot(first - first_low, second_high - second))
+    above = float(np.hypot(first_high - first, second - second_low))
+    return max(-1.0, first - second - below), min(1.0, first - second + above)
+
+
 def _parts(successes: Counts, trials: Counts) -> tuple[Floats, Floats, Floats]:
     """The shares, and their distances to the ends of their exact intervals."""
     ends = np.array([clopper_pearson(int(x), int(n)) for x, n in zip(successes, trials, strict=True)])

@@ -87,7 +87,7 @@ def load_custom(
     in_range("image_size", image_size, 1, optional=True)
     one_of("missing", missing, ("refuse", "drop"))
     files = {"path": path} if test is None else {"path": path, "test": test}
-    tables = [_read(file, setting, sha256, header) for setting, file in files.items()]
+    tables = [read_as_known(file, setting, sha256, header) for setting, file in files.items()]
     roles = assign(
         tables[0],
         target=target,
@@ -153,7 +153,8 @@ _BY_CONTENT = ("path", "test", "images", "sha256", "name", "limit", "constraints
 """Settings that do not determine the records; files count by their content."""
 
 
-def _read(file: str, setting: str, sha256: Mapping[str, str] | None, header: bool | None) -> Table:
+def read_as_known(file: str, setting: str, sha256: Mapping[str, str] | None, header: bool | None) -> Table:
+    """The table in a file; `DataError` if its digest is another than the known one."""
     table = read_table(Path(file).expanduser(), header)
     expected = (sha256 or {}).get(setting, table.digest)
     if table.digest != expected:

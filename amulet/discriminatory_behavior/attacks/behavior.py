@@ -32,7 +32,7 @@ class DiscriminatoryBehavior(Attack):
     """
 
     risk = "discriminatory_behavior"
-    needs = Access.LABELS | Access.QUERIES
+    needs = Access.LABELS
 
     def __init__(
         self,
@@ -67,6 +67,8 @@ class DiscriminatoryBehavior(Attack):
         num_classes: int,
         stream: Stream,
         probabilities: torch.Tensor | None = None,
+        *,
+        comparable: bool = True,
     ) -> BehaviorEvidence:
         """The evidence from a model's answers (n,) int64 to the records.
 
@@ -76,12 +78,13 @@ class DiscriminatoryBehavior(Attack):
             num_classes: how many classes there are.
             stream: chooses the records that are compared with their nearest, and says what chance alone would show.
             probabilities: (n, num_classes); without them there is no calibration.
+            comparable: whether the inputs say how alike records are; without them there is no consistency.
         """
         if not records.attributes:
             raise SettingError("`records` must have sensitive attributes")
         anchors = torch.randperm(len(records), generator=(stream / "compared").generator())[: self.compared]
         anchors = anchors.sort().values
-        enough = len(records) > self.neighbors
+        enough = comparable and len(records) > self.neighbors
         return BehaviorEvidence(
             ids=records.ids,
             answers=answers,

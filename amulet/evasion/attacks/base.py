@@ -15,6 +15,7 @@ from amulet.core.reporting import Reporter, Stage
 from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
+from amulet.datasets.variables import shared_name
 from amulet.evasion.attacks.balls import BALLS, Ball
 from amulet.models.arithmetic import laid_out
 from amulet.models.inspect import batch_size_for, device_of, evaluating, frozen, predict
@@ -32,8 +33,6 @@ class EvasionAttack(Attack):
         model: the model to attack, for `attack()`; the runner gives victims to `adversarial` instead.
         test_loader: the records to attack.
         device: the device to use; the model is moved there.
-        batch_size: how many records are attacked at once; also that of the loader that `attack` returns. None: as many
-            as `amulet.models.inspect.batch_size_for` says.
     """
 
     risk = "evasion"
@@ -53,6 +52,8 @@ class EvasionAttack(Attack):
     median_distance: bool = False
     """Report the smallest budget at which half of the records that are answered correctly fall."""
     batch_size: int | None = None
+    """How many records are attacked at once; also that of the loader that `attack` returns. None: as many as
+    `amulet.models.inspect.batch_size_for` says."""
     keeps_possible: ClassVar[bool] = False
     """Are the records that it makes of a table's all possible ones?"""
     hint: ClassVar[str] = "Use attack=evasion_pgd"
@@ -152,7 +153,7 @@ class EvasionAttack(Attack):
         if not self.immutable:
             return None
         mask = torch.ones(data.shape)
-        variables = {data.feature_names[start].partition("=")[0]: (start, end) for start, end in data.groups}
+        variables = {shared_name(data.feature_names[start:end]): (start, end) for start, end in data.groups}
         for name in self.immutable:
             if name == "one_hot" and data.groups:
                 for start, end in data.groups:

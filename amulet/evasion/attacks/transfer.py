@@ -42,7 +42,7 @@ class TransferAttack(EvasionAttack):
         median_distance: report the smallest budget at which half of the records that are answered correctly fall.
     """
 
-    needs = Access.LABELS | Access.QUERIES | Access.TRAINING
+    needs = Access.LABELS | Access.QUERIES
     hint = "Examples of another model find a part of what there is: use attack=apgd"
 
     def __init__(
@@ -85,6 +85,8 @@ class TransferAttack(EvasionAttack):
         self.momentum = momentum
         self.answers = answers
         self.knows_defense = knows_defense
+        if knows_defense:
+            self.needs = Access.LABELS | Access.QUERIES | Access.TRAINING
 
     def bound(self, victim: Victim, splits: DataSplits) -> Self:
         """With a surrogate of this victim, trained or loaded from the store."""

@@ -29,16 +29,14 @@ class MembershipAttack(CandidateAttack):
     Of several scores the strongest decides the risk: the one with the largest mean AUC against the shadow models, each
     attacked with the others. The judged model's answers have no part in the choice.
 
+    Its shadow models, `n_shadow` of them, are an even number and at least 4.
+
     Args:
         model: the model to attack, for `attack()`; the runner gives the victims' answers to `run` instead.
         recipe: the recipe of the shadow models: ideally that of the attacked model.
         records: the candidates, an even number; the model was trained on an unknown half of them.
         members: (n,) bool, the truth, which is in the evidence; the attack does not see it.
         population: records of the same kind on which no model is trained.
-        n_shadow: the number of shadow models, even and at least 4.
-        shadow: their recipe: `same_as_victim`: the victim's recipe with its defences; `standard`: the recipe without
-            defences, for an adversary who does not know about them.
-        pool_size: how many candidates the runner draws from the training split, half of them members; None: all.
     """
 
     needs = Access.LOGITS | Access.QUERIES | Access.TRAINING

@@ -85,13 +85,15 @@ class CandidateAttack(Attack):
         records: the candidates.
         members: (n,) bool, the truth, which is in the evidence; the attack does not see it.
         population: records of the same kind on which no model is trained.
-        pool_size: how many candidates the runner draws from the training split, half of them members; None: all.
     """
 
     risk = "membership_inference"
     n_shadow: int = 0
+    """How many shadow models it trains."""
     shadow: Shadow = "same_as_victim"
+    """Their recipe: the victim's with its defences, or `standard`, without, for an adversary who does not know them."""
     pool_size: int | None = None
+    """How many candidates the runner draws from the training split, half of them members; None: all."""
 
     def __init__(
         self,

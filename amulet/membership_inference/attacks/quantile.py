@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from amulet.core.access import Access
 from amulet.core.component import Factory
-from amulet.core.errors import SettingError, in_range
+from amulet.core.errors import IncompatibleError, SettingError, in_range
+from amulet.datasets.base import AmuletDataset
 from amulet.datasets.records import Records
 from amulet.membership_inference.attacks.candidates import Asked, CandidateAttack, Scored
 from amulet.membership_inference.attacks.signals import membership_signal
@@ -60,6 +61,14 @@ class QuantileRegression(CandidateAttack):
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
+
+    def check(self, data: AmuletDataset) -> None:
+        """It learns from the records themselves."""
+        if data.answers is not None:
+            raise IncompatibleError(
+                "QuantileRegression learns from records what a model answers to them, and here are answers alone: take "
+                "attack=membership_population"
+            )
 
     def judge(self, asked: Asked) -> Scored:
         """Fit the regressor to the population and compare every record with what it expects."""

@@ -44,9 +44,19 @@ _DPI = 200
 _PIXELS_PER_POINT = 4 / 3
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows, also where nobody has asked for `%matplotlib inline`."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        buffer = io.BytesIO()
+        _save(self, buffer, "png")
+        width, height = (round(72 * _PIXELS_PER_POINT * side) for side in self.get_size_inches())
+        return buffer.getvalue(), {"width": width, "height": height}
+
+
 def new(width: float, height: float) -> Figure:
     """An empty figure, in inches; what is put into it is laid out without overlaps."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    return Drawing(figsize=(width, height), layout="constrained", facecolor="none")
 
 
 def panel(figure: Figure, position: Any = 111, **options: Any) -> Axes:
@@ -67,8 +77,9 @@ def panel(figure: Figure, position: Any = 111, **options: Any) -> Axes:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """The legend of what is labelled, without a frame."""
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **options)
+    """The legend of what is labelled, without a frame; none where nothing was drawn."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **options)
 
 
 def whole_at_zero(axes: Axes, axis: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
-from amulet.attribute_inference.attacks.base import by_frequency, principal_axes
+from amulet.attribute_inference.attacks.features import by_frequency, principal_axes
 from amulet.attribute_inference.decision import answers, balanced_thresholds
 from amulet.attribute_inference.metrics import AttributeEvidence, attack_accuracy, balanced_accuracy, measure
 from amulet.attribute_inference.metrics.intervals import balanced_interval, paired_interval

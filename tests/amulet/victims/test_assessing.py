@@ -1,9 +1,6 @@
 """Estimators, files and services are assessed as networks are; what they do not grant is refused."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +18,13 @@ from amulet import victims
 from amulet.assessment import Plan, assess, check
 from amulet.core import DataError, Factory, IncompatibleError, SettingError, Stream
 from amulet.datasets import AmuletDataset, load_census
-from amulet.evasion.attacks import EvasionPGD, TabularSearch
+from amulet.evasion.attacks import EvasionPGD, TabularSearch, TransferAttack
 from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.membership_inference.attacks import LabelOnly, LiRA, PopulationAttack, QuantileRegression
 from amulet.poisoning.attacks import LabelFlipping
 from amulet.poisoning.defenses import OutlierRemoval
 from amulet.training import Recipe
+from tests.helpers.services import answering
 
 
 @pytest.fixture(scope="module")
@@ -146,47 +144,32 @@ def test_classes_by_other_names(data: AmuletDataset) -> None:
 
 
 @pytest.fixture
-def service(boosted: HistGradientBoostingClassifier) -> Iterator[tuple[str, list[int]]]:
+def service(boosted: HistGradientBoostingClassifier) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A service on the loopback address; its first answer is 503."""
-    statuses: list[int] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["records"]
-            statuses.append(200 if statuses else 503)
-            body = {"probabilities": boosted.predict_proba(np.array(rows, dtype=np.float32)).tolist()}
-            self.send_response(statuses[-1])
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", statuses
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(boosted.predict_proba, fails=1) as known:
+        yield known
 
 
 def test_a_service_gives_the_same_numbers(
-    data: AmuletDataset, boosted: HistGradientBoostingClassifier, service: tuple[str, list[int]]
+    data: AmuletDataset, boosted: HistGradientBoostingClassifier, service: tuple[str, list[dict[str, Any]]]
 ) -> None:
-    url, statuses = service
+    url, requests = service
     risks = ("discriminatory_behavior", "attribute_inference")
     served = assess(plan(data, victims.of(url, data, wait=0.01, batch_size=100), *risks)).metrics
     assert served == assess(plan(data, victims.of(boosted, data), *risks)).metrics
-    assert statuses[0] == 503  # asked again
+    assert requests[0]["status"] == 503  # asked again
 
 
-def test_a_service_is_asked_within_its_budget(data: AmuletDataset, service: tuple[str, list[int]]) -> None:
+def test_a_service_is_asked_within_its_budget(data: AmuletDataset, service: tuple[str, list[dict[str, Any]]]) -> None:
     with pytest.raises(DataError, match="`budget` is 5"):
         assess(plan(data, victims.of(service[0], data, budget=5)))
     assert not service[1]
+    asked = victims.of(service[0], data)
     with pytest.raises(IncompatibleError, match="trained"):
-        check(plan(data, victims.of(service[0], data), attack=LiRA(n_shadow=4)))
+        check(plan(data, asked, attack=LiRA(n_shadow=4)))
+    check(plan(data, asked, attack=TransferAttack()))  # the surrogate is of the adversary's own kind
+    with pytest.raises(IncompatibleError, match="trained as it was, which the endpoint"):
+        check(plan(data, asked, attack=TransferAttack(knows_defense=True)))
     with pytest.raises(IncompatibleError, match="trains the victim again"):
         check(plan(data, victims.of(service[0], data), attack=PopulationAttack()))
 

@@ -38,8 +38,12 @@ def composed(*words: str) -> RunRequest:
 def test_every_option_is_composed_and_built(group: str, name: str) -> None:
     (job,) = composed(f"{group}={name}").jobs
     schema.check(job.config)
-    plan_of(job.config)
     assert job.choices[group] == name
+    if group == "model" and {"path", "url"} & set(job.config[group]):  # a given model: nothing before it is named
+        with pytest.raises(UsageError, match=r"`model\.\w+` must"):
+            plan_of(job.config)
+        return
+    plan_of(job.config)
     if group == "defense":
         (second,) = composed(f"second_defense={name}").jobs
         assert second.choices.get("second_defense", "none") == name

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -112,7 +113,13 @@ def test_what_needs_the_training_is_refused_with_the_way_out(workdir: Path) -> N
         ({"attack": "evasion_pdg"}, "attack=evasion_pgd"),
         ({"model": nn.Linear(2, 1)}, "With one output"),
         ({"model": nn.Linear(2, 3)}, "tells 3 classes apart"),
-        ({"model": "net.pt"}, "must be a torch.nn.Module, got str"),
+        ({"model": "net.pt"}, "net.pt must end in .onnx"),
+        ({"model": 3}, "must be a torch.nn.Module, an estimator"),
+        (
+            {"model": LogisticRegression().fit([[0.0], [1.0]], [0, 1]), "attack": "square"},
+            "does not take these records",
+        ),
+        ({"model": LogisticRegression(), "architecture": Threshold}, "`architecture` is for a network"),
     ],
 )
 def test_mistakes_are_told_at_once(change: dict[str, Any], says: str, workdir: Path) -> None:

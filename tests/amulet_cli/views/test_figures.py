@@ -1,5 +1,6 @@
 """Figures: what is drawn is what was computed, and every file of them is clean."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
@@ -64,6 +66,18 @@ def test_an_svg_says_what_it_shows_and_escapes_it() -> None:
     assert "<script" not in svg
     assert "currentColor" in svg
     assert style.INK not in svg
+
+
+def test_a_notebook_shows_a_figure_by_itself() -> None:
+    data, size = DisplayFormatter().format(style.new(3, 2))
+    assert Image.open(io.BytesIO(data["image/png"])).size == (600, 400)
+    assert size["image/png"] == {"width": 288, "height": 192}
+
+
+def test_a_figure_in_which_nothing_could_be_drawn_has_no_legend() -> None:
+    axes = style.panel(style.new(3, 3))
+    style.legend(axes)  # a warning is an error here
+    assert axes.get_legend() is None
 
 
 def test_an_svg_refers_to_nothing_outside() -> None:
