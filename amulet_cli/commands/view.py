@@ -8,8 +8,6 @@ import webbrowser
 from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import INTERRUPTED, UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
-from amulet_cli.views.viewer.live import Live
-from amulet_cli.views.viewer.server import Server
 
 
 def command_line() -> CommandLine:
@@ -38,6 +36,9 @@ def command_line() -> CommandLine:
 
 def main(words: list[str]) -> int:
     """Serve until Ctrl-C."""
+    from amulet_cli.views.viewer.live import Live
+    from amulet_cli.views.viewer.server import Server
+
     folders, asked = command_line().parse(words)
     port = asked.get("--port", "0")
     if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
