@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
+from amulet_cli.analysis.deployment.handout import handout
+from amulet_cli.analysis.gate.policy import read_policy
 from amulet_cli.analysis.groups import SETTING, aggregate
 from amulet_cli.base.console import err, here, out, print_json, silent
 from amulet_cli.base.errors import UsageError, similar
@@ -16,6 +18,9 @@ from amulet_cli.base.files import write_atomically
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import without_trials
+from amulet_cli.views.deployment.card import as_json
+from amulet_cli.views.deployment.forms import deployment_forms, deployment_text
+from amulet_cli.views.deployment.pdf import check_pdf
 from amulet_cli.views.formats import as_csv, as_latex, as_markdown, as_parquet, as_records
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import views
@@ -28,7 +33,9 @@ if TYPE_CHECKING:
     from amulet_cli.results.result import Result
 
 Forms = Mapping[str, Callable[[], str] | Callable[[], bytes]]
-FORMS = ("html", "csv", "parquet", "markdown", "latex")
+FORMS = ("html", "csv", "parquet", "markdown", "latex", "pdf", "model-card")
+READERS = ("deployment",)
+"""For whom there is a report of its own."""
 
 
 def command_line() -> CommandLine:
@@ -45,6 +52,8 @@ def command_line() -> CommandLine:
         --metrics NAME,...  only these metrics; auc takes every score's auc
         --smallest SIZES    changes that count, as robust_accuracy=0.02,mse=0.001; fraction=0.02 is for all in per cent
         --by KEY            group rows by a swept key, dataset, model, defense or attack instead of by metric
+        --for READER        deployment: about one model, for those who decide whether it is put to use, in plain words
+        --policy POLICY     with --for: the limits of `amulet gate`, a YAML file or a name
         {rows({f"--{view.name} NAME": view.about for view in special})}
 
         What to write (- is the standard output):
@@ -53,6 +62,8 @@ def command_line() -> CommandLine:
         --parquet FILE   the same as the CSV, with types; a file, not -
         --markdown FILE  the tables as Markdown
         --latex FILE     the tables as LaTeX, for the package booktabs
+        --pdf FILE       with --for: the page as tagged PDF; needs the extra pdf
+        --model-card FILE  with --for: a model card of the Hugging Face Hub
         --json           the rows of the CSV, what all have in common, and what is missing, on the standard output
 
         Examples:
@@ -60,11 +71,12 @@ def command_line() -> CommandLine:
         amulet report outputs --html report.html  the same as a page to read and to hand on
         amulet report outputs/census --metrics fidelity,robust_accuracy  two metrics of one data set
         amulet report outputs --by defense.epsilon --latex table.tex  all metrics under each budget, also as LaTeX
+        amulet report outputs/census --for deployment --policy bank_credit --html page.html  may this model be used?
         amulet report outputs --paper table7  how close are we to the paper?
 
         Verdicts need ten seeds; with fewer the report says what difference could have been seen.
         """,
-        {f"--{view.name}": view.names for view in special},
+        {f"--{view.name}": view.names for view in special} | {"--for": READERS},
         (FOLDERS,),
     )
 
@@ -76,6 +88,11 @@ def main(words: list[str]) -> int:
     files = {form: name for form in FORMS if (name := asked.get(f"--{form}"))}
     if "parquet" in files:
         _check_parquet(files["parquet"])
+    if "--for" in asked:
+        return _for_deployment(folders or ["outputs"], asked, files, shlex.join(["amulet", "report", *words]))
+    for flag in ("--policy", "--pdf", "--model-card"):
+        if flag in asked:
+            raise UsageError(f"`{flag}` goes only with `--for`", meant=[f"--for {READERS[0]} {flag}"])
     results = finished(folders or ["outputs"])
     for view in views():
         if view.shown and f"--{view.name}" in asked and "--json" in asked:
@@ -100,6 +117,26 @@ def main(words: list[str]) -> int:
     command = shlex.join(["amulet", "report", *words])
     with silent(asked="--json" in asked):
         _show(report, by or "metric", files, lambda: html_report(report, results, command=command, date=today))
+    return 0
+
+
+def _for_deployment(folders: "Sequence[str]", asked: Mapping[str, str], files: Mapping[str, str], command: str) -> int:
+    """A report about one model, in plain words."""
+    for flag in asked:
+        if flag in ("--metrics", "--smallest", "--by") or any(flag == f"--{view.name}" for view in views()):
+            raise UsageError(f"`{flag}` does not go with `--for`")
+    if "pdf" in files:
+        check_pdf(files["pdf"])
+    policy = read_policy(asked["--policy"]) if "--policy" in asked else None
+    found = find_results(folders)
+    finished(folders)
+    made = handout(found, policy)
+    today = datetime.now().astimezone().date().isoformat()
+    if "--json" in asked:
+        print_json(as_json(made, date=today))
+    forms = deployment_forms(made, command=command, date=today)
+    with silent(asked="--json" in asked):
+        _write(forms, files, lambda width: deployment_text(made), "--for")
     return 0
 
 

@@ -57,6 +57,15 @@ def test_the_style_is_on_the_site_and_the_code_that_makes_it_is_not(pages: Any) 
     assert "docs/_site/pages.py" not in names
 
 
+def test_every_page_is_in_the_menu(pages: Any) -> None:
+    menu = (ROOT / "mkdocs.yml").read_text("utf-8")
+    written = {
+        path.relative_to(ROOT).with_suffix(".md") for path in pages.sources() if path.suffix in (".md", ".ipynb")
+    }
+    made = {Path("docs/api") / f"{package}.md" for package, _ in pages.references()}
+    assert not [str(page) for page in sorted(written | made) if f"{page.as_posix()}\n" not in menu]
+
+
 def test_the_reference_has_every_public_package(pages: Any) -> None:
     found = dict(pages.references())
     packages = {f"amulet.{path.parent.name}" for path in (ROOT / "amulet").glob("*/__init__.py")}

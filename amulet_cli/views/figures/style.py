@@ -31,7 +31,6 @@ COLOURS: Mapping[str, str] = {
     "black": INK,
 }
 """Okabe and Ito's, told apart by people who cannot tell red from green."""
-CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky")
 VICTIMS: Mapping[str, Mapping[str, Any]] = {
     "undefended": {"color": COLOURS["vermillion"], "marker": "o", "linestyle": "--"},
     "defended": {"color": COLOURS["blue"], "marker": "s", "linestyle": "-"},

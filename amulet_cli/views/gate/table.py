@@ -22,7 +22,7 @@ _MEANS = {
 
 def gate_table(gate: Gate) -> "RenderableType":
     """For the console."""
-    table = _table(gate)
+    table = verdicts(gate)
     shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in table.head:
         shown.add_column(name, overflow="fold", no_wrap=name == "verdict")
@@ -44,10 +44,11 @@ def summary(gate: Gate) -> str:
 def gate_markdown(gate: Gate) -> str:
     """For a comment on a forge."""
     closing = [summary(gate)]
-    return markdown([_table(gate)], closing, strong=True)
+    return markdown([verdicts(gate)], closing, strong=True)
 
 
-def _table(gate: Gate) -> Table:
+def verdicts(gate: Gate) -> Table:
+    """A line for each judgement: its verdict, in brackets where it does not count, the rule, limit, number, victim."""
     return Table(
         title=gate.policy.title,
         head=("verdict", "rule", "limit", "found", "of"),

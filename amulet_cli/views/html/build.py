@@ -3,8 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from typing import Any
 
 from amulet import __version__
 from amulet.assessment.literature import SOURCE
@@ -18,6 +16,7 @@ from amulet_cli.results.result import Result
 from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.html import figures, provenance
 from amulet_cli.views.html.glossary import glossary
+from amulet_cli.views.html.rendering import asset, template
 from amulet_cli.views.html.tables import Section, sections_of
 from amulet_cli.views.registry import views
 
@@ -39,12 +38,12 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
 
     every_metric = len(report.rows) <= _MOST_ROWS
     found = findings.findings(report)
-    script = _asset("report.js")
+    script = asset("report.js")
     sections = sections_of(report, every_metric=every_metric)
     config, others = provenance.configurations(report)
     cells = groups_of(report.rows)
     names = option_names(cells)
-    return _template().render(
+    return template("report.html").render(
         version=__version__,
         question=findings.question(report),
         set_up=provenance.set_up(report),
@@ -72,23 +71,10 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         others=[(named(name, names), differ) for name, differ in others],
         first=named(setting_name(cells[0].labels), names),
         plural=format_numbers.plural,
-        style=_asset("report.css"),
+        style=asset("report.css"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _template() -> Any:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html")
-
-
-def _asset(name: str) -> str:
-    return (files("amulet_cli.views.html") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:

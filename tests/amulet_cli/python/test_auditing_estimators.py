@@ -39,7 +39,7 @@ def pipeline() -> Any:
 def test_a_pipeline_is_audited_in_its_own_columns(workdir: Path) -> None:
     model, test = pipeline(), people(seed=1)
     before = model[-1].coef_.copy()
-    attacks = ["discriminatory_behavior", "evasion_pgd", "lira", "tabular_search"]
+    attacks = ["discriminatory_behavior", "evasion_pgd", "lira"]
     found = amulet.audit(model, people(), test, target="good", attack=attacks, **FAST)
     frame = found.to_frame()
     accuracy = frame[frame.metric == "test_accuracy"].value

@@ -3,10 +3,8 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from html import unescape
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,58 +20,13 @@ from amulet_cli.views.html import build, figures
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.html.provenance import commands
 from tests.helpers.made_up_results import MadeUp, choices, config, typical, write
+from tests.helpers.pages import Walk, browse, contrast, widths
 from tests.helpers.report_toys import in_memory, membership, people, pictures, sweep
-
-VOID = {"meta", "link", "br", "hr", "img", "input", "col", "area", "base", "embed", "source", "track", "wbr"}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def page_of(folder: Path) -> str:
     results = find_results([folder])
     return html_report(aggregate(results), results, command="amulet report outputs --html report.html")
-
-
-class Walk(HTMLParser):
-    """A page as its elements, with whatever is wrong about them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[tuple[str, dict[str, str | None]]] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.wrong: list[str] = []
-        self.rows: list[list[str]] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-        self.wrong += [f"<{name}> is never closed" for name, _ in self.open]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs)))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open[-1][0] != tag:
-            self.wrong.append(f"</{tag}> at {self.getpos()} closes {self.open[-1][0] if self.open else 'nothing'}")
-        if self.open:
-            self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        names = [name for name, _ in self.open]
-        if names and names[-1] not in ("style", "script"):
-            self.text.append(data)
-        if self.rows and ("td" in names or "th" in names):
-            self.rows[-1][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.seen if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +87,6 @@ def test_who_cannot_see_is_told_everything(page: str) -> None:
             assert attrs.get("tabindex") == "0"
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 def test_contrast_is_that_of_wcag_aa_in_light_and_in_dark(page: str) -> None:
     themes = re.findall(r":root \{(.*?)\}", page, re.DOTALL)[:2]
     assert len(themes) == 2
@@ -148,8 +95,7 @@ def test_contrast_is_that_of_wcag_aa_in_light_and_in_dark(page: str) -> None:
     for theme in themes:
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", theme))
         for front, back in pairs:
-            light, dark = sorted((luminance(colours[front]), luminance(colours[back])), reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (front, back)
+            assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
 
 
 def test_the_numbers_are_those_of_the_report(rich: Path, page: str) -> None:
@@ -345,15 +291,6 @@ def test_results_of_another_schema_are_refused_with_a_message(tmp_path: Path) ->
 # In a browser.
 
 
-def browse(tmp_path: Path, path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking".split()
-    quiet += ["disable-component-update", "disable-sync", f"user-data-dir={tmp_path / 'profile'}"]
-    words = [CHROMIUM, *(f"--{flag}" for flag in quiet), *flags, "--dump-dom", path.as_uri()]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-
-
 def requests(log: Path) -> Iterator[str]:
     """What was asked for over a network, the browser's own errands aside."""
     for url in re.findall(r'"url":"(https?://[^"]+)"', log.read_text(encoding="utf-8")):
@@ -371,20 +308,4 @@ def test_a_browser_shows_the_page_without_a_complaint_or_a_request(tmp_path: Pat
 
 
 def test_no_page_is_wider_than_its_screen(tmp_path: Path, page: str) -> None:
-    """The page tells its width to a page around it, which has it in frames as wide as a phone and a desk's screen."""
-    script = (
-        "<script>addEventListener('load', () => { for (const d of document.querySelectorAll('details')) d.open = true;"
-        "parent.postMessage([innerWidth, document.documentElement.scrollWidth].join(), '*'); });</script></body>"
-    )
-    inner = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page).replace("</body>", script)
-    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
-    frames = "".join(
-        f'<iframe src="inner.html" style="border:0;width:{w}px;height:800px"></iframe>' for w in (375, 1280)
-    )
-    listen = "<script>addEventListener('message', e => document.body.append(`(${e.data})`));</script>"
-    outer = tmp_path / "outer.html"
-    outer.write_text(f"<!DOCTYPE html><body>{listen}{frames}</body>", encoding="utf-8")
-    shown = browse(tmp_path, outer, "--virtual-time-budget=5000", "--window-size=1800,900")
-    widths = dict(re.findall(r"\((\d+),(\d+)\)", shown.stdout))
-    assert set(widths) == {"375", "1280"}, shown.stdout[-500:]
-    assert all(int(inside) <= int(screen) for screen, inside in widths.items())
+    assert all(inside <= screen for screen, inside in widths(tmp_path, page).items())

@@ -1,0 +1,1 @@
+"""A report to hand on as a page, as PDF, as a model card, as JSON."""

@@ -1,0 +1,99 @@
+"""Pages as their elements, in a headless browser, and the contrast of their colours."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "col", "area", "base", "embed", "source", "track", "wbr"}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+class Walk(HTMLParser):
+    """A page as its elements, with whatever is wrong about them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[tuple[str, dict[str, str | None]]] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.wrong: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+        self.wrong += [f"<{name}> is never closed" for name, _ in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+        if tag not in VOID:
+            self.open.append((tag, dict(attrs)))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open[-1][0] != tag:
+            self.wrong.append(f"</{tag}> at {self.getpos()} closes {self.open[-1][0] if self.open else 'nothing'}")
+        if self.open:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        names = [name for name, _ in self.open]
+        if names and names[-1] not in ("style", "script"):
+            self.text.append(data)
+        if self.rows and ("td" in names or "th" in names):
+            self.rows[-1][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.seen if name == tag]
+
+
+def contrast(front: str, back: str) -> float:
+    """The ratio of WCAG of two colours, `#rrggbb` each."""
+    light, dark = sorted((luminance(front), luminance(back)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def browse(tmp_path: Path, path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking".split()
+    quiet += ["disable-component-update", "disable-sync", f"user-data-dir={tmp_path / 'profile'}"]
+    words = [CHROMIUM, *(f"--{flag}" for flag in quiet), *flags, "--dump-dom", path.as_uri()]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+def widths(tmp_path: Path, page: str) -> dict[int, int]:
+    """By the width of a screen, a phone's and a desk's, how wide the page is on it.
+
+    The page tells its width to a page around it, which has it in frames.
+    """
+    script = (
+        "<script>addEventListener('load', () => { for (const d of document.querySelectorAll('details')) d.open = true;"
+        "parent.postMessage([innerWidth, document.documentElement.scrollWidth].join(), '*'); });</script></body>"
+    )
+    inner = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page).replace("</body>", script)
+    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
+    frames = "".join(
+        f'<iframe src="inner.html" style="border:0;width:{w}px;height:800px"></iframe>' for w in (375, 1280)
+    )
+    listen = "<script>addEventListener('message', e => document.body.append(`(${e.data})`));</script>"
+    outer = tmp_path / "outer.html"
+    outer.write_text(f"<!DOCTYPE html><body>{listen}{frames}</body>", encoding="utf-8")
+    shown = browse(tmp_path, outer, "--virtual-time-budget=5000", "--window-size=1800,900")
+    found = dict(re.findall(r"\((\d+),(\d+)\)", shown.stdout))
+    assert set(found) == {"375", "1280"}, shown.stdout[-500:]
+    return {int(screen): int(inside) for screen, inside in found.items()}
