@@ -1,7 +1,7 @@
 """The interaction matrix on the console: readable without colour, in as many blocks as the columns ask for."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -10,6 +10,7 @@ from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis.deciding import deciding_attacks, suites_of
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
+from amulet_cli.analysis.rows import Row
 from amulet_cli.analysis.warnings import pattern
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, headed, here
@@ -173,11 +174,33 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
         return
     yield from headed("Does ownership verification work? Defended, mean over seeds")
     for name, rows in interactions.verification.items():
-        means: list[str] = []
-        for row in rows:
-            mean = row.summaries[VICTIMS[1]].mean
-            means.append(f"{row.metric} {format_numbers.number(mean, fraction=row.facts.fraction)}")
-        yield hanging(f"  {name}  ", ", ".join(means))
+        shown = {row.metric: format_numbers.number(_defended(row), fraction=row.facts.fraction) for row in rows}
+        count = Counter(row.facts.name for row in rows if not row.facts.after)
+        alone = [f"{row.metric} {shown[row.metric]}" for row in rows if count[row.facts.name] < 2]
+        yield hanging(f"  {name}  ", ", ".join(alone))
+        split = [row for row in rows if count[row.facts.name] > 1 and not row.facts.after]
+        if split:
+            yield _by_subject(split, shown)
+    if any(row.facts.after for rows in interactions.verification.values() for row in rows):
+        yield hanging("  ", "The same numbers after another attack are in the JSON file and in `amulet report`.")
+
+
+def _defended(row: Row) -> float:
+    return row.summaries[VICTIMS[1]].mean
+
+
+def _by_subject(rows: Sequence[Row], shown: Mapping[str, str]) -> RenderableType:
+    """A line for each subject, a column for each metric."""
+    names = list(dict.fromkeys(row.facts.name for row in rows))
+    found: dict[str, dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: bool(row.facts.subject)):
+        subject = ", ".join(row.facts.subject.values()) or "overall"
+        found.setdefault(subject, {})[row.facts.name] = shown[row.metric]
+    lines = [[Text("    suspects"), *map(Text, names)]]
+    lines += [
+        [Text(f"    {subject}"), *(Text(cells.get(name, "")) for name in names)] for subject, cells in found.items()
+    ]
+    return aligned(lines, [0] * (len(names) + 1))
 
 
 def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:

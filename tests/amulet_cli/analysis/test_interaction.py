@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def run(
     effects: dict[str, float] | None = None,
     attack: str = "none",
     noise: float = 0.005,
+    verified: Any = None,
     **settings: Any,
 ) -> Result:
     """A run whose numbers are noise of a hundredth around `BASE`, the defended victim's moved by `effects`."""
@@ -46,8 +48,8 @@ def run(
     noise = 0.0 if defense == "dataset_inference" else noise
     after = {name: value + effects.get(name, 0.0) + draw.normal(0, noise) for name, value in before.items()}
     if defense == "dataset_inference":
-        after |= {"ownership_fpr": 0.0, "ownership_fnr": 0.2}
-        before |= {"ownership_fpr": 0.0, "ownership_fnr": 0.2}
+        verified = verified or {"ownership_fpr": 0.0, "ownership_fnr": 0.2}
+        before, after = before | verified, after | verified
     manifest = {
         "refused": {"distribution_inference": "no two shares"},
         "evasion": {"defended": {"warnings": [f"defended: gradients are masked at {seed}%"]}},
@@ -60,6 +62,13 @@ def run(
 
 def ten(folder: Path, defense: str, effects: dict[str, float] | None = None, **settings: Any) -> list[Result]:
     return [run(folder, defense, seed, effects, **settings) for seed in range(10)]
+
+
+def of_suspects(result: Result) -> Result:
+    """The same, with the facts that the library states of one kind of suspect's metrics."""
+    plain = result.facts.of("ownership_fnr")
+    stated = {f"{kind}.ownership_fnr": replace(plain, subject={"suspects": kind}) for kind in ("stolen", "pruned_50")}
+    return replace(result, facts=replace(result.facts, metrics={**result.facts.metrics, **stated}))
 
 
 def only(entries: tuple[Entry, ...]) -> Entry:
@@ -126,6 +135,16 @@ def test_what_alters_no_weight_is_unchanged_by_construction_and_no_test(tmp_path
     text = text_of(results)
     assert "Does ownership verification work?" in text
     assert "ownership_fnr 20.00%" in text
+
+
+def test_verification_has_a_line_for_each_kind_of_suspect(tmp_path: Path) -> None:
+    found = {"ownership_fpr": 0.0, "ownership_fnr": 0.2, "stolen.ownership_fnr": 1.0, "pruned_50.ownership_fnr": 0.05}
+    results = [*map(of_suspects, ten(tmp_path, "dataset_inference", verified=found)), *ten(tmp_path, "dp_sgd")]
+    lines = [line.split() for line in text_of(results).splitlines()]
+    start = lines.index(["suspects", "ownership_fnr"])
+    assert sorted(lines[start + 2 : start + 4]) == [["pruned_50", "5.00%"], ["stolen", "100.00%"]]
+    assert lines[start + 1] == ["overall", "20.00%"]
+    assert "dataset_inference ownership_fpr 0.00%".split() in lines
 
 
 def test_fewer_than_ten_seeds_have_no_verdict(tmp_path: Path) -> None:
