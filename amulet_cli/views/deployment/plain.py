@@ -84,6 +84,8 @@ def lead(made: Handout) -> str:
     of = len(risks) + len(made.untested)
     count = {word: sum(one.word == word for one in risks) for word in ("found", "not found")}
     rest = len(risks) - sum(count.values())
+    if not risks:
+        return f"Of {plural(of, 'known risk')}, none was tested on this model so that a number counts."
     text = f"Of {plural(of, 'known risk')}, {len(risks)} {_were(len(risks))} tested on this model. "
     told = [f"{number} {_were(number)} {word}" for word, number in count.items() if number]
     told += [f"of {rest} the tests cannot tell"] if rest else []
@@ -136,7 +138,7 @@ def sureness(made: Handout) -> Iterator[str]:
         "Beside each number is its 95% interval. Intervals made in this way hold the true value in 95 of 100 cases. "
         "They are not corrected for the number of findings: of twenty, one may be wrong."
     )
-    models = max(one.models for one in made.findings)
+    models = max((one.models for one in made.findings), default=0)
     if models > 1:
         yield f"{models} models were trained in the same way. Of a number about one model, the worst model's is shown."
     else:
