@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -19,6 +20,9 @@ from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
 from amulet_cli.views.run_table import at_budget, marked_name
+
+if TYPE_CHECKING:
+    from amulet.assessment.verdict import Verdict
 
 _WIDE = 110
 LEGEND = (
@@ -176,8 +180,13 @@ def _flags(report: Report) -> Iterator[RenderableType]:
     flagged = [(row, flag) for row in report.rows for flag in row.warnings]
     if flagged:
         yield from headed("! Do not average these away", "bold yellow")
+    alike: dict[tuple[str, str], list[Row]] = {}
     for row, flag in flagged:
-        yield hanging("  ", f"{row_name(row, report.telling)}: {flag}")
+        alike.setdefault((row.metric, flag), []).append(row)
+    for (metric, flag), its in alike.items():
+        names = dict.fromkeys(row_name(row, report.telling) for row in its)
+        more = f" (in {len(names)} rows)" if len(names) > 1 else ""
+        yield hanging("  ", f"{metric if more else next(iter(names))}: {flag}{more}")
 
 
 def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
@@ -195,8 +204,11 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling
+    yield from _together(judged, differ)
     rows = [[Text(word, style="dim") for word in ("", ", ".join(differ), "", "", "")]]
     for row, verdict in judged:
+        if (verdict.outcome, verdict.reason) in _common(judged):
+            continue
         info = row.facts
         words = [as_text(row.cell.labels.get(key)) for key in differ]
         sees = format_numbers.number(verdict.detectable, fraction=info.fraction, unit=False)
@@ -213,13 +225,32 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
             ]
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sum(widths) + len(widths) <= width:
+    if len(rows) > 1 and sum(widths) + len(widths) <= width:
         yield aligned(rows, widths)
     else:
         for name, labels, outcome, *rest in rows[1:]:
             said = "   ".join(text.plain for text in (labels, *rest) if text.plain)
             yield hanging(f"  {outcome.plain}  ", f"{name.plain.strip()}   {said}")
     yield hanging("  ", VERDICT_LEGEND, "dim")
+
+
+_Judged = Sequence[tuple[Row, "Verdict"]]
+
+
+def _common(judged: _Judged) -> set[tuple[str, str]]:
+    """Outcomes with a reason that three rows or more have."""
+    counted = Counter((verdict.outcome, verdict.reason) for _, verdict in judged if verdict.reason)
+    return {found for found, count in counted.items() if count > 2}
+
+
+def _together(judged: _Judged, differ: Sequence[str]) -> Iterator[RenderableType]:
+    """One line for all rows that have the same reason."""
+    for outcome, reason in sorted(_common(judged)):
+        its = [row for row, verdict in judged if (verdict.outcome, verdict.reason) == (outcome, reason)]
+        metrics = dict.fromkeys(f"{row.cell.facts.risks[row.facts.risk].code} {row.metric}" for row in its)
+        labels = dict.fromkeys(as_text(row.cell.labels.get(key)) for key in differ for row in its)
+        where = ", ".join(filter(None, labels))
+        yield hanging(f"  {outcome}  ", f"{reason}: {', '.join(metrics)}{f' ({where})' if where else ''}")
 
 
 def _rest(report: Report) -> Iterator[RenderableType]:

@@ -261,6 +261,17 @@ def test_a_collapsed_seed_is_flagged_and_never_averaged_away(tmp_path: Path) -> 
         assert "seed 2: 77.00%" in text
 
 
+def test_what_many_rows_share_is_said_once(tmp_path: Path) -> None:
+    for attack in ("lira", "badnets", "evasion_pgd", "model_extraction"):
+        write(tmp_path, two(0.7605, 0.7604, "test_accuracy", test_accuracy=0.76), chosen=choices(attack=attack))
+        write(tmp_path, two(0.001, 0.001, robust_accuracy=0.84), seed=1, chosen=choices(attack=attack))
+    text = " ".join(shown(report_on(tmp_path), width=140).split())
+    assert text.count("where always answering the majority class gives") == text.count("(in 4 rows)") == 2
+    verdicts = text.partition("No verdicts")[2].partition("rises, falls")[0]
+    assert "S1 robust_accuracy (badnets, evasion_pgd, lira, model_extraction)" in verdicts
+    assert verdicts.count("cannot show") == 1
+
+
 def test_a_collapsed_stolen_model_is_judged_by_the_majority_class_too(tmp_path: Path) -> None:
     """Its own baseline is an independent model's accuracy, which a good one need not exceed."""
     for seed, accuracy in enumerate((0.82, 0.78)):
