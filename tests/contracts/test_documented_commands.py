@@ -64,6 +64,8 @@ def place(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("my_nets.py", "my_module.py"):
         (workdir / name).write_text(NET)
     torch.save(nn.Linear(1, 1).state_dict(), workdir / "wide.pt")
+    for name in ("model.skops", "credit.onnx"):
+        (workdir / name).touch()  # nothing looks into it before there are data
     monkeypatch.syspath_prepend(str(workdir))
     monkeypatch.setattr(forecast, "check_jobs", planned)
     monkeypatch.setattr(shutil, "which", str)
