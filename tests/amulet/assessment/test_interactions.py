@@ -86,6 +86,7 @@ def test_utility_has_baselines_intervals_and_warnings() -> None:
     metrics, baselines = outcome.metrics["undefended"], outcome.baselines["undefended"]
     majority = CENSUS.test.y.bincount().max().item() / 400
     assert baselines["test_accuracy"] == pytest.approx(majority)
+    assert outcome.facts.collapsed == ()
     low, high = outcome.intervals["undefended"]["test_accuracy"]
     assert low < metrics["test_accuracy"] < high
     assert baselines["test_balanced_accuracy"] == 0.5
@@ -99,9 +100,11 @@ def test_a_model_of_one_answer_is_told_apart_by_its_losses() -> None:
     (warning,) = [w for w in slow.warnings if "answers class 0" in w]
     assert "after 4 epochs" in warning
     assert "Train it longer (epochs)" in warning
+    assert slow.facts.collapsed == ("undefended",)
     fast = assess(plan(optimizer=Factory("torch.optim.SGD", lr=100.0), epochs=4, metrics=("utility",)))
     (warning,) = [w for w in fast.warnings if "answers class" in w]
     assert "Training collapsed: lower optimizer.lr" in warning
+    assert fast.facts.collapsed == ("undefended",)
 
 
 class _Takes(Defense):

@@ -296,6 +296,7 @@ def test_evidence_and_metrics(census: AmuletDataset) -> None:
     assert evidence.manifest["epsilon"] == 0.02, "the budget of the defence is the budget for both victims"
     assert protocol.assess(victim, EvasionPGD(epsilon=0.1), splits).manifest["epsilon"] == 0.1
     assert protocol.budget(EvasionPGD(), ()) == 0.03
+    assert EvasionPGD().loss == "margin", "as docs/risks/evasion.md says"
     assert not (evidence.robust_correct & ~evidence.clean_correct).any()
     assert evidence.distance.max() <= 0.02 + 1e-6
     measured = protocol.measure(evidence)

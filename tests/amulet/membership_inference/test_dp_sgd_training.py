@@ -89,6 +89,17 @@ class Picky(Normed):
         super().__init__(input_shape, num_classes)
 
 
+class Centring(LinearNet):
+    """Subtracts the mean of the batch while it is trained, so that records see each other."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__(input_shape, num_classes, hidden=[4])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits - logits.mean(dim=0) if self.training else logits
+
+
 class Remover(Defense):
     """Drops a record that depends on the others."""
 
@@ -457,6 +468,13 @@ def test_batch_norm_is_refused_where_asked_or_where_nobody_replaced_it() -> None
     recipe = _recipe(_private(), architecture=Factory(f"{HERE}.Normed"))
     with pytest.raises(SettingError, match="BatchNorm"):
         recipe.fit(_records(60, (2, 5, 5)), Stream(0))
+
+
+def test_a_model_whose_records_see_each_other_is_not_trained() -> None:
+    architecture = Factory(f"{HERE}.Centring")
+    _recipe(architecture=architecture, epochs=1).fit(_records(60), Stream(0))
+    with pytest.raises(SettingError, match="what Centring answers for a record depends on the other records"):
+        _recipe(_private(), architecture=architecture, epochs=1).fit(_records(60), Stream(0))
 
 
 @pytest.mark.parametrize("delta", [1 / 200, 0.5])

@@ -1,12 +1,17 @@
 """What the numbers of a row can carry: seeds without a number, models that collapsed, floors, ceilings, baselines."""
 
+import io
+import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.text import Text
+from rich.console import Console
 
 from amulet.assessment.verdict import Verdict
 from amulet.core.facts import DefenseFacts, RiskFacts, RunFacts
@@ -18,6 +23,9 @@ from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import Result
+from amulet_cli.views.figures.matrix import interaction_matrix
+from amulet_cli.views.matrix_data import as_json
+from amulet_cli.views.matrix_table import matrix_table
 from tests.helpers.made_up_results import MadeUp, choices, config, stated, with_records, write
 
 ROBUST, AUC = "robust_accuracy", "lira_online.auc"
@@ -68,6 +76,43 @@ def test_a_cell_without_any_number_is_still_there(tmp_path: Path) -> None:
     runs(tmp_path, ROBUST, math.nan, math.nan)
     (found,) = interactions(find_results([tmp_path])).entries
     assert (found.outcome, found.verdict.reason) == ("not measurable", "there is no number on 10 of 10 seeds")
+
+
+def test_a_cell_without_any_number_is_in_every_view(tmp_path: Path) -> None:
+    found = interactions(runs(tmp_path, ROBUST, math.nan, math.nan))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(matrix_table(found, 100))
+    assert isinstance(console.file, io.StringIO)
+    assert re.search(rf"{ROBUST} ↓ .*\n +not measurable", console.file.getvalue())
+    (entry,) = json.loads(as_json(found))["entries"]
+    assert (entry["metric"], entry["verdict"], entry["change"]) == (ROBUST, "not measurable", None)
+    assert entry["defended"] == {}
+    words = [text.get_text() for text in interaction_matrix(found).findobj(Text)]
+    assert "not measurable" in words
+    assert not {"not measured", "refused"} & set(words)
+
+
+def test_the_error_over_shared_test_records_is_in_the_verdict(tmp_path: Path) -> None:
+    """A change that every seed shows on the same few records may be those records' alone."""
+
+    def made(folder: Path, *, records: bool) -> list[Result]:
+        results: list[Result] = []
+        for seed in range(10):
+            numbers = {"undefended": {ROBUST: 0.4 + NOISE[seed]}, "defended": {ROBUST: 0.45 + NOISE[-1 - seed]}}
+            spans = {v: {ROBUST: (row[ROBUST] - 0.05, row[ROBUST] + 0.05)} for v, row in numbers.items()}
+            outcome = MadeUp(numbers, intervals=spans)
+            outcome = with_records(outcome) if records else outcome
+            settings = {"attack._target_": None}
+            results.append(write(folder, outcome, seed=seed, chosen=choices(attack="none"), overrides=settings))
+        return results
+
+    shared, apart = made(tmp_path / "shared", records=True), made(tmp_path / "apart", records=False)
+    assert (judged(shared).outcome, judged(apart).outcome) == ("no evidence", "falls")
+    for results, outcome in ((shared, "no evidence"), (apart, "falls")):
+        (entry,) = interactions(results).entries
+        assert entry.outcome == outcome
+        assert entry.change.mean == pytest.approx(0.05)
+        assert (entry.change.low < 0) == (results is shared)
 
 
 def test_a_model_that_answers_one_class_is_never_better(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_the_table_fits_and_says_everything(width: int, tmp_path: Path) -> None:
     assert "unexplored so far  adv_training: P2 sex.balanced_accuracy +3." in " ".join(text.split("\n")).replace(
         "\n", ""
     )
-    assert "Holm-corrected over 6" in " ".join(text.split())
+    assert "Holm-corrected over 6 comparisons, for a number of seeds fixed beforehand" in " ".join(text.split())
 
 
 def test_the_data_has_every_number(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from amulet_cli.execution.progress import RichReporter
 from amulet_cli.results.result import Result
 from amulet_cli.views.run_table import next_commands, result_table
 from amulet_cli.views.sweep_table import sweep_table
-from tests.helpers.made_up_results import MadeUp, choices, typical, with_records, write
+from tests.helpers.made_up_results import MadeUp, choices, config, stated, typical, with_records, write
 
 
 def shown(renderable: object, width: int = 80) -> str:
@@ -54,6 +54,17 @@ def test_the_table_of_a_run(tmp_path: Path, width: int) -> None:
     headings = [text.index(heading) for heading in ("Utility", "S1 evasion", "S3 unauthorized model ownership")]
     assert headings == sorted(headings)
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_change_of_a_model_that_answers_one_class_is_not_called_better(tmp_path: Path) -> None:
+    outcome = stated(with_records(typical()), config())
+    text = shown(result_table(write(tmp_path / "a", outcome)), 120)
+    assert "better" in line_of(text, "* robust_accuracy")
+    lost = dataclasses.replace(outcome, facts=dataclasses.replace(outcome.facts, collapsed=("defended",)))
+    text = shown(result_table(write(tmp_path / "b", lost)), 120)
+    for metric in ("* robust_accuracy", "  fidelity "):
+        assert line_of(text, metric).endswith("not measurable")
+    assert "not measurable" not in line_of(text, "  test_accuracy"), "its accuracy is a number like another"
 
 
 def test_arrows_say_which_way_is_worse_without_colour(tmp_path: Path) -> None:

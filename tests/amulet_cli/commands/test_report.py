@@ -203,6 +203,7 @@ def test_ten_seeds_get_verdicts_and_fewer_what_could_have_been_seen(tmp_path: Pa
     sweep(tmp_path, 10, (0.01, 0.1))
     text = shown(report_on(tmp_path))
     assert "Holm-corrected over 4 comparisons" in text
+    assert "the number of seeds was fixed beforehand" in " ".join(text.split())
     assert re.search(r"S1 robust_accuracy 0\.1 +falls p", text)
     assert re.search(r"S3 fidelity_kappa +0\.1 +rises p", text)
     few = aggregate([result for result in find_results([tmp_path]) if result.seed < 9])
