@@ -2,7 +2,6 @@
 
 import copy
 import math
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -68,23 +67,8 @@ def check_loss(
         )
 
 
-def _without_compiler() -> None:
-    """Do not load torch's compiler for an optimizer, which takes 1.5 s of every process.
-
-    Torch loads it to mark the optimizer's methods as none of its business. Nothing is compiled here, so each may be
-    marked with itself; where a model was compiled before, the compiler is there and marks them as it likes.
-    """
-    if "torch._dynamo" in sys.modules:
-        return
-    for method in vars(Optimizer).values():
-        inner = getattr(method, "__wrapped__", None)
-        if inner is not None and not hasattr(inner, "__dynamo_disable"):
-            inner.__dynamo_disable = inner
-
-
 def build_optimizer(factory: Factory, model: nn.Module, device: torch.device) -> Optimizer:
     """The optimizer, fused if torch supports that for it and the user did not choose."""
-    _without_compiler()
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:
         raise SettingError(f"`{type(model).__name__}` has no weights to train")

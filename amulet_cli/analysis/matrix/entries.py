@@ -256,6 +256,8 @@ def _compared(name: str, entries: Sequence[Entry], cells: Mapping[tuple[str, str
     """Entries that say why they cannot be compared with the literature, if they cannot."""
     own = {one.risk for entry in entries for one in entry.row.cell.facts.defenses}
     its = [entry for (other, _), some in cells.items() if other == name for entry in some if entry.risk.name in own]
+    proofs = [entry for entry in its if entry.row.facts.verifies]  # of a defence that proves, and does not prevent
+    its = proofs or its
     worked = any(entry.outcome == "falls" for entry in its)
     found = "; ".join(f"{entry.risk.code} {entry.metric}: {entry.outcome}" for entry in its) or "it was not measured"
     made: list[Entry] = []
@@ -263,6 +265,8 @@ def _compared(name: str, entries: Sequence[Entry], cells: Mapping[tuple[str, str
         reason = ""
         if entry.outcome not in _DECIDED:
             reason = entry.verdict.reason or entry.outcome
+        elif proofs and entry.risk.name in own and not entry.row.facts.verifies:
+            reason = f"the literature speaks of what the defence is for: {', '.join(one.metric for one in proofs)}"
         elif not worked:
             reason = f"the defence does not lower its own risk here ({found})"
         made.append(dataclasses.replace(entry, not_comparable=reason))

@@ -25,9 +25,10 @@ TARGETS = {
     "adv_training": "amulet.evasion.defenses.AdversarialTrainingPGD",
     "dp_sgd": "amulet.membership_inference.defenses.DPSGD",
     "dataset_inference": "amulet.unauth_model_ownership.defenses.DatasetInference",
+    "watermark": "amulet.unauth_model_ownership.defenses.WatermarkNN",
 }
 BASE = {"test_accuracy": 0.84, "robust_accuracy": 0.5, "race.balanced_accuracy": 0.6, "sex.balanced_accuracy": 0.7}
-_OWN = {"dp_sgd": {"lira_online.auc": 0.7}}
+_OWN = {"dp_sgd": {"lira_online.auc": 0.7}, "watermark": {"fidelity_kappa": 0.8, "ownership_accuracy": 0.5}}
 
 
 def run(
@@ -43,7 +44,7 @@ def run(
     """A run whose numbers are noise of a hundredth around `BASE`, the defended victim's moved by `effects`."""
     effects = effects or {}
     draw = np.random.default_rng([seed, len(defense)])
-    of_it = BASE | (_OWN[defense] if any(name.startswith("lira") for name in effects) else {})
+    of_it = BASE | (_OWN[defense] if effects.keys() & _OWN.get(defense, {}).keys() else {})
     before = {name: value + draw.normal(0, 0.01) for name, value in of_it.items()}
     noise = 0.0 if defense == "dataset_inference" else noise
     after = {name: value + effects.get(name, 0.0) + draw.normal(0, noise) for name, value in before.items()}
@@ -121,6 +122,28 @@ def test_a_defence_that_does_not_work_says_nothing_about_the_literature(tmp_path
     assert only(found.cells["dp_sgd", "S1"]).outcome == "rises"
     assert only(found.cells["dp_sgd", "S1"]).agreement == "not comparable"
     assert "P1 lira_online.auc: rises" in only(found.cells["dp_sgd", "S1"]).not_comparable
+
+
+def test_theft_is_not_what_a_defence_that_proves_theft_is_judged_by(tmp_path: Path) -> None:
+    def proving(result: Result) -> Result:
+        metrics = dict(result.facts.metrics)
+        stated = replace(metrics["ownership_accuracy"], decides=True, verifies=True, harm="lower")
+        return replace(result, facts=replace(result.facts, metrics=metrics | {"ownership_accuracy": stated}))
+
+    def found(proof: float) -> tuple[Entry, Entry, Entry]:
+        effects = {"fidelity_kappa": -0.2, "ownership_accuracy": proof, "robust_accuracy": 0.2}
+        made = interactions([*map(proving, ten(tmp_path / str(proof), "watermark", effects))])
+        by_metric = {entry.metric: entry for entry in made.cells["watermark", "S3"]}
+        return by_metric["fidelity_kappa"], by_metric["ownership_accuracy"], only(made.cells["watermark", "S1"])
+
+    theft, proof, evasion = found(0.4)
+    assert (theft.outcome, theft.agreement) == ("falls", "not comparable")
+    assert "ownership_accuracy" in theft.not_comparable
+    assert (proof.outcome, proof.agreement) == ("falls", "agrees")
+    assert not evasion.not_comparable
+    theft, proof, evasion = found(-0.4)  # nobody's theft is proved: that less is stolen does not save it
+    assert (theft.outcome, proof.outcome) == ("falls", "rises")
+    assert "the defence does not lower its own risk here (S3 ownership_accuracy: rises)" in evasion.not_comparable
 
 
 def test_what_alters_no_weight_is_unchanged_by_construction_and_no_test(tmp_path: Path) -> None:
