@@ -217,7 +217,7 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
             sees = verdict.reason
         rows.append(
             [
-                Text(f"  {row.cell.facts.risks[info.risk].code} {row.metric}"),
+                Text(f"  {row.cell.facts.risks[info.risk].code} {at_budget(row.metric, info.at)}"),
                 Text(", ".join(filter(None, words))),
                 Text(verdict.outcome, style="bold" if verdict.outcome in ("rises", "falls") else ""),
                 Text("" if math.isnan(verdict.p_value) else f"p {verdict.p_value:.2g}"),
@@ -247,7 +247,9 @@ def _together(judged: _Judged, differ: Sequence[str]) -> Iterator[RenderableType
     """One line for all rows that have the same reason."""
     for outcome, reason in sorted(_common(judged)):
         its = [row for row, verdict in judged if (verdict.outcome, verdict.reason) == (outcome, reason)]
-        metrics = dict.fromkeys(f"{row.cell.facts.risks[row.facts.risk].code} {row.metric}" for row in its)
+        metrics = dict.fromkeys(
+            f"{row.cell.facts.risks[row.facts.risk].code} {at_budget(row.metric, row.facts.at)}" for row in its
+        )
         labels = dict.fromkeys(as_text(row.cell.labels.get(key)) for key in differ for row in its)
         where = ", ".join(filter(None, labels))
         yield hanging(f"  {outcome}  ", f"{reason}: {', '.join(metrics)}{f' ({where})' if where else ''}")

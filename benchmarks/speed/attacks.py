@@ -32,7 +32,7 @@ def measured(repeats: int) -> Iterator[Row]:
     yield from _beside("PGD, 40 steps, census", table, census.test, 0.002, repeats)
     train, test = pictures()
     network = recipe("amulet.models.SmallCNN", 10, 4).fit(train, Stream(0) / "victim")
-    yield from _beside("PGD, 40 steps, small CNN", network, test, 0.03, max(1, repeats // 2), ("torchattacks",))
+    yield from _beside("PGD, 40 steps, small CNN", network, test, 0.005, max(1, repeats // 2), ("torchattacks",))
 
 
 def recipe(architecture: str, classes: int, epochs: int) -> Recipe:
