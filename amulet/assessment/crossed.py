@@ -10,6 +10,7 @@ the design of readers and cases in diagnostic studies (Dorfman, Berbaum and Metz
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -139,16 +140,30 @@ def _sign_flip(differences: Floats) -> float:
 
     NaN below two seeds; with more than 16, over 2^16 patterns that are always the same.
     """
-    n = len(differences)
-    if n < 2:
+    if len(differences) < 2:
         return math.nan
+    return _share_of_signs(tuple(differences.tolist()))
+
+
+@lru_cache(maxsize=4096)
+def _share_of_signs(differences: tuple[float, ...]) -> float:
+    """How many patterns move the mean as far; a report asks for each row's again."""
+    values = np.array(differences)
+    signs = _signs(len(values))
+    parts = (signs[start : start + 4096].astype(np.float64) @ values for start in range(0, len(signs), 4096))
+    means = np.abs(np.concatenate(list(parts))) / len(values)
+    return float((means >= abs(values.mean()) - ROUNDING).mean())
+
+
+@lru_cache(maxsize=8)
+def _signs(n: int) -> NDArray[np.int8]:
+    """The patterns, (patterns, n), of 1 and -1."""
     if n <= _ENUMERATED:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     else:
         patterns = np.random.default_rng(0).integers(0, 2, (2**_ENUMERATED, n))
         patterns[0] = 1
-    means = np.abs((2 * patterns - 1) @ differences) / n
-    return float((means >= abs(differences.mean()) - ROUNDING).mean())
+    return (2 * patterns - 1).astype(np.int8)
 
 
 def _paired(undefended: ArrayLike, defended: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
