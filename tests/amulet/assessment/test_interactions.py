@@ -159,8 +159,9 @@ def test_two_defences_are_both_in_the_model() -> None:
 def test_both_sides_need_records(fraction: float) -> None:
     with pytest.raises(SettingError, match="adversary_fraction"):
         check(plan(adversary_fraction=fraction))
-    with pytest.raises(SettingError, match="at least one of 400"):
-        assess(plan(adversary_fraction=0.0001))
+    for refuses in (check, assess):
+        with pytest.raises(SettingError, match="at least one of 400"):
+            refuses(plan(adversary_fraction=0.0001))
 
 
 def test_a_model_that_does_not_fit_is_refused_before_training() -> None:
