@@ -42,7 +42,10 @@ def test_both_victims_share_records_and_the_attack_changes_neither() -> None:
 
 
 def test_parts_are_disjoint_and_stratified() -> None:
-    manifest = assess(plan(adversary_fraction=0.3)).manifest["split"]
+    found = assess(plan(adversary_fraction=0.3)).manifest
+    manifest = found["split"]
+    assert found["dataset"]["ranges"]["age"] == [17.0, 90.0]
+    assert set(found["dataset"]["ranges"]) < set(found["dataset"]["columns"])
     assert (manifest["victim"]["records"], manifest["adversary"]["records"]) == (280, 120)
     assert manifest["test"]["records"] == 400
     shares = [part["classes"][1] for part in manifest.values()]
