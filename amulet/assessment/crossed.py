@@ -78,6 +78,7 @@ def paired_change(
     defended: ArrayLike,
     effects: BlockEffects | None = None,
     confidence: float = 0.95,
+    most: float = math.inf,
 ) -> Change:
     """Defended minus undefended.
 
@@ -86,6 +87,8 @@ def paired_change(
         effects: how the records move these differences, seed by seed; None: the records differ by seed, so that the
             differences vary with them too. With effects, a single seed has an interval: over records alone.
         confidence: of the interval.
+        most: the largest change that is possible, either way: 1 for fractions. No interval goes beyond it, which few
+            seeds' would.
     """
     from scipy.special import stdtr, stdtrit  # a tenth of the time that scipy.stats takes to import
 
@@ -114,7 +117,7 @@ def paired_change(
         return Change(low=mean, high=mean, p_value=flip, **parts)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     p_value = 2 * float(stdtr(freedom, -abs(mean / error)))
-    return Change(low=mean - half, high=mean + half, p_value=p_value, **parts)
+    return Change(low=max(mean - half, -most), high=min(mean + half, most), p_value=p_value, **parts)
 
 
 def _both(differences: Floats, sums: Floats, least: float) -> tuple[float, float, float]:

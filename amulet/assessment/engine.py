@@ -348,15 +348,15 @@ def _manifest(splits: DataSplits) -> dict[str, Any]:
         "adversary": splits.adversary_records,
         "test": splits.test_records,
     }
+    data = splits.data
+    columns = {"columns": list(data.feature_names)} if data.feature_names else {}
+    ranges = {"ranges": {name: [scale.low, scale.high] for name, scale in data.scales.items()}} if data.scales else {}
     return {
-        "dataset": dict(splits.data.notes)
-        | ({"columns": list(splits.data.feature_names)} if splits.data.feature_names else {}),
+        "dataset": {**data.notes, **columns, **ranges},
         "split": {
             name: {
                 "records": len(part),
-                "classes": [
-                    round(c / len(part), 4) for c in part.y.bincount(minlength=splits.data.num_classes).tolist()
-                ],
+                "classes": [round(c / len(part), 4) for c in part.y.bincount(minlength=data.num_classes).tolist()],
                 "digest": part.digest[:16],
             }
             for name, part in parts.items()

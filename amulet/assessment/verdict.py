@@ -54,6 +54,8 @@ class Comparison:
     """Which way is worse for the victim."""
     effects: BlockEffects | None = None
     """How the records move the differences, where every seed has the same ones."""
+    most: float = math.inf
+    """The largest change that is possible, either way."""
     smallest_effect: float = 0.0
     """Changes within it are equivalent to none."""
     by_construction: bool = False
@@ -161,7 +163,9 @@ def judge(grid: Mapping[K, Comparison], alpha: float = 0.05, min_seeds: int = MI
       the change goes where there is no room for it.
     - `no evidence`: none of these.
     """
-    changes = {key: paired_change(cell.undefended, cell.defended, cell.effects) for key, cell in grid.items()}
+    changes = {
+        key: paired_change(cell.undefended, cell.defended, cell.effects, most=cell.most) for key, cell in grid.items()
+    }
     tested = [key for key, cell in grid.items() if _testable(cell) and changes[key].n >= min_seeds]
     corrected = dict(zip(tested, map(float, holm([changes[key].p_value for key in tested])), strict=True))
     strictest = alpha / max(len(tested), 1)

@@ -188,7 +188,7 @@ class Factory:
         return found
 
     def build(self, *args: Any, **more: Any) -> Any:
-        """Call it with `args`, its settings and `more`; `more` is passed only if the signature accepts it."""
+        """Call it with `args`, its settings and `more`; of `more` only what it takes by its signature or its error."""
         target = self.load()
         try:
             accepted = inspect.signature(target).parameters
@@ -196,7 +196,14 @@ class Factory:
             return target(*args, **self.settings, **more)
         if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
             more = {name: value for name, value in more.items() if name in accepted}
-        return target(*args, **{**more, **self.settings})
+        while True:
+            try:
+                return target(*args, **{**more, **self.settings})
+            except TypeError as error:  # `**kwargs` hands on to what does not take it, as torchvision's models do
+                refused = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+                if refused is None or refused[1] not in more or refused[1] in accepted:
+                    raise
+                more = {name: value for name, value in more.items() if name != refused[1]}
 
     def with_settings(self, **settings: Any) -> "Factory":
         """A copy with some settings changed."""

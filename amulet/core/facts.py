@@ -1,6 +1,7 @@
 """What a reader has to know about a metric. The code that computes it states these facts; no code parses its name."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -50,6 +51,11 @@ class MetricFacts:
     def fraction(self) -> bool:
         """Whether it is shown in per cent."""
         return self.unit == FRACTION
+
+    @property
+    def largest_change(self) -> float:
+        """How far it can rise or fall: from one end of its range to the other."""
+        return math.inf if self.range is None else self.range[1] - self.range[0]
 
     @property
     def worse(self) -> str:

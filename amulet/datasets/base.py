@@ -57,6 +57,10 @@ class AmuletDataset:
     """Whether the training part is what the model with those answers was trained on, and the test part is not."""
 
     def __post_init__(self) -> None:
+        if self.num_classes < 2:
+            raise ValueError(
+                f"`num_classes` must be at least 2: of one class there is nothing to learn, got {self.num_classes}"
+            )
         for part in ("train", "test"):
             records: Records = getattr(self, part)
             if not len(records):
@@ -64,6 +68,8 @@ class AmuletDataset:
             low, high = int(records.y.min()), int(records.y.max())
             if low < 0 or high >= self.num_classes:
                 raise ValueError(f"labels of `{part}` must be in [0, {self.num_classes}), got {low} to {high}")
+            if part == "train" and low == high:
+                raise ValueError(f"labels of `train` must be of two classes or more, all are {low}: nothing to learn")
         if len(set(self.attributes)) < len(self.attributes):
             raise ValueError(f"`sensitive` attributes must differ in their names, got {', '.join(self.attributes)}")
         if self.train.shape != self.test.shape:

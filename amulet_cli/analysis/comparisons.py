@@ -43,6 +43,7 @@ def comparison(row: Row, smallest_effect: Mapping[str, float] | None = None) -> 
         defended=after,
         worse="lower" if facts.harm == "lower" else "higher",
         effects=row.effects,
+        most=row.facts.largest_change,
         smallest_effect=smallest,
         by_construction=bool(before) and before == after and row.cell.facts.alters_nothing,
         not_measurable=_not_measurable(row),
@@ -114,7 +115,8 @@ def difference(runs: tuple[Result, Result], victims: Sequence[str], metric: str)
     places = list(zip(runs, victims, strict=True))
     values = [run.value(victim, metric) for run, victim in places]
     first, second = (run.influences.get(victim, {}).get(metric) for run, victim in places)
-    return paired_change(values[:1], values[1:], block_effects([(first, second)]))
+    most = runs[0].facts.of(metric).largest_change
+    return paired_change(values[:1], values[1:], block_effects([(first, second)]), most=most)
 
 
 def _measured(run: Result, metric: str) -> bool:

@@ -116,7 +116,7 @@ class Row:
         """Defended minus undefended, over seeds and the records that they share."""
         from amulet.assessment.crossed import paired_change
 
-        return paired_change(*self.pairs, self.effects)
+        return paired_change(*self.pairs, self.effects, most=self.facts.largest_change)
 
 
 def above_chance(run: Result, victim: str, metric: str = "test_accuracy") -> float | None:

@@ -20,7 +20,7 @@ from amulet_cli.base.format_numbers import size
 from amulet_cli.config.completion import complete
 from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.progress import RichReporter
-from amulet_cli.views.dataset_show import show_one
+from amulet_cli.views.dataset_show import own_options, show_one
 
 if TYPE_CHECKING:
     from amulet.datasets import DatasetInfo
@@ -67,6 +67,7 @@ def command_line() -> CommandLine:
         amulet data  the list
         amulet data fetch fmnist cifar10  download two data sets before the first run needs them
         amulet data show census  what the census looks like to a model
+        amulet data show custom path=my.csv target=risk  how your own file is read: inputs in order, units, classes
         amulet data show lfw target=gender --save lfw.png  faces with their labels and attributes
 
         AMULET_MIRROR, the address of a server with <data set>/<path>, is asked before the official places.
@@ -80,8 +81,9 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
     action, *names = before or [""]
     if not action:
         return matching(_ACTIONS, word)
-    found = matching([name for name in CATALOG if name not in names], word)
-    if action == "show" and names and names[0] in CATALOG:
+    known = [*CATALOG, *(own_options() if action == "show" else ())]
+    found = matching([name for name in known if name not in names], word)
+    if action == "show" and names and names[0] in (*CATALOG, *own_options()):
         settings = complete([f"dataset={names[0]}"], f"dataset.{word}")
         found += [name.removeprefix("dataset.") for name in settings]
     return found
@@ -105,7 +107,14 @@ def main(words: list[str]) -> int:
             try_="amulet data",
         )
     settings = [word for word in rest if "=" in word]
-    chosen = _chosen([word for word in rest if "=" not in word])
+    names = [word for word in rest if "=" not in word]
+    if "--json" in asked and action not in ("list", "verify", "path"):
+        raise UsageError(f"`--json` is for list, verify and path, not for `amulet data {action}`")
+    if action == "show" and len(names) == 1 and names[0] in own_options():
+        with prompt_end("nothing was written"), reporting_to(RichReporter(err)):
+            show_one(names[0], settings, save)
+        return 0
+    chosen = _chosen(names, own_options() if action == "show" else ())
     if "--json" in asked:
         return _tell(action, chosen)
     if action == "show":
@@ -119,12 +128,14 @@ def main(words: list[str]) -> int:
     return actions[action](chosen)
 
 
-def _chosen(names: list[str]) -> "list[DatasetInfo]":
+def _chosen(names: list[str], own: Sequence[str] = ()) -> "list[DatasetInfo]":
     for name in names:
+        if name in own:
+            raise UsageError(f"`amulet data show` must name nothing else beside {name}, got {len(names)} names")
         if name not in CATALOG:
-            near = similar(name, CATALOG)
+            known = [*CATALOG, *own]
             what = f"There is no data set `{name}`"
-            raise UsageError(what, expected=", ".join(CATALOG), meant=near, try_="amulet data")
+            raise UsageError(what, expected=", ".join(known), meant=similar(name, known), try_="amulet data")
     return [CATALOG[name] for name in names or CATALOG]
 
 
@@ -145,8 +156,6 @@ def _list(chosen: "list[DatasetInfo]") -> int:
 
 def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
     """Each data set as JSON: where it is; after `verify` also what its files are."""
-    if action not in ("list", "verify", "path"):
-        raise UsageError(f"`--json` is for list, verify and path, not for `amulet data {action}`")
     found: list[dict[str, Any]] = []
     for info in chosen:
         place = locate(info)
@@ -253,5 +262,5 @@ def _show(chosen: "list[DatasetInfo]", settings: Sequence[str] = (), save: str |
             if len(chosen) > 1 and locate(info) is None:
                 out.print(f"{info.name}: not here; amulet data fetch {info.name}", soft_wrap=True)
             else:
-                show_one(info, settings, save)
+                show_one(info.name, settings, save)
     return 0

@@ -292,7 +292,7 @@ class _Checked:
         for key, value in cast(Mapping[Any, Any], given).items():
             try:
                 numbers[str(key)] = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, RuntimeError):  # the last from a tensor of several numbers
                 raise self._wrong(f"got {type(value).__name__} for `{key}`") from None
         return numbers
 

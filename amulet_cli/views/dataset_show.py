@@ -1,11 +1,12 @@
 """`amulet data show`: sizes, classes, sensitive attributes, and the first records: features, or a sheet of pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from amulet.datasets import CATALOG
 from amulet_cli.base.console import aligned, hanging, headed, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.serialize import from_yaml
@@ -13,22 +14,33 @@ from amulet_cli.config.hydra_setup import conf_dir
 from amulet_cli.config.instantiation import build, check
 
 if TYPE_CHECKING:
-    from amulet.datasets import AmuletDataset, DatasetInfo
+    from amulet.datasets import AmuletDataset
 
+_MOST_WORDS = 8  # categories that are shown of one column; a result has them all
 _MOST_CLASSES = 10  # that the table of shares has columns for
 
 
-def show_one(info: "DatasetInfo", settings: Sequence[str], save: str | None) -> None:
+def own_options() -> list[str]:
+    """The options that read a user's own files, which no catalog knows."""
+    return sorted(path.stem for path in (conf_dir() / "dataset").glob("*.yaml") if path.stem not in CATALOG)
+
+
+def show_one(name: str, settings: Sequence[str], save: str | None) -> None:
     """Print what one data set looks like to a model; of pictures, write a sheet."""
-    node = _with(_option(info.name), settings)
+    option = from_yaml((conf_dir() / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))
+    node = _with({key: value for key, value in option.items() if key != "about"}, settings)
+    if lacking := [f"{key}=..." for key, value in node.items() if value == "???"]:
+        raise UsageError(
+            f"`{name}` needs {' and '.join(lacking)}", try_=" ".join(["amulet data show", name, *settings, *lacking])
+        )
     check(node, "dataset")
-    target = Path(save or f"{info.name}.png").expanduser()
+    target = Path(save or f"{name}.png").expanduser()
     if save:
         from amulet_cli.views.contact_sheet import check_target
 
         check_target(target)
     data: AmuletDataset = build(node, "dataset")
-    _print_head(info, data)
+    _print_head(name, data)
     if data.modality == "image":
         from amulet_cli.views.contact_sheet import check_target, grid, save_sheet
 
@@ -37,15 +49,22 @@ def show_one(info: "DatasetInfo", settings: Sequence[str], save: str | None) -> 
         out.print()
         out.print(f"pictures    {target.absolute()}", soft_wrap=True)
     elif save:
-        raise UsageError(f"`--save` is for pictures, and {info.name} is a table", try_=f"amulet data show {info.name}")
+        raise UsageError(f"`--save` is for pictures, and {name} is a table", try_=f"amulet data show {name}")
     elif data.feature_names:
-        out.print(*headed("features, and the first three training records"), sep="\n")
+        heading = "inputs in order, the first three training records, and the unit or the categories of each"
+        out.print(*headed(heading), sep="\n")
         out.print(_features(data))
 
 
-def _print_head(info: "DatasetInfo", data: "AmuletDataset") -> None:
-    out.print(Text(f"{info.name}: {info.title}", style="bold underline"))
-    out.print(hanging("licence     ", f"{info.licence}; {info.source}"))
+def _print_head(name: str, data: "AmuletDataset") -> None:
+    info = CATALOG.get(name)
+    files: Mapping[str, str] = data.notes.get("checksum", {})
+    out.print(Text(f"{name}: {info.title if info else ', '.join(files)}", style="bold underline"))
+    if info:
+        out.print(hanging("licence     ", f"{info.licence}; {info.source}"))
+    else:
+        for checksum in files.values():
+            out.print(hanging("digest      ", checksum))
     out.print(hanging("modality    ", f"{data.modality}, inputs of shape {tuple(data.shape)} in [0, 1]"))
     if target := data.notes.get("target"):
         out.print(hanging("target      ", str(target)))
@@ -89,18 +108,19 @@ def _features(data: Any) -> Any:
         name = data.feature_names[column]
         if end > column + 1:
             picks = [data.feature_names[column + int(x[column:end].argmax())].partition("=")[2][:16] for x in first]
-            rows.append([f"  {name.partition('=')[0]}", f"one of {end - column}", *picks])
+            words = [one.partition("=")[2] for one in data.feature_names[column:end]]
+            more = f", and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else ""
+            meaning = ", ".join(words[:_MOST_WORDS]) + more
+            rows.append([f"  {name.partition('=')[0]}", f"one of {end - column}", *picks, meaning])
         else:
-            rows.append([f"  {name}", "number", *(f"{x[column]:.3f}" for x in first)])
+            meaning = f"{_unit(scale.low)} to {_unit(scale.high)}" if (scale := data.scales.get(name)) else ""
+            rows.append([f"  {name}", "number", *(f"{x[column]:.3f}" for x in first), meaning])
         column = end
-    return aligned([[Text(cell) for cell in row] for row in rows], [0] * 5)
+    return aligned([[Text(cell) for cell in row] for row in rows], [0] * 6)
 
 
-def _option(name: str) -> dict[str, Any]:
-
-    path = conf_dir() / "dataset" / f"{name}.yaml"
-    option = from_yaml(path.read_text(encoding="utf-8"))
-    return {key: value for key, value in option.items() if key != "about"}
+def _unit(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def _with(option: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

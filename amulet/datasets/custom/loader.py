@@ -82,6 +82,8 @@ def load_custom(
         SettingError: a column that does not exist, or settings that contradict each other.
     """
     settings = {key: value for key, value in locals().items() if key not in _BY_CONTENT}
+    if not name.strip():
+        raise SettingError(f"`name` must not be empty, got {name!r}")
     in_range("limit", limit, 20, optional=True)
     in_range("test_fraction", test_fraction, above=0, below=1)
     in_range("image_size", image_size, 1, optional=True)

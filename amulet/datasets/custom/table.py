@@ -91,7 +91,10 @@ def _csv(path: Path, content: bytes, digest: str, *, header: bool | None) -> Tab
         raise DataError(f"{path}: is no whole gzip file ({error}); get it again") from error
     first = next((line for line in io.BytesIO(content) if line.strip()), b"").decode("utf-8-sig", "replace").rstrip()
     separator = max(_SEPARATORS, key=first.count)
-    names = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise DataError(f"{path}: its first line ({first[:40]!r}) holds no column names; {_SAVE}") from error
     if len(names) < 2:
         raise DataError(
             f"{path}: its first line holds one name ({first[:40]!r}); expected column names between commas, "

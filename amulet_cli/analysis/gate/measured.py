@@ -120,7 +120,7 @@ def _of_recipe(rule: Rule, row: Row, victim: str) -> Measured:
         lacks = f"it is about the recipe, which takes {SEEDS} seeds: there {'is' if n == 1 else 'are'} {n}"
         return Measured(value=value, over=plural(n, "seed"), lacks=lacks)
     effects = row.effects if rule.relative_to == VICTIMS[0] else None
-    change = paired_change(before, after, effects)
+    change = paired_change(before, after, effects, most=row.facts.largest_change)
     low, high = change.low, change.high
     if not high - low > ROUNDING:  # five equal numbers do not show that a sixth would be the same
         return Measured(value=change.mean, over=plural(n, "seed"), lacks="every seed has the same number")

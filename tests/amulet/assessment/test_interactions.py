@@ -42,7 +42,10 @@ def test_both_victims_share_records_and_the_attack_changes_neither() -> None:
 
 
 def test_parts_are_disjoint_and_stratified() -> None:
-    manifest = assess(plan(adversary_fraction=0.3)).manifest["split"]
+    found = assess(plan(adversary_fraction=0.3)).manifest
+    manifest = found["split"]
+    assert found["dataset"]["ranges"]["age"] == [17.0, 90.0]
+    assert set(found["dataset"]["ranges"]) < set(found["dataset"]["columns"])
     assert (manifest["victim"]["records"], manifest["adversary"]["records"]) == (280, 120)
     assert manifest["test"]["records"] == 400
     shares = [part["classes"][1] for part in manifest.values()]
@@ -162,8 +165,9 @@ def test_two_defences_are_both_in_the_model() -> None:
 def test_both_sides_need_records(fraction: float) -> None:
     with pytest.raises(SettingError, match="adversary_fraction"):
         check(plan(adversary_fraction=fraction))
-    with pytest.raises(SettingError, match="at least one of 400"):
-        assess(plan(adversary_fraction=0.0001))
+    for refuses in (check, assess):
+        with pytest.raises(SettingError, match="at least one of 400"):
+            refuses(plan(adversary_fraction=0.0001))
 
 
 def test_a_model_that_does_not_fit_is_refused_before_training() -> None:

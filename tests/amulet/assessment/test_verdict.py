@@ -228,3 +228,14 @@ def test_what_cannot_be_tested_does_not_count_as_a_test() -> None:
     alone = judge({"x": cell(0.012, "higher")})["x"]
     invalid = dataclasses.replace(cell(0.1, "higher", seed=1), invalid="collapsed")
     assert judge({"x": cell(0.012, "higher"), "y": invalid})["x"].p_value == alone.p_value
+
+
+def test_no_interval_goes_beyond_what_is_possible() -> None:
+    before, after = [0.1, 0.2], [0.6, 0.1]
+    free, whole = paired_change(before, after), paired_change(before, after, most=1.0)
+    assert free.low < -1
+    assert free.high > 1
+    assert (whole.low, whole.high) == (-1.0, 1.0)
+    assert (whole.mean, whole.p_value) == (free.mean, free.p_value)
+    cell = Comparison(undefended=before, defended=after, worse="higher", most=1.0)
+    assert judge({"a": cell})["a"].change == whole

@@ -382,6 +382,11 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "one column": ("a.csv", _text("age\n1\n"), r"its first line holds one name \('age'\)"),
     "no header of texts": ("a.csv", _text("1,x,good\n3,x,bad\n4,y,good\n"), "looks like a record"),
     "a comma": ("a.csv", _text('age,risk\n"1,200",a\n"2,300",b\n'), "the comma of '1,200' in `age` may be a decimal"),
+    "no header of truth values": (
+        "a.csv",
+        _text("34,work,True\n41,state,False\n52,work,True\n"),
+        "looks like a record",
+    ),
     "no header": ("a.csv", _text("1,2,good\n3,4,bad\n"), "looks like a record; put a line of column names above it"),
     "too many fields": ("a.csv", _text("age,risk\n1,2\n1,2,3\n"), "is no table: .*every line must have 2 fields"),
     "all too long": ("a.csv", _text("age,risk\n1,2,3\n4,5,6\n"), "is no table: .*every line must have 2 fields"),

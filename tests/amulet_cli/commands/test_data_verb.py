@@ -202,7 +202,7 @@ def test_show_gives_sizes_and_shares_and_real_records(said: Said) -> None:
         assert f"{male:.2%}" in line
     age = data.train.inputs(slice(0, 3))[:, data.feature_names.index("age")].tolist()
     [line] = [line for line in text.splitlines() if line.startswith("  age ")]
-    assert line.split()[2:] == [f"{value:.3f}" for value in age]
+    assert line.split()[2:] == [*(f"{value:.3f}" for value in age), "17", "to", "90"]
     [line] = [line for line in text.splitlines() if line.startswith("  workclass")]
     first = next(name for name in data.feature_names if name.startswith("workclass=") and _is_set(name))
     assert line.split()[4] == first.partition("=")[2][:16]

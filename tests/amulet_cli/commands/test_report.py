@@ -5,6 +5,8 @@ import dataclasses
 import io
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -562,3 +564,25 @@ def test_a_smallest_change_of_no_metric_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No run has a metric named robust_acuracy") as error:
         verb.main([str(tmp_path), "--smallest", "robust_acuracy=0.02"])
     assert "robust_accuracy" in error.value.meant
+
+
+def test_no_interval_of_few_seeds_goes_beyond_what_a_fraction_can_change(tmp_path: Path) -> None:
+    for seed, (before, after) in enumerate([(0.1, 0.9), (0.3, 0.28)]):
+        write(tmp_path, two(before, after), seed=seed)
+    report = report_on(tmp_path)
+    assert {(row.change.low, row.change.high) for row in report.rows} == {(-1.0, 1.0)}
+    for text in (shown(report, width=120), as_markdown(report, "metric"), as_latex(report, "metric")):
+        assert "[-100.0, +100.0]" in text.replace("$-$", "-").replace("$", "")
+
+
+def test_a_report_needs_no_torch(tmp_path: Path) -> None:
+    sweep(tmp_path, 2)
+    code = (
+        "import sys\nfrom amulet_cli.cli import main\n"
+        f"assert main(['report', {str(tmp_path)!r}]) == 0\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'sklearn', 'opacus', 'hydra'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "fidelity" in run.stdout

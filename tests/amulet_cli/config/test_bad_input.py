@@ -1,6 +1,7 @@
 """Wrong command lines, option files and components: at most twelve lines, exit code 2, at once, nothing written."""
 
 import os
+import random
 import shlex
 import time
 from collections.abc import Callable
@@ -60,6 +61,12 @@ COMMANDS: dict[str, str] = {
     "run second_defense=null": "must be chosen by its name, got null",
     "run hydra=1": "`hydra` must be chosen by its name, got 1",
     "run attack={}": "`attack` must be chosen by its name, got {}",
+    "run metric={}": "`metric` must be chosen by its name, got {}",
+    "run device=meta": "`device` must be auto, cpu, cuda, cuda:<n> or mps, got meta",
+    "run device=xla": "`device` must be auto, cpu, cuda, cuda:<n> or mps, got xla",
+    "run device=cpu:1": "`device` must be auto, cpu, cuda, cuda:<n> or mps, got cpu:1",
+    "validate adversary_fraction=1e-300 dataset.limit=100": "must leave both sides at least one of 100",
+    "run dataset=custom dataset.path=a.csv dataset.target=a dataset.name=": "`dataset.name` must not be empty, got",
     "run =3": "must be chosen by its name",
     "run optimizer.lr=inf": "`optimizer.lr` must be a finite number, got inf",
     "run optimizer.lr=nan": "`optimizer.lr` must be a finite number, got nan",
@@ -134,7 +141,8 @@ def test_listing_an_option_that_is_none(name: str, conf: Path, capsys: pytest.Ca
 
 
 _OWN = """
-from amulet.datasets import load_census
+import torch
+from amulet.datasets import AmuletDataset, Records, load_census
 from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
 from amulet.models import LinearNet
 
@@ -155,6 +163,13 @@ class Net(LinearNet):
 def rows(limit: int = 100):
     return open("nothing.txt")  # loader
 
+def alone(limit: int = 100):
+    return AmuletDataset(  # one class
+        name="alone", modality="tabular", num_classes=2,
+        train=Records.of(torch.rand(limit, 3), torch.zeros(limit).long()),
+        test=Records.of(torch.rand(limit, 3), torch.ones(limit).long()),
+    )
+
 def count(evidence):
     return {"n": evidence.absent}  # metric
 """
@@ -167,6 +182,7 @@ _FAILURES: dict[str, tuple[str, int, str]] = {
         2,
         "No such file or directory",
     ),
+    "one class": ("attack=none dataset=alone", 2, "labels of `train` must be of two classes or more, all are 0"),
     "metric": ("attack=none metric=own", 1, "AttributeError: 'BehaviorEvidence' object has no attribute 'absent'"),
 }
 
@@ -178,6 +194,7 @@ def test_an_error_of_ones_own_code_shows_its_line(what: str, conf: Path, capsys:
     (conf / "metric").mkdir()
     (conf / "dataset").mkdir()
     (conf / "dataset" / "own.yaml").write_text("_target_: own_parts.rows\nlimit: 100")
+    (conf / "dataset" / "alone.yaml").write_text("_target_: own_parts.alone\nlimit: 100")
     (conf / "metric" / "own.yaml").write_text(
         "# @package metric.own\nrisk: discriminatory_behavior\nfunction: own_parts.count"
     )
@@ -194,6 +211,19 @@ def test_an_error_of_ones_own_code_shows_its_line(what: str, conf: Path, capsys:
 
 def _endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
+
+
+def test_defaults_that_name_each_other(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, other in (("one", "two"), ("two", "one")):
+        (conf / "attack" / f"{name}.yaml").write_text(f"defaults:\n - {other}\n")
+    refused(["run", "--config-dir", "my_conf", "attack=one"], capsys, "in a circle")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_table_of_random_bytes(seed: int, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = random.Random(seed).randbytes(5000).replace(b"\n", b"\r" if seed % 2 else b"\n")
+    (workdir / "a.csv").write_bytes(content)
+    refused(["run", "dataset=custom", "dataset.path=a.csv", "dataset.target=b"], capsys, "a.csv: ")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, _endless, Path.mkdir])

@@ -1,5 +1,8 @@
 """What is said before anything is read, downloaded or trained."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from amulet_cli.cli import main
@@ -18,6 +21,14 @@ def test_what_makes_no_sense_on_the_data_is_refused_before_they_are_fetched(
     monkeypatch.setattr(plan, "load_data", fetch)
     assert main(["run", "dataset=fmnist", "defense=adv_debiasing"]) == 2
     assert "adversarial debiasing needs" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_model_of_torchvision_by_its_path(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (60, 3, 32, 32)).astype(np.uint8)
+    np.savez(workdir / "a.npz", x=pictures, y=np.arange(60) % 2)
+    words = ["dataset=custom", "dataset.path=a.npz", "dataset.target=y", "attack=none"]
+    assert main(["validate", "model=torchvision.models:resnet18", *words]) == 0
+    assert "Valid: 1 run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

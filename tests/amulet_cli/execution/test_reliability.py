@@ -17,6 +17,7 @@ from tests.helpers.unprivileged import open_folder, unprivileged
 
 _PARTS = """
 import sys
+import torch
 try:
     from my_attacks import Noise
 except ImportError:  # where there are no such options
@@ -29,6 +30,10 @@ class Leaves(Noise):
 def nothing(evidence): return None
 def text(evidence): return "0.5"
 def words(evidence): return {"rate": "high"}
+def several(evidence): return [0.5]
+def tensor(evidence): return torch.ones(2)
+def rates(evidence): return {"rate": [0.5]}
+def tensors(evidence): return {"rate": torch.ones(2)}
 def fine(evidence): return {"rate": 0.5}
 """
 
@@ -99,7 +104,16 @@ def test_an_attack_that_leaves_fails_its_run_alone(workdir: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("function", "says"), [("nothing", "got NoneType"), ("text", "got str"), ("words", "got str for `rate`")]
+    ("function", "says"),
+    [
+        ("nothing", "got NoneType"),
+        ("text", "got str"),
+        ("words", "got str for `rate`"),
+        ("several", "got list"),
+        ("tensor", "got Tensor"),
+        ("rates", "got list for `rate`"),
+        ("tensors", "got Tensor for `rate`"),
+    ],
 )
 def test_a_metric_that_gives_no_numbers_is_named(
     function: str, says: str, workdir: Path, monkeypatch: pytest.MonkeyPatch

@@ -173,6 +173,7 @@ def test_numbers_that_are_not_finite_become_null_and_are_named(tmp_path: Path) -
     assert content["metrics"]["undefended"] == {"auc": None, "mse": 0.5}
     assert content["intervals"]["undefended"]["mse"] == [None, 1.0]
     assert content["warnings"][0] == "first"
+    assert len(content["warnings"]) == 2  # one for all of them
     named = " ".join(content["warnings"][1:])
     for name in ("metrics.undefended.auc", "baselines.undefended.mse", "intervals.undefended.mse[0]"):
         assert f"`{name}`" in named

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from amulet.core.stream import Stream
-from amulet.datasets import AmuletDataset, Records, load_celeba, load_lfw
+from amulet.datasets import AmuletDataset, Records, load_celeba, load_custom, load_lfw
 from amulet.datasets.assemble import assemble
 from amulet_cli.base.errors import UsageError
 from amulet_cli.commands import data as verb
@@ -198,6 +198,10 @@ def test_long_words_are_cut_to_the_width(monkeypatch: pytest.MonkeyPatch) -> Non
         (["show", "lfw", "census", "target=age"], "`target=age` is for one data set, got 2"),
         (["show", "lfw", "census", "--save", "x.png"], "`--save` is for one data set, got 2"),
         (["show", "census", "--save", "x.png"], "`--save` is for pictures, and census is a table"),
+        (["show", "custom", "path=a.csv"], "`custom` needs target=..."),
+        (["show", "custom", "--json"], "`--json` is for list, verify and path, not for `amulet data show`"),
+        (["show", "custom", "lfw"], "`amulet data show` must name nothing else beside custom, got 2 names"),
+        (["path", "custom"], "There is no data set `custom`"),
         (["list", "--save", "x.png"], "`--save` is for `amulet data show`, not for `amulet data list`"),
         (["path", "lfw", "target=age"], "`target=age` is for `amulet data show`, not for `amulet data path`"),
     ],
@@ -213,6 +217,29 @@ def test_of_several_those_that_are_not_here_are_only_named(said: Said) -> None:
     assert "census: UCI Adult" in text
     assert "celeba: not here; amulet data fetch celeba" in text
     assert "lfw: not here; amulet data fetch lfw" in text
+
+
+def test_a_users_own_table_is_shown_as_it_was_read(said: Said, workdir: Path) -> None:
+    jobs = ("baker", "clerk", "actor")
+    lines = [
+        f"{20 + i % 30},{i % 7 * 0.5},{jobs[i % 3]},2024-01-{1 + i % 28:02d},{'fm'[i % 2]},{i // 2 % 2}"
+        for i in range(80)
+    ]
+    (workdir / "my.csv").write_text("\n".join(["age,rate,job,seen,sex,risk", *lines]))
+    chosen = ["path=my.csv", "dataset.target=risk", "sensitive=[sex]"]
+    text = said("show", "custom", *chosen)
+    data = load_custom(path="my.csv", target="risk", sensitive=["sex"])
+    assert text.startswith("custom: my.csv\n")
+    for part in ("classes     0 0, 1 1", "sex (0 f, 1 m)", "`seen` is read as dates", *data.notes["checksum"].values()):
+        assert part in text
+    rows = [line.split() for line in text.partition("inputs in order")[2].splitlines()[1:]]
+    assert [row[0] for row in rows] == ["age", "rate", "job", "seen"]
+    low, high, _ = data.scales["age"]
+    assert rows[0][-3:] == [f"{low:.0f}", "to", f"{high:.0f}"]
+    assert rows[0][2:5] == [f"{value:.3f}" for value in data.train.inputs(slice(0, 3))[:, 0].tolist()]
+    assert rows[1][-3:] == ["0", "to", "3"]
+    assert rows[2][1:4] == ["one", "of", "3"]
+    assert rows[2][-3:] == ["actor,", "baker,", "clerk"]
 
 
 def test_an_attribute_of_celeba_can_be_looked_at(said: Said, celeba: Path, workdir: Path) -> None:
