@@ -99,6 +99,11 @@ def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
                 f"{plan.data.name} holds a model's answers, and no records that another model could be trained on or "
                 "asked about: model=predictions"
             )
+        labels = plan.data.train.y
+        if plan.data.answers is None and labels.min() == labels.max():
+            raise SettingError(
+                f"labels of `train` must be of two classes or more, all are {int(labels[0])}: nothing to learn"
+            )
         for defense in plan.defenses:
             defense.check(plan.data)
     left_out: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """One assessment of two victims: splits, streams, what is measured, what is refused."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -168,6 +169,15 @@ def test_both_sides_need_records(fraction: float) -> None:
     for refuses in (check, assess):
         with pytest.raises(SettingError, match="at least one of 400"):
             refuses(plan(adversary_fraction=0.0001))
+
+
+def test_data_of_one_class_are_refused_before_training() -> None:
+    data = plan().data
+    assert data is not None
+    train = data.train.take((data.train.y == 0).nonzero().squeeze(1))
+    for refuses in (check, assess):
+        with pytest.raises(SettingError, match="labels of `train` must be of two classes or more, all are 0"):
+            refuses(plan(data=dataclasses.replace(data, train=train)))
 
 
 def test_a_model_that_does_not_fit_is_refused_before_training() -> None:

@@ -163,13 +163,6 @@ class Net(LinearNet):
 def rows(limit: int = 100):
     return open("nothing.txt")  # loader
 
-def alone(limit: int = 100):
-    return AmuletDataset(  # one class
-        name="alone", modality="tabular", num_classes=2,
-        train=Records.of(torch.rand(limit, 3), torch.zeros(limit).long()),
-        test=Records.of(torch.rand(limit, 3), torch.ones(limit).long()),
-    )
-
 def count(evidence):
     return {"n": evidence.absent}  # metric
 """
@@ -182,7 +175,6 @@ _FAILURES: dict[str, tuple[str, int, str]] = {
         2,
         "No such file or directory",
     ),
-    "one class": ("attack=none dataset=alone", 2, "labels of `train` must be of two classes or more, all are 0"),
     "metric": ("attack=none metric=own", 1, "AttributeError: 'BehaviorEvidence' object has no attribute 'absent'"),
 }
 
@@ -194,7 +186,6 @@ def test_an_error_of_ones_own_code_shows_its_line(what: str, conf: Path, capsys:
     (conf / "metric").mkdir()
     (conf / "dataset").mkdir()
     (conf / "dataset" / "own.yaml").write_text("_target_: own_parts.rows\nlimit: 100")
-    (conf / "dataset" / "alone.yaml").write_text("_target_: own_parts.alone\nlimit: 100")
     (conf / "metric" / "own.yaml").write_text(
         "# @package metric.own\nrisk: discriminatory_behavior\nfunction: own_parts.count"
     )
