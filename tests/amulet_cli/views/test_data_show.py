@@ -230,8 +230,10 @@ def test_a_users_own_table_is_shown_as_it_was_read(said: Said, workdir: Path) ->
     text = said("show", "custom", *chosen)
     data = load_custom(path="my.csv", target="risk", sensitive=["sex"])
     assert text.startswith("custom: my.csv\n")
-    for part in ("classes     0 0, 1 1", "sex (0 f, 1 m)", "`seen` is read as dates", *data.notes["checksum"].values()):
+    for part in ("classes     0 0, 1 1", "sex (0 f, 1 m)", "`seen` is read as dates"):
         assert part in text
+    for digest in data.notes["checksum"].values():
+        assert digest in "".join(text.split()), "on a narrow console it takes two lines"
     rows = [line.split() for line in text.partition("inputs in order")[2].splitlines()[1:]]
     assert [row[0] for row in rows] == ["age", "rate", "job", "seen"]
     low, high, _ = data.scales["age"]
