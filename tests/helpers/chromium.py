@@ -35,6 +35,8 @@ class Page:
         self._received = bytearray()
         self.complaints: list[str] = []
         """What went to the console as a warning or an error, and exceptions that nothing caught."""
+        self.requests: list[str] = []
+        """The addresses that pages asked for."""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -106,6 +108,8 @@ class Page:
             self.complaints.append(str(told["args"]))
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(str(told["exceptionDetails"]))
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
         elif event == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
             self.complaints.append(str(told["entry"]))
 

@@ -1,15 +1,15 @@
 """Pages as their elements, in a headless browser, and the contrast of their colours."""
 
-import re
-import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.chromium import CHROMIUM, Page, chromium
+
 VOID = {"meta", "link", "br", "hr", "img", "input", "col", "area", "base", "embed", "source", "track", "wbr"}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 class Walk(HTMLParser):
@@ -67,33 +67,23 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def browse(tmp_path: Path, path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+@contextmanager
+def browsed(tmp_path: Path, page: str) -> Iterator[Page]:
+    """A page that is a file of its own, in a browser."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
-    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking".split()
-    quiet += ["disable-component-update", "disable-sync", f"user-data-dir={tmp_path / 'profile'}"]
-    words = [CHROMIUM, *(f"--{flag}" for flag in quiet), *flags, "--dump-dom", path.as_uri()]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    with chromium(tmp_path / "profile") as browser:
+        browser.open((tmp_path / "page.html").as_uri())
+        yield browser
 
 
 def widths(tmp_path: Path, page: str) -> dict[int, int]:
-    """By the width of a screen, a phone's and a desk's, how wide the page is on it.
-
-    The page tells its width to a page around it, which has it in frames.
-    """
-    script = (
-        "<script>addEventListener('load', () => { for (const d of document.querySelectorAll('details')) d.open = true;"
-        "parent.postMessage([innerWidth, document.documentElement.scrollWidth].join(), '*'); });</script></body>"
-    )
-    inner = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page).replace("</body>", script)
-    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
-    frames = "".join(
-        f'<iframe src="inner.html" style="border:0;width:{w}px;height:800px"></iframe>' for w in (375, 1280)
-    )
-    listen = "<script>addEventListener('message', e => document.body.append(`(${e.data})`));</script>"
-    outer = tmp_path / "outer.html"
-    outer.write_text(f"<!DOCTYPE html><body>{listen}{frames}</body>", encoding="utf-8")
-    shown = browse(tmp_path, outer, "--virtual-time-budget=5000", "--window-size=1800,900")
-    found = dict(re.findall(r"\((\d+),(\d+)\)", shown.stdout))
-    assert set(found) == {"375", "1280"}, shown.stdout[-500:]
-    return {int(screen): int(inside) for screen, inside in found.items()}
+    """By the width of a screen, a phone's and a desk's, how wide the page is on it with everything unfolded."""
+    found: dict[int, int] = {}
+    with browsed(tmp_path, page) as browser:
+        for width in (375, 1280):
+            browser.open((tmp_path / "page.html").as_uri(), width)
+            browser.ask("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+            found[width] = browser.ask("document.documentElement.scrollWidth")
+    return found

@@ -50,11 +50,20 @@ class AidedImputation(CompletionAttack):
         lr: float = 0.001,
         held_out: float = 0.2,
     ) -> None:
-        super().__init__(target_model, adversary_records, test_records, device, variables)
-        one_of("outputs", outputs, ("probabilities", "labels"))
-        self._set_learner(
-            attributes=attributes, hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, held_out=held_out
+        super().__init__(
+            target_model,
+            adversary_records,
+            test_records,
+            device,
+            variables,
+            attributes=attributes,
+            hidden=hidden,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            held_out=held_out,
         )
+        one_of("outputs", outputs, ("probabilities", "labels"))
         self.outputs = outputs
         if outputs == "labels":
             self.needs = Access.LABELS | Access.QUERIES

@@ -1,10 +1,10 @@
 """Inference of an attribute that is an input: the victim is asked about the record with each value in its place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from amulet.attribute_inference.attacks.base import Asked, Features, Inference
 from amulet.attribute_inference.attacks.learner import LearnedAttack
@@ -28,6 +28,26 @@ class CompletionAttack(LearnedAttack):
     reference = "inputs"
     decides = "advantage"
     asks_for_each = True
+
+    def __init__(
+        self,
+        target_model: nn.Module | None = None,
+        adversary_records: Records | None = None,
+        test_records: Records | None = None,
+        device: str | torch.device = "cpu",
+        variables: Mapping[str, Variable] | None = None,
+        *,
+        attributes: list[str] | None = None,
+        hidden: Sequence[int] = (64, 32),
+        epochs: int = 20,
+        batch_size: int = 256,
+        lr: float = 0.001,
+        held_out: float = 0.2,
+    ) -> None:
+        super().__init__(target_model, adversary_records, test_records, device, variables)
+        self._set_learner(
+            attributes=attributes, hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, held_out=held_out
+        )
 
     def check(self, data: AmuletDataset) -> None:
         """Pictures have no categorical inputs."""

@@ -1,16 +1,13 @@
 """LOMIA: from labels alone, by records that one value alone explains (Mehnaz et al., USENIX Security 2022)."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from amulet.attribute_inference.attacks.base import ATTACK, Features, Inference
 from amulet.attribute_inference.attacks.completions import CompletionAttack, only_right
 from amulet.core.access import Access
 from amulet.datasets.records import Records
-from amulet.datasets.variables import Variable
 
 _ENOUGH = 30  # records that show one value
 _SURE = 100.0
@@ -36,26 +33,6 @@ class LOMIA(CompletionAttack):
 
     title = "LOMIA (label-only model inversion)"
     needs = Access.LABELS | Access.QUERIES
-
-    def __init__(
-        self,
-        target_model: nn.Module | None = None,
-        adversary_records: Records | None = None,
-        test_records: Records | None = None,
-        device: str | torch.device = "cpu",
-        variables: Mapping[str, Variable] | None = None,
-        *,
-        attributes: list[str] | None = None,
-        hidden: Sequence[int] = (64, 32),
-        epochs: int = 20,
-        batch_size: int = 256,
-        lr: float = 0.001,
-        held_out: float = 0.2,
-    ) -> None:
-        super().__init__(target_model, adversary_records, test_records, device, variables)
-        self._set_learner(
-            attributes=attributes, hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, held_out=held_out
-        )
 
     def views(self, one: Inference) -> dict[str, Features]:
         """What the victim's answers show, in the last column, behind what is known without them."""

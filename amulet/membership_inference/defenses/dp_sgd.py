@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from amulet.core.component import Factory
+from amulet.core.component import Factory, code_digest
 from amulet.core.errors import IncompatibleError, SettingError, in_range, one_of
 from amulet.datasets.records import Records
 from amulet.membership_inference.defenses.accounting import Accountant, noise_for, spent
@@ -21,6 +21,8 @@ from amulet.training.hook import Hook, Loss, LossFunction, Training
 from amulet.training.standalone import TrainingDefense
 
 Sampling = Literal["poisson", "shuffled"]
+
+_GRADIENTS = ("amulet.membership_inference.defenses.clipping", "amulet.membership_inference.defenses.units")
 
 
 class DPSGD(TrainingDefense):
@@ -97,6 +99,10 @@ class DPSGD(TrainingDefense):
         self.accountant: Accountant = accountant
         self.report_losses = report_losses
         self.batch_norm = batch_norm
+
+    def describe(self) -> dict[str, Any]:
+        """Includes the code of the clipped gradients, on which the weights depend."""
+        return super().describe() | {"gradients": [code_digest(module) for module in _GRADIENTS]}
 
     def hook(self) -> Hook:
         """A new hook for one training run."""
