@@ -102,7 +102,7 @@ def check_accuracy(pretrained: Given, victim: Victim, records: Records) -> list[
         said = (
             f"undefended: nothing shows that the {pretrained.noun} reads the inputs in this order and on "
             f"this scale (`columns` in metrics.json). It has {here}{near}. State the accuracy that you know: "
-            f"{_option(pretrained)}=0.85"
+            f"{_option(pretrained)}=0.85{'' if pretrained.noun == 'checkpoint' else ', for a command model.accuracy'}"
         )
         return [*warnings, said]
     if not low <= pretrained.accuracy <= high:

@@ -72,7 +72,7 @@ def question(report: Report) -> str:
         return f"What are the risks of {where} without a defence?"
     to = "the risks"
     if risks:
-        to = _listed([r.heading for r in risks] if len(risks) <= _SEVERAL else [r.code for r in risks])
+        to = listed([r.heading for r in risks] if len(risks) <= _SEVERAL else [r.code for r in risks])
     return f"What {does} {_several(defenses, 'defences') if defenses else 'nothing'} do to {to} of {where}?"
 
 
@@ -223,10 +223,15 @@ def _distinct(labels: Sequence[Mapping[str, Any]], key: str) -> list[str]:
 def _several(names: Sequence[str], noun: str) -> str:
     if len(names) > _SEVERAL:
         return f"{len(names)} {noun}"
-    return _listed(names)
+    return listed(names)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """With `and` before the last.
+
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 

@@ -4,16 +4,21 @@ import math
 
 
 def number(value: float, *, fraction: bool = True, unit: bool = True) -> str:
-    """A metric's value: fractions in per cent with two decimals, others with three digits.
+    """A metric's value: fractions in per cent with two decimals, others with three digits, from 1,000 on with all.
 
-    >>> number(0.8312), number(0.00123456, fraction=False), number(float("nan"))
-    ('83.12%', '0.00123', '-')
+    >>> number(0.8312), number(0.00123456, fraction=False), number(14392, fraction=False), number(float("nan"))
+    ('83.12%', '0.00123', '14,392', '-')
     """
     if not math.isfinite(value):
         return "-"
     if fraction:
         return f"{100 * value:.2f}{'%' if unit else ''}"
-    return f"{value:.3g}"
+    return _digits(value)
+
+
+def _digits(value: float, sign: str = "") -> str:
+    """Three digits, from 1,000 on all before the point."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
 
 
 def change(value: float, *, fraction: bool = True) -> str:
@@ -24,21 +29,21 @@ def change(value: float, *, fraction: bool = True) -> str:
     """
     if not math.isfinite(value):
         return "-"
-    text = f"{100 * value:+.2f}" if fraction else f"{value:+.3g}"
-    return text.lstrip("+-") if float(text) == 0 else text
+    text = f"{100 * value:+.2f}" if fraction else _digits(value, "+")
+    return text.lstrip("+-") if not text.strip("+-0.") else text
 
 
 def interval(low: float, high: float, *, fraction: bool = True, signed: bool = False) -> str:
     """``[low, high]``, or nothing if there is none.
 
-    >>> interval(0.8, 0.8567), interval(float("nan"), 1.0)
-    ('[80.0, 85.7]', '')
+    >>> interval(0.8, 0.8567), interval(float("nan"), 1.0), interval(999, 14392, fraction=False, signed=True)
+    ('[80.0, 85.7]', '', '[+999, +14,392]')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    ends = (100 * low, 100 * high) if fraction else (low, high)
-    form = ("+" if signed else "") + (".1f" if fraction else ".3g")
-    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+    sign = "+" if signed else ""
+    ends = [f"{100 * end:{sign}.1f}" if fraction else _digits(end, sign) for end in (low, high)]
+    return f"[{', '.join(ends)}]"
 
 
 def with_interval(value: float, span: tuple[float, float] | None, *, fraction: bool = True) -> str:

@@ -204,10 +204,11 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling
-    yield from _together(judged, differ)
+    shared = _common(judged)
+    yield from _together(judged, shared, differ)
     rows = [[Text(word, style="dim") for word in ("", ", ".join(differ), "", "", "")]]
     for row, verdict in judged:
-        if (verdict.outcome, verdict.reason) in _common(judged):
+        if (verdict.outcome, verdict.reason) in shared:
             continue
         info = row.facts
         words = [as_text(row.cell.labels.get(key)) for key in differ]
@@ -243,9 +244,9 @@ def _common(judged: _Judged) -> set[tuple[str, str]]:
     return {found for found, count in counted.items() if count > 2}
 
 
-def _together(judged: _Judged, differ: Sequence[str]) -> Iterator[RenderableType]:
+def _together(judged: _Judged, shared: set[tuple[str, str]], differ: Sequence[str]) -> Iterator[RenderableType]:
     """One line for all rows that have the same reason."""
-    for outcome, reason in sorted(_common(judged)):
+    for outcome, reason in sorted(shared):
         its = [row for row, verdict in judged if (verdict.outcome, verdict.reason) == (outcome, reason)]
         metrics = dict.fromkeys(
             f"{row.cell.facts.risks[row.facts.risk].code} {at_budget(row.metric, row.facts.at)}" for row in its

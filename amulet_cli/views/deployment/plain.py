@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from amulet_cli.analysis.deployment.findings import Finding, Standing
 from amulet_cli.analysis.deployment.handout import Handout
+from amulet_cli.analysis.findings import listed
 from amulet_cli.analysis.gate.judging import Outcome
 from amulet_cli.analysis.gate.measured import SEEDS
 from amulet_cli.base.format_numbers import plural
@@ -89,7 +90,7 @@ def lead(made: Handout) -> str:
     text = f"Of {plural(of, 'known risk')}, {len(risks)} {_were(len(risks))} tested on this model. "
     told = [f"{number} {_were(number)} {word}" for word, number in count.items() if number]
     told += [f"of {rest} the tests cannot tell"] if rest else []
-    text += f"{_listed(told)}."
+    text += f"{listed(told)}."
     return text
 
 
@@ -100,7 +101,7 @@ def tested(made: Handout) -> Iterator[str]:
         yield f"The model has {plural(len(sheet.classes), 'possible answer')}: {', '.join(sheet.classes)}."
     yield f"Data: {sheet.data}."
     if sheet.records:
-        yield f"{_listed([f'{count:,} {words}' for words, count in sheet.records.items()])}."
+        yield f"{listed([f'{count:,} {words}' for words, count in sheet.records.items()])}."
     if sheet.defense:
         yield f"The model is protected by {sheet.defense}. What was measured is the protected model."
     else:
@@ -146,7 +147,7 @@ def sureness(made: Handout) -> Iterator[str]:
     recipe = list(dict.fromkeys(one.plain for one in made.findings if one.recipe))
     if recipe:
         yield (
-            f"Tests of {_listed([f'“{one}”' for one in recipe])} train further models. What they find is about the way "
+            f"Tests of {listed([f'“{one}”' for one in recipe])} train further models. What they find is about the way "
             "in which the model is trained, and not about this one model."
         )
     yield (
@@ -199,10 +200,6 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
 def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
@@ -213,7 +210,7 @@ def attackers(made: Handout) -> Iterator[tuple[str, str]]:
     calm = {one.plain for one in made.findings if not one.attacked}
     yield from ((one.name, text) for one in risks if one.name not in calm for text in one.attackers)
     if names := [one.name for one in risks if one.name in calm]:
-        yield _listed(names), "Nobody attacks: these are the model's answers to the test records as they are."
+        yield listed(names), "Nobody attacks: these are the model's answers to the test records as they are."
 
 
 def _them(count: int) -> str:

@@ -46,6 +46,10 @@ def test_a_file_is_attacked_as_it_is(workdir: Path, capsys: pytest.CaptureFixtur
     assert main(["run", "model=estimator", path, *SMALL, "attack=discriminatory_behavior"]) == 0
     expected = LogisticRegression().fit(X, Y).score(CENSUS.test.inputs().numpy(), CENSUS.test.y.numpy())
     assert metrics()["metrics"]["test_accuracy"] == pytest.approx(expected)
+    assert any(
+        "State the accuracy that you know: accuracy=0.85, for a command model.accuracy" in text
+        for text in metrics()["warnings"]
+    )
     capsys.readouterr()
     assert main(["run", "model=estimator", path, *SMALL, "attack=discriminatory_behavior"]) == 0
     assert "done before" in capsys.readouterr().err
