@@ -59,7 +59,7 @@ class AttributeInference(OutputAttack):
     """Fits an MLP for each sensitive attribute to the victim's outputs on the adversary's own records (paper: P2).
 
     The thresholds are chosen on a part of these records that the MLP is not fitted to (Aalmoes et al., WISE 2024,
-    adapt them to the attribute's imbalance), and everything is measured on the test split.
+    adapt them to the attribute's imbalance). The test split decides; the training records stand beside it.
 
     Args:
         outputs: the victim's answers: `probabilities`, or `logits`, which contain more information.
