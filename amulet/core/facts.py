@@ -69,10 +69,11 @@ class MetricFacts:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> "MetricFacts":
-        """What `as_dict` made; what a later version added is left out."""
+        """What `as_dict` made, with null for an infinite limit as JSON has it; what a later version added is left out."""
         known = _known(cls, kept)
         if known.get("range") is not None:
-            known["range"] = tuple(known["range"])
+            low, high = known["range"]
+            known["range"] = -math.inf if low is None else low, math.inf if high is None else high
         return cls(**known)
 
 
