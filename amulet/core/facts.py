@@ -69,7 +69,7 @@ class MetricFacts:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> "MetricFacts":
-        """What `as_dict` made, with null for an infinite limit as JSON has it; what a later version added is left out."""
+        """What `as_dict` made, null for a limit that JSON cannot hold; what a later version added is left out."""
         known = _known(cls, kept)
         if known.get("range") is not None:
             low, high = known["range"]

@@ -1,16 +1,15 @@
 """Which attack of a suite a number is from."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable
 
-from amulet_cli.analysis.rows import RunGroup
+from amulet_cli.analysis.rows import RunGroup, described
 from amulet_cli.results.result import VICTIMS, Result
 
 
 def deciding_attack(result: Result, risk: str, victim: str) -> str:
     """The attack of a suite that decided a risk of a victim, as the result has it; several by metric."""
-    decided = _decided(result, risk, victim)
+    decided: dict[str, str] = (described(result, risk, victim).get("suite") or {}).get("decided") or {}
     if len(set(decided.values())) <= 1:
         return next(iter(decided.values()), "")
     return ", ".join(f"{name} ({metric})" for metric, name in decided.items())
@@ -33,8 +32,3 @@ def suites_of(group: RunGroup) -> dict[str, str]:
             words = " · ".join(f"{victim}: {name}" for victim, name in by.items() if name)
             found[risk] = f"{group.facts.heading(risk)} ({attack.strength}) decided by {words or 'none of its attacks'}"
     return found
-
-
-def _decided(result: Result, risk: str, victim: str) -> Mapping[str, str]:
-    found: Any = result.manifest.get(risk, {}).get(victim, {}).get("suite") or {}
-    return cast(Mapping[str, str], found.get("decided") or {})

@@ -2,15 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import metric_title, option_names
-from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN, symbol
-from amulet_cli.analysis.rows import Row
+from amulet_cli.analysis.names import metric_title
+from amulet_cli.analysis.outcomes import ORDER, UNCERTAIN
+from amulet_cli.analysis.rows import Row, change_words
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
@@ -29,7 +29,6 @@ class Finding:
     """One sentence about one deciding metric."""
 
     outcome: str
-    mark: str
     risk: str
     setting: str
     text: str
@@ -48,11 +47,9 @@ class Expected:
     """One pair of defence and risk: measured here, and expected by the literature."""
 
     defense: str
-    family: str
     risk: str
     measured: str
-    direction: str
-    note: str
+    expected: "Expectation"
 
 
 def question(report: Report) -> str:
@@ -61,8 +58,8 @@ def question(report: Report) -> str:
     >>> question(Report(rows=(), keys=()))
     'What does nothing do to the risks of a model?'
     """
-    labels, names = [row.cell.labels for row in report.rows], option_names(row.cell for row in report.rows)
-    defenses = [names[name] for name in _distinct(labels, "defense") if name != "none"]
+    labels = [row.cell.labels for row in report.rows]
+    defenses = [report.names[name] for name in _distinct(labels, "defense") if name != "none"]
     risks = _risks(report)
     does = "does" if len(defenses) < 2 else "do"
     where = f"{_several(_distinct(labels, 'model'), 'models')} on {_several(_distinct(labels, 'dataset'), 'data sets')}"
@@ -78,8 +75,7 @@ def question(report: Report) -> str:
 
 def findings(report: Report) -> list[Finding]:
     """A sentence for each metric that decides on its risk, the certain and the large first."""
-    keys, names = [key for key in report.telling if key != "metric"], option_names(row.cell for row in report.rows)
-    found = [_finding(verdict, rows, keys, names) for verdict, rows in report.judged]
+    found = [_finding(verdict, rows, report) for verdict, rows in report.judged]
     return sorted(found, key=lambda one: (ORDER.index(one.outcome), not one.asked, -one.size))
 
 
@@ -111,20 +107,12 @@ def tally(found: Sequence[Finding]) -> str:
 def literature(report: Report) -> list[Expected]:
     """Measured here beside expected, for each pair of a defence and a risk."""
     pairs: dict[tuple[str, str], tuple[list[str], Expectation]] = {}
-    names = option_names(row.cell for row in report.rows)
     for verdict, (row, *_) in report.judged:
         if (expectation := expectation_of(row)) is not None:
-            key = names[as_text(row.cell.labels["defense"])], row.cell.facts.heading(row.facts.risk)
+            key = report.names[as_text(row.cell.labels["defense"])], row.cell.facts.heading(row.facts.risk)
             pairs.setdefault(key, ([], expectation))[0].append(verdict.outcome)
     return [
-        Expected(
-            defense=defense,
-            family=expectation.family,
-            risk=risk,
-            measured=_measured(words),
-            direction=expectation.direction,
-            note=expectation.note,
-        )
+        Expected(defense=defense, risk=risk, measured=_measured(words), expected=expectation)
         for (defense, risk), (words, expectation) in pairs.items()
     ]
 
@@ -136,19 +124,15 @@ def _measured(words: Sequence[str]) -> str:
     return ", ".join(f"{word} ({count[word]} of {len(words)})" for word in ORDER if count[word])
 
 
-def _finding(verdict: "Verdict", rows: Sequence[Row], keys: Sequence[str], names: Mapping[str, str]) -> Finding:
+def _finding(verdict: "Verdict", rows: Sequence[Row], report: Report) -> Finding:
     info = rows[0].facts
     row = next((row for row in rows if row.cell.facts.attacked == info.risk), rows[0])
-    change = verdict.change
-    fraction = info.fraction
-    labels = row.cell.labels
-    told = {key: as_text(labels.get(key)) for key in keys if key != "defense" and as_text(labels.get(key))}
-    more = [f"{key} {names.get(value, value) if key == 'attack' else value}" for key, value in told.items()]
-    others = [f"beside {len(rows)} attacks"] if len(rows) > 1 else []
-    more = [word for word in more if not (others and word.startswith("attack "))]
-    setting = ", ".join((names[as_text(labels["defense"])], *more, *others))
-    moved = format_numbers.change(change.mean, fraction=fraction)
-    span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
+    change, fraction, labels = verdict.change, info.fraction, row.cell.labels
+    left_out = ("metric", "defense", *(["attack"] if len(rows) > 1 else []))
+    told = {key: value for key in report.telling if key not in left_out and (value := as_text(labels.get(key)))}
+    more = [f"{key} {report.names.get(value, value) if key == 'attack' else value}" for key, value in told.items()]
+    more += [f"beside {len(rows)} attacks"] if len(rows) > 1 else []
+    moved, span = change_words(change, fraction=fraction)
     means = [format_numbers.number(row.summaries[v].mean, fraction=fraction) for v in ("undefended", "defended")]
     unit = " points" if fraction else ""
     title = metric_title(info, row.cell.facts)
@@ -171,9 +155,8 @@ def _finding(verdict: "Verdict", rows: Sequence[Row], keys: Sequence[str], names
         text += f". {_with_more_seeds(change, lean, fraction=fraction)}"
     return Finding(
         outcome=verdict.outcome,
-        mark=symbol(verdict.outcome),
         risk=row.cell.facts.heading(info.risk),
-        setting=setting,
+        setting=", ".join((report.names[as_text(labels["defense"])], *more)),
         text=f"{text}.",
         asked=row.cell.facts.attacked == info.risk,
         size=abs(change.mean) if math.isfinite(change.mean) else 0.0,
@@ -233,10 +216,3 @@ def listed(names: Sequence[str]) -> str:
     ('a, b and c', 'a')
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
-def sentences(found: Sequence[Finding]) -> Iterator[tuple[str, list[Finding]]]:
-    """Findings by verdict."""
-    for word in ORDER:
-        if its := [one for one in found if one.outcome == word]:
-            yield word, its

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.comparisons import comparison, is_compared
-from amulet_cli.analysis.rows import Row, RunGroup, above_chance, values_of
+from amulet_cli.analysis.names import option_names
+from amulet_cli.analysis.rows import SETTING, Row, RunGroup, above_chance, groups_of, values_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping, without_trials
@@ -18,7 +19,6 @@ from amulet_cli.results.schema1 import renamed
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Comparison, Verdict
 
-SETTING = ("dataset", "model", "defense", "attack")
 _JUDGED_BY_CHANCE = ("test_accuracy", "stolen_test_accuracy")
 
 
@@ -34,6 +34,21 @@ class Report:
     notes: Sequence[str] = ()
     missing: Sequence[Result] = ()
     """Runs that are not finished or cannot be read."""
+
+    @cached_property
+    def cells(self) -> list[RunGroup]:
+        """The groups of runs that the rows are of."""
+        return groups_of(self.rows)
+
+    @property
+    def runs(self) -> list[Result]:
+        """Their runs."""
+        return [run for cell in self.cells for run in cell.runs.values()]
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """By option of a defence or an attack its name for people."""
+        return option_names(self.cells)
 
     @cached_property
     def judged(self) -> "list[tuple[Verdict, list[Row]]]":
@@ -108,17 +123,15 @@ def _cells(results: Sequence[Result]) -> tuple[list[RunGroup], list[str]]:
 
 def _labelled(cells: Sequence[RunGroup]) -> tuple[list[RunGroup], list[str], dict[str, Any]]:
     """Give every cell its labels: the overrides that vary, and where these leave two the same, what differs in them."""
-    overrides = [dict(cell.first.overrides) for cell in cells]
-    every = dict.fromkeys(key for asked in overrides for key in asked)
-    keys = [key for key in every if len({as_text(asked.get(key)) for asked in overrides}) > 1]
-    common = {key: overrides[0].get(key) for key in every if key not in keys}
+    overrides = [cell.first.overrides for cell in cells]
+    keys = differing(overrides)
+    common = {key: value for asked in overrides[:1] for key, value in asked.items() if key not in keys}
     configs = [flat(shaping(cell.config)) for cell in cells]
     keys = _telling(cells, overrides, configs, keys)
     labelled: list[RunGroup] = []
     for cell, asked, config in zip(cells, overrides, configs, strict=True):
-        run = cell.first
-        labels: dict[str, Any] = dict(zip(SETTING, run.setting, strict=True))
-        labels |= {key: run.hash if key == "config" else asked.get(key, config.get(key)) for key in keys}
+        set_here = {"config": cell.first.hash, **config, **asked}
+        labels = dict(zip(SETTING, cell.first.setting, strict=True)) | {key: set_here.get(key) for key in keys}
         labelled.append(RunGroup(labels=labels, runs=cell.runs))
     return labelled, keys, common
 
@@ -136,11 +149,8 @@ def _telling(
         similar[(*cell.first.setting, *shown)].append(i)
     more: dict[str, None] = {}
     for same in similar.values():
-        if len(same) < 2:
-            continue
-        names = dict.fromkeys(key for i in same for key in configs[i])
-        differ = [key for key in names if len({as_text(configs[i].get(key)) for i in same}) > 1]
-        more |= dict.fromkeys(differ or ["config"])
+        if len(same) > 1:
+            more |= dict.fromkeys(differing([configs[i] for i in same]) or ["config"])
     return [*keys, *(key for key in more if key not in keys)]
 
 

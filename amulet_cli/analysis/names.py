@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from amulet.core.component import in_words
-from amulet.core.facts import AttackFacts, DefenseFacts, MetricFacts, RunFacts
-from amulet_cli.analysis.groups import SETTING
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet.core.facts import DefenseFacts, MetricFacts, RunFacts
+from amulet_cli.analysis.rows import SETTING, Row, RunGroup
 from amulet_cli.base.serialize import as_text
 
 _ABBREVIATIONS = frozenset({"auc", "roc", "tpr", "fpr", "fnr", "mse", "ssim"})
@@ -19,8 +18,9 @@ def option_names(cells: Iterable[RunGroup]) -> dict[str, str]:
     found: dict[str, str] = {}
     for cell in cells:
         facts = cell.facts
-        found.setdefault(as_text(cell.labels["defense"]), _defenses(facts.defenses))
-        found.setdefault(as_text(cell.labels["attack"]), _attack(facts.attack))
+        found.setdefault(as_text(cell.labels["defense"]), defense_name(facts.defenses))
+        attack = facts.attack
+        found.setdefault(as_text(cell.labels["attack"]), attack.title or in_words(attack.kind) if attack else "")
     names = {option: name or spaced(option) for option, name in found.items()}
     several = {name for name in names.values() if list(names.values()).count(name) > 1}
     names = {option: f"{name} ({option})" if name in several else name for option, name in names.items()}
@@ -101,16 +101,10 @@ def setting_title(key: str) -> str:
 def matrix_names(defenses: Sequence[str], cells: Iterable[RunGroup]) -> dict[str, str]:
     """The rows of a matrix as people call them: `adv_training epsilon=0.1` as `adversarial training epsilon=0.1`."""
     names = option_names(cells)
-    found: dict[str, str] = {}
-    for row in defenses:
-        option, space, settings = row.partition(" ")
-        found[row] = names.get(option, spaced(option)) + space + settings
-    return found
+    parts = {row: row.partition(" ") for row in defenses}
+    return {row: names.get(option, spaced(option)) + more + last for row, (option, more, last) in parts.items()}
 
 
-def _defenses(defenses: Sequence[DefenseFacts]) -> str:
+def defense_name(defenses: Sequence[DefenseFacts]) -> str:
+    """What people call a defence, or two together; empty without one."""
     return " with ".join(one.title or one.family or in_words(one.kind) for one in defenses)
-
-
-def _attack(attack: AttackFacts | None) -> str:
-    return (attack.title or in_words(attack.kind)) if attack else ""

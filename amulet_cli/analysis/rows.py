@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amulet.core.facts import MetricFacts, RunFacts
+from amulet_cli.base import format_numbers
 from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:
     from amulet.assessment.crossed import BlockEffects, Change
     from amulet.assessment.verdict import Summary, Verdict
 
+SETTING = ("dataset", "model", "defense", "attack")
 _LARGE_ERROR = 0.03
 _NEAR_CHANCE = 0.05
 
@@ -114,9 +116,17 @@ class Row:
     @cached_property
     def change(self) -> "Change":
         """Defended minus undefended, over seeds and the records that they share."""
+        if self.verdict is not None:
+            return self.verdict.change
         from amulet.assessment.crossed import paired_change
 
         return paired_change(*self.pairs, self.effects, most=self.facts.largest_change)
+
+
+def change_words(change: "Change", *, fraction: bool) -> tuple[str, str]:
+    """A change and its interval as people read them: a dash without a change, nothing without an interval."""
+    span = format_numbers.interval(change.low, change.high, fraction=fraction, signed=True)
+    return format_numbers.change(change.mean, fraction=fraction), span
 
 
 def above_chance(run: Result, victim: str, metric: str = "test_accuracy") -> float | None:
@@ -126,6 +136,13 @@ def above_chance(run: Result, victim: str, metric: str = "test_accuracy") -> flo
     """
     value, chance = run.value(victim, metric), run.baseline(victim, "test_accuracy")
     return value - chance if value < chance + _NEAR_CHANCE else None
+
+
+def described(run: Result, risk: str, victim: str) -> Mapping[str, Any]:
+    """What a run says of how a victim's risk was measured; empty where it says nothing."""
+    parts = run.manifest.get(risk)
+    part = cast(Mapping[str, Any], parts).get(victim) if isinstance(parts, Mapping) else None
+    return cast(Mapping[str, Any], part) if isinstance(part, Mapping) else {}
 
 
 def value_of(run: Result, victim: str, metric: str) -> float:

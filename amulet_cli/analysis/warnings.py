@@ -1,15 +1,17 @@
 """What must be read beside a number: what its measurement warned of, and what the literature expects."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from amulet.assessment.literature import expected
-from amulet_cli.analysis.rows import Row
-from amulet_cli.results.result import VICTIMS, Result
+from amulet_cli.analysis.rows import Row, described
+from amulet_cli.results.result import VICTIMS
 
 if TYPE_CHECKING:
     from amulet.assessment.literature import Expectation
+
+_Place = TypeVar("_Place")
 
 
 def expectation_of(row: Row) -> "Expectation | None":
@@ -26,8 +28,15 @@ def warnings_of(row: Row) -> tuple[str, ...]:
     every_value = {value for values in row.values.values() for value in values.values()}
     if row.facts.fraction and len(every_value) == 1 and (limit := every_value.pop()) in (0.0, 1.0):
         found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
-    runs = list(row.cell.runs.values())
-    return (*found, *_counted([[text for text in _warned(run, row) if _concerns(text, row)] for run in runs]))
+    n, risk = len(row.cell.runs), row.facts.risk
+    warned = (
+        (text, seed)
+        for seed, run in row.cell.runs.items()
+        for victim in VICTIMS
+        for text in described(run, risk, victim).get("warnings", ())
+        if _concerns(text, row)
+    )
+    return (*found, *(text if n == 1 else f"{text} ({len(seeds)} of {n} seeds)" for text, seeds in gathered(warned)))
 
 
 def _concerns(text: str, row: Row) -> bool:
@@ -42,15 +51,6 @@ def _concerns(text: str, row: Row) -> bool:
     return not named or row.facts.subject.get("attribute") in named
 
 
-def _warned(run: Result, row: Row) -> Iterator[str]:
-    """What the measurement of the row's risk warned of."""
-    kept = run.manifest.get(row.facts.risk)
-    for victim in VICTIMS:
-        part = cast(Mapping[str, Any], kept).get(victim) if isinstance(kept, Mapping) else None
-        if isinstance(part, Mapping):
-            yield from cast(Mapping[str, Any], part).get("warnings", ())
-
-
 def pattern(text: str) -> str:
     """A warning without its numbers: texts that differ in these alone are one.
 
@@ -60,12 +60,9 @@ def pattern(text: str) -> str:
     return re.sub(r"\d+(?:\.\d+)?(?:e-?\d+)?", "#", text)
 
 
-def _counted(warnings: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Texts that differ only in numbers once, with how many of the runs have them."""
-    seen: dict[str, tuple[str, int]] = {}
-    for of_run in warnings:
-        for kind, text in {pattern(text): text for text in of_run}.items():
-            first, count = seen.get(kind, (text, 0))
-            seen[kind] = first, count + 1
-    for text, count in seen.values():
-        yield text if len(warnings) == 1 else f"{text} ({count} of {len(warnings)} seeds)"
+def gathered(texts: Iterable[tuple[str, _Place]]) -> list[tuple[str, list[_Place]]]:
+    """Texts that differ only in numbers once, in the words of the first, with every place where they are."""
+    found: dict[str, tuple[str, dict[_Place, None]]] = {}
+    for text, place in texts:
+        found.setdefault(pattern(text), (text, {}))[1][place] = None
+    return [(text, list(places)) for text, places in found.values()]

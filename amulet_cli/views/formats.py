@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from amulet_cli.analysis.groups import SETTING, Report
-from amulet_cli.analysis.names import named, option_names, row_title, setting_title
+from amulet_cli.analysis.names import named, row_title, setting_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base.serialize import as_text, tidy_csv
 from amulet_cli.results.result import VICTIMS
@@ -53,7 +53,7 @@ def _is_number(cell: str) -> bool:
 
 def _tables(report: Report, by: str, *, words: bool = False) -> list[Table]:
     """A table for each section; five columns of numbers at the right. With `words` instead of names from the code."""
-    names = option_names(row.cell for row in report.rows) if words else {}
+    names = report.names if words else {}
     keys = label_keys(report, by)
     if by not in (*SETTING, "metric"):
         keys = [by, *keys]

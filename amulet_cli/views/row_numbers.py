@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amulet_cli.analysis.rows import Row
+from amulet_cli.analysis.rows import Row, change_words
 from amulet_cli.base import format_numbers
 from amulet_cli.results.result import VICTIMS
 
@@ -20,6 +20,7 @@ class RowNumbers:
 
     victims: tuple[str, ...]
     """Mean and error of each victim; `-` where there is none."""
+    baselines: tuple[str, ...]
     change: str
     interval: str
     n: int
@@ -27,12 +28,14 @@ class RowNumbers:
 
 def row_numbers(row: Row) -> RowNumbers:
     """As texts for tables."""
-    fraction, change, summaries = row.facts.fraction, row.change, [row.summaries[victim] for victim in VICTIMS]
+    fraction, summaries = row.facts.fraction, [row.summaries[victim] for victim in VICTIMS]
+    change, interval = change_words(row.change, fraction=fraction)
     return RowNumbers(
         victims=tuple(format_numbers.plus_minus(s.mean, s.error, fraction=fraction) for s in summaries),
-        change=format_numbers.change(change.mean, fraction=fraction),
-        interval=format_numbers.interval(change.low, change.high, fraction=fraction, signed=True),
-        n=change.n or max(summary.n for summary in summaries),
+        baselines=tuple(format_numbers.number(row.baseline(v), fraction=fraction, unit=False) for v in VICTIMS),
+        change=change,
+        interval=interval,
+        n=row.change.n or max(summary.n for summary in summaries),
     )
 
 

@@ -8,21 +8,23 @@ from typing import Any, Literal, cast
 
 from amulet.core import Factory, SettingError
 from amulet.core.access import Access
-from amulet.core.facts import AttackFacts, RunFacts
-from amulet_cli.analysis.deployment.served import ANY
-from amulet_cli.analysis.deployment.words import Clause, RiskWords, words
+from amulet.core.facts import AttackFacts
+from amulet_cli.analysis.deployment.words import Clause, words
 from amulet_cli.analysis.gate.measured import Measured, about_recipe, measured
-from amulet_cli.analysis.gate.subjects import numbers_of, same_settings
+from amulet_cli.analysis.gate.policy import Rule
+from amulet_cli.analysis.gate.subjects import numbers_of, unfinished
 from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.names import metric_title, spaced
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet_cli.analysis.rows import Row, RunGroup, described
 from amulet_cli.analysis.warnings import warnings_of
 from amulet_cli.base.format_numbers import number
-from amulet_cli.results.result import VICTIMS, Result
+from amulet_cli.results.result import VICTIMS
 
 Standing = Literal["worse", "not worse", "unclear", "no interval", "not measured"]
 """Where the interval lies: beyond the baseline on the side of harm, at or before it, on both sides; or why not."""
-_UTILITY = "utility"
+ANY = Rule(id="", metric="")
+"""A limit on nothing: whichever victim would be served, and its numbers as they are."""
+UTILITY = "utility"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,28 +74,24 @@ class Finding:
         """Whether it is a share."""
         return self.unit == "fraction"
 
+    def shown(self, *values: float) -> str:
+        """Such a number, or from where to where; empty where one of them is not known."""
+        if not all(map(math.isfinite, values)):
+            return ""
+        texts = (f"{100 * value:.1f}%" if self.fraction else number(value, fraction=False) for value in values)
+        return " to ".join(texts) + ("" if self.fraction or not self.unit else f" {self.unit}")
+
     def value(self) -> str:
-        """The number alone."""
-        return f"{_short(self.found.value, fraction=self.fraction)}{self._unit}"
+        """The number alone; empty where it was not measured."""
+        return self.shown(self.found.value)
 
     def interval(self) -> str:
         """From where to where; empty without an interval."""
-        low, high = self.found.low, self.found.high
-        if not (math.isfinite(low) and math.isfinite(high)):
-            return ""
-        return f"{_short(low, fraction=self.fraction)} to {_short(high, fraction=self.fraction)}{self._unit}"
+        return self.shown(self.found.low, self.found.high)
 
     def base(self) -> str:
         """The baseline; empty where none is known."""
-        return f"{_short(self.baseline, fraction=self.fraction)}{self._unit}" if math.isfinite(self.baseline) else ""
-
-    def undefended(self) -> str:
-        """The undefended model's number; empty where the served model has no defence."""
-        return f"{_short(self.before, fraction=self.fraction)}{self._unit}" if math.isfinite(self.before) else ""
-
-    @property
-    def _unit(self) -> str:
-        return "" if self.fraction or not self.unit else f" {self.unit}"
+        return self.shown(self.baseline)
 
 
 def findings_of(report: Report, cells: Sequence[RunGroup], victim: str) -> list[Finding]:
@@ -107,7 +105,7 @@ def findings_of(report: Report, cells: Sequence[RunGroup], victim: str) -> list[
     rows = {numbers_of(row, victim): row for row in reversed(counted)}.values()
     rows = [row for row in rows if not any(_is_part(row, other, victim) for other in rows)]
     rows.sort(key=lambda row: row.cell.facts.order(row.metric))
-    return [_finding(row, victim, [run for run in report.missing if same_settings(run, row.cell)]) for row in rows]
+    return [_finding(row, victim, measured(ANY, row, victim, unfinished(row.cell, report))) for row in rows]
 
 
 def _is_part(row: Row, other: Row, victim: str) -> bool:
@@ -137,26 +135,24 @@ def _badness(one: Finding) -> tuple[int, float]:
 
 def _counts(row: Row) -> bool:
     facts = row.facts
-    return not facts.after and (
-        facts.decides or (facts.risk == _UTILITY and facts.name in words().of(_UTILITY).metrics)
-    )
+    return not facts.after and (facts.decides or (facts.risk == UTILITY and facts.name in words().of(UTILITY).metrics))
 
 
 def _invalid(row: Row, victim: str) -> bool:
     return any(run.invalid.get(victim, {}).get(row.metric) for run in row.cell.runs.values())
 
 
-def _finding(row: Row, victim: str, unfinished: Sequence[Result]) -> Finding:
+def _finding(row: Row, victim: str, every: Sequence[Measured]) -> Finding:
     facts, run_facts = row.facts, row.cell.facts
     told = words().of(facts.risk)
     attack = run_facts.attacks.get(facts.risk)
-    every = measured(ANY, row, victim, unfinished)
     sign = -1 if facts.harm == "higher" else 1
     found = min(every, key=lambda one: sign * one.value if math.isfinite(one.value) else math.inf)
-    baseline = row.baseline(victim)
-    if found.seed is not None:
-        baseline = row.cell.runs[found.seed].baseline(victim, row.metric)
-    about = _about(facts.subject, run_facts)
+    run = row.cell.first if found.seed is None else row.cell.runs[found.seed]
+    baseline = row.baseline(victim) if found.seed is None else run.baseline(victim, row.metric)
+    before = row.summaries[VICTIMS[0]].mean if found.seed is None else row.values[VICTIMS[0]].get(found.seed, math.nan)
+    settings = {**(attack.settings if attack else {}), **described(run, facts.risk, victim)}
+    about = spaced(facts.subject.get("attribute", ""))  # other subjects, as a score, are no matter of plain words
     return Finding(
         risk=facts.risk,
         plain=told.plain or run_facts.heading(facts.risk),
@@ -168,9 +164,9 @@ def _finding(row: Row, victim: str, unfinished: Sequence[Result]) -> Finding:
         attack=attack.title or attack.kind.rpartition(".")[2] if attack else "",
         who=words().adversary(needs_of(attack)) if attack and told.attacked else "",
         attacked=told.attacked,
-        budget=_budget(told, row, victim, found.seed) or facts.at,
+        budget=told.budget(settings) or facts.at,
         found=found,
-        before=_before(row, victim, found.seed),
+        before=math.nan if victim == VICTIMS[0] else before,
         baseline=baseline,
         without=told.without(facts),
         harm=facts.harm,
@@ -178,7 +174,7 @@ def _finding(row: Row, victim: str, unfinished: Sequence[Result]) -> Finding:
         standing=standing(found, baseline, facts.harm),
         recipe=about_recipe(row),
         models=len(row.cell.runs),
-        good=facts.risk == _UTILITY or facts.verifies,
+        good=facts.risk == UTILITY or facts.verifies,
         remarks=warnings_of(row),
         clauses=told.clauses,
     )
@@ -216,43 +212,16 @@ def needs_of(attack: AttackFacts) -> Access:
     return needs
 
 
-def _budget(told: RiskWords, row: Row, victim: str, seed: int | None) -> str:
-    run = row.cell.runs[seed] if seed is not None else row.cell.first
-    attack = run.facts.attacks.get(row.facts.risk)
-    kept = run.manifest.get(row.facts.risk)
-    part = cast(Mapping[str, Any], kept).get(victim) if isinstance(kept, Mapping) else None
-    measured_with = cast(Mapping[str, Any], part) if isinstance(part, Mapping) else {}
-    return told.budget({**(attack.settings if attack else {}), **measured_with})
-
-
-def _before(row: Row, victim: str, seed: int | None) -> float:
-    if victim == VICTIMS[0]:
-        return math.nan
-    if seed is not None:
-        return row.values[VICTIMS[0]].get(seed, math.nan)
-    return row.summaries[VICTIMS[0]].mean
-
-
-def _about(subject: Mapping[str, str], run: RunFacts) -> str:
-    """The attribute that a number is about; other subjects, such as a score, are no matter of plain words."""
-    return spaced(subject["attribute"]) if "attribute" in subject else ""
-
-
-def _short(value: float, *, fraction: bool) -> str:
-    return f"{100 * value:.1f}%" if fraction and math.isfinite(value) else number(value, fraction=fraction)
-
-
-def clauses_by_framework(findings: Sequence[Finding]) -> Iterator[tuple[Clause, list[str]]]:
+def clauses_by_framework(findings: Sequence[Finding]) -> Iterator[tuple[Clause, tuple[str, ...]]]:
     """Every clause that some number bears on, with the risks, in the order of the frameworks."""
     known = words()
-    found: dict[Clause, list[str]] = {one: ["all of this report"] for one in known.every}
+    found = {clause: {"all of this report": None} for clause in known.every}
     for one in findings:
         for clause in one.clauses if not one.found.missing else ():
-            its = found.setdefault(clause, [])
-            if one.plain not in its:
-                its.append(one.plain)
+            found.setdefault(clause, {})[one.plain] = None
     order = list(known.frameworks)
-    yield from sorted(found.items(), key=lambda item: (order.index(item[0].framework), _natural(item[0].clause)))
+    for clause in sorted(found, key=lambda one: (order.index(one.framework), _natural(one.clause))):
+        yield clause, tuple(found[clause])
 
 
 def _natural(clause: str) -> list[tuple[str, int]]:

@@ -4,20 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amulet_cli.analysis.deployment.findings import Finding, clauses_by_framework, findings_of, worst_of
-from amulet_cli.analysis.deployment.served import served_model
+from amulet_cli.analysis.deployment.findings import (
+    ANY,
+    UTILITY,
+    Finding,
+    clauses_by_framework,
+    findings_of,
+    worst_of,
+)
 from amulet_cli.analysis.deployment.sheet import Sheet, sheet_of
 from amulet_cli.analysis.deployment.words import Clause, words
 from amulet_cli.analysis.gate.judging import Gate, judge_policy
 from amulet_cli.analysis.gate.policy import Policy
-from amulet_cli.analysis.groups import aggregate
+from amulet_cli.analysis.gate.subjects import place_of, victim_of, victims_of
+from amulet_cli.analysis.groups import Report, aggregate
+from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results.result import VICTIMS, Result
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.deployment.exposed import Exposed
-
-_UTILITY = "utility"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +62,7 @@ class Handout:
     @property
     def risks(self) -> list[str]:
         """The risks with a number, in plain words."""
-        return list(dict.fromkeys(one.plain for one in self.findings if one.risk != _UTILITY and not one.found.missing))
+        return list(dict.fromkeys(one.plain for one in self.findings if one.risk != UTILITY and not one.found.missing))
 
     @property
     def threats(self) -> list[Finding]:
@@ -80,27 +86,47 @@ def handout(results: Sequence[Result], policy: Policy | None = None) -> Handout:
     from amulet_cli.analysis.deployment.exposed import exposed_records
 
     report = aggregate(results)
-    cells, victim = served_model(report)
+    cells, victim = _served(report)
     findings = findings_of(report, cells, victim)
-    if not any(one.risk != _UTILITY for one in findings):
+    if not any(one.risk != UTILITY for one in findings):
         raise UsageError("No run here measured a risk", expected="runs of `amulet audit`, or with `attack=`")
     there = {one.risk for one in findings if not one.found.missing}
-    untested: list[Untested] = []
-    for risk in RISKS.values():
-        if risk.name not in there:
-            reasons = {one.found.missing for one in findings if one.risk == risk.name and one.found.missing}
-            plain = words().of(risk.name).plain or risk.title
-            untested.append(Untested(plain=plain, code=f"{risk.code} {risk.title}", reasons=tuple(sorted(reasons))))
-    missing = [(" · ".join((*run.setting, f"seed {run.seed}")), run) for run in report.missing]
+    untested = [
+        Untested(
+            plain=words().of(risk.name).plain or risk.title,
+            code=f"{risk.code} {risk.title}",
+            reasons=tuple(sorted({one.found.missing for one in findings if one.risk == risk.name})),
+        )
+        for risk in RISKS.values()
+        if risk.name not in there
+    ]
+    runs = [run for cell in cells for run in cell.runs.values()]
     return Handout(
         defended=victim == VICTIMS[1],
         sheet=sheet_of(cells, victim),
         findings=tuple(findings),
         untested=tuple(untested),
-        incomplete=tuple((name, f"{run.standing}{f': {run.reason}' if run.reason else ''}") for name, run in missing),
+        incomplete=tuple(
+            (" · ".join((*run.setting, f"seed {run.seed}")), ": ".join(filter(None, (run.standing, run.reason))))
+            for run in report.missing
+        ),
         exposed=tuple(exposed_records(cells, victim)),
-        clauses=tuple((clause, tuple(risks)) for clause, risks in clauses_by_framework(findings)),
+        clauses=tuple(clauses_by_framework(findings)),
         gate=judge_policy(policy, results) if policy else None,
-        warnings=tuple(dict.fromkeys(text for cell in cells for run in cell.runs.values() for text in run.warnings)),
-        trial=any(run.trial for cell in cells for run in cell.runs.values()),
+        warnings=tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
+        trial=any(run.trial for run in runs),
     )
+
+
+def _served(report: Report) -> tuple[Sequence[RunGroup], str]:
+    """The groups of runs that measured the model which would be served, and which victim it is in them."""
+    found = victims_of(ANY, report)
+    if len(found) != 1:
+        told = [place_of(cells[0], victim_of(ANY, cells[0]), report, attack=False)[0] for cells in found]
+        folders = [str(cells[0].first.folder.parents[2]) for cells in found]
+        raise UsageError(
+            f"A report to hand on is about one model, these runs are about {len(found)}: {'; '.join(told)}",
+            expected="the folder of one model",
+            meant=list(dict.fromkeys(folders))[:3],
+        )
+    return found[0], victim_of(ANY, found[0][0])

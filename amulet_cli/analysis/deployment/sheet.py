@@ -1,19 +1,19 @@
 """The data and model sheet: what was trained on what, under which settings, where, and the results' digest."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from amulet.core.component import in_words
-from amulet_cli.analysis.names import setting_title, spaced
+from amulet_cli.analysis.names import defense_name, setting_title, spaced
+from amulet_cli.analysis.origins import TRAINING, environments, split_sizes
 from amulet_cli.analysis.rows import RunGroup
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.config.options import find_options
-from amulet_cli.results.result import VICTIMS, Result
+from amulet_cli.results.result import VICTIMS
 from amulet_cli.results.seal import digest
 
-_TRAINING = ("epochs", "batch_size", "optimizer._target_", "optimizer.lr", "precision", "adversary_fraction")
 _PARTS = {"victim": "records to train the model", "adversary": "records of the attacker", "test": "records to test it"}
 
 
@@ -54,8 +54,7 @@ def sheet_of(cells: Sequence[RunGroup], victim: str) -> Sheet:
     option = next((one for one in find_options(only="dataset") if one.name == first.choices.get("dataset")), None)
     config = flat(first.config)
     defenses = first.facts.defenses if victim == VICTIMS[1] else ()
-    split = _mapping(first.manifest.get("split"))
-    digests = sorted(_digests(runs))
+    digests = sorted(("/".join(run.folder.parts[-6:]), digest(run.folder / "metrics.json")) for run in runs)
     return Sheet(
         data=option.line if option else first.setting[0],
         data_name=first.setting[0],
@@ -64,18 +63,14 @@ def sheet_of(cells: Sequence[RunGroup], victim: str) -> Sheet:
         classes=_texts(dataset.get("labels")),
         attributes=tuple(map(spaced, _mapping(dataset.get("values")))),
         columns=len(_texts(dataset.get("columns"))),
-        records={
-            words: records
-            for part, words in _PARTS.items()
-            if isinstance(records := _mapping(split.get(part)).get("records"), int)
-        },
+        records={_PARTS[part]: size for part, size in split_sizes(first).items()},
         model=in_words(as_text(config.get("model._target_"))) or first.setting[1],
         model_name=first.setting[1],
-        defense=" with ".join(one.title or one.family or in_words(one.kind) for one in defenses),
+        defense=defense_name(defenses),
         made_for=tuple(one.risk for one in defenses),
         settings=tuple(_settings(config, bool(defenses))),
         seeds=tuple(sorted({run.seed for run in runs})),
-        versions=tuple(_versions(runs)),
+        versions=tuple(environments(runs)),
         runs=tuple(digests),
         digest=hashlib.sha256("\n".join(f"{name} {value}" for name, value in digests).encode()).hexdigest(),
     )
@@ -84,24 +79,12 @@ def sheet_of(cells: Sequence[RunGroup], victim: str) -> Sheet:
 def _settings(config: Mapping[str, Any], defended: bool) -> Iterator[tuple[str, str]]:
     groups = ("model.", "defense.", "second_defense.") if defended else ("model.",)
     for key, value in config.items():
-        if key in _TRAINING or (key.startswith(groups) and not key.endswith("_target_")):
+        if key in TRAINING or (key.startswith(groups) and not key.endswith("_target_")):
             made = key.endswith("_target_")
             if text := as_text(value).rpartition(".")[2] if made else as_text(value):
                 yield key.partition(".")[0] if made else setting_title(key), text
     if checkpoint := config.get("checkpoint.sha256"):
         yield "checkpoint (SHA-256)", as_text(checkpoint)
-
-
-def _versions(runs: Sequence[Result]) -> Iterator[tuple[str, str]]:
-    for key in dict.fromkeys(key for run in runs for key in run.environment):
-        values = dict.fromkeys(as_text(run.environment.get(key)) or "not recorded" for run in runs)
-        yield key, ", ".join(values)
-
-
-def _digests(runs: Iterable[Result]) -> Iterator[tuple[str, str]]:
-    for run in runs:
-        name = "/".join(run.folder.parts[-6:])
-        yield name, digest(run.folder / "metrics.json")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

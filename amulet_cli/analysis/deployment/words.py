@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from amulet.core.access import Access
+from amulet.core.access import Access, granting
 from amulet.core.facts import MetricFacts
 from amulet_cli.config.option_files import read_option
 
@@ -79,7 +79,9 @@ class Words:
 
     def adversary(self, needs: Access) -> str:
         """Who could do it, from what an attack needs: the strongest access alone where it includes the others."""
-        return "; ".join(self.access[str(one.name)] for one in _strongest(needs))
+        parts = list(needs)
+        strongest = [one for one in parts if not any(one in granting(more) for more in parts if more is not one)]
+        return "; ".join(self.access[str(one.name)] for one in strongest)
 
 
 @cache
@@ -91,28 +93,13 @@ def words() -> Words:
         every=_clauses(content["every"]),
         access=content["access"],
         risks={
-            name: RiskWords(
-                plain=one["plain"],
-                metrics=one["metrics"],
-                budgets=one.get("budgets", ()),
-                clauses=_clauses(one["clauses"]),
-                attacked=one.get("attacked", True),
-            )
-            for name, one in content["risks"].items()
+            name: replace(RiskWords(**one), clauses=_clauses(one["clauses"])) for name, one in content["risks"].items()
         },
     )
 
 
 def _clauses(told: Sequence[Mapping[str, str]]) -> tuple[Clause, ...]:
     return tuple(Clause(**one) for one in told)
-
-
-def _strongest(needs: Access) -> list[Access]:
-    """The parts of an access that no other part of it implies."""
-    from amulet.core.access import granting
-
-    parts = list(needs)
-    return [one for one in parts if not any(one in granting(other) for other in parts if other is not one)]
 
 
 def _filled(sentence: Mapping[str, Any], known: Mapping[str, Any]) -> str:

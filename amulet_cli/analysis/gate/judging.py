@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Literal
 
 from amulet.core.facts import MetricFacts
@@ -18,14 +20,14 @@ from amulet_cli.analysis.gate.subjects import (
     numbers_of,
     place_of,
     rows_about,
-    same_settings,
-    served,
+    unfinished,
+    victim_of,
     victims_of,
     why_not_measured,
 )
 from amulet_cli.analysis.gate.words import found_words
 from amulet_cli.analysis.groups import Report, aggregate
-from amulet_cli.analysis.names import option_names, row_title
+from amulet_cli.analysis.names import row_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results.result import Result
@@ -111,46 +113,35 @@ def within(rule: Rule, low: float, high: float) -> Outcome:
 
 
 def _judgements(policy: Policy, rule: Rule, report: Report) -> Iterator[Judgement]:
-    victims = {key: cells for key, cells in victims_of(rule, report).items() if is_about(rule, cells)}
-    rows_of: dict[int, list[Row]] = {}
-    for row in report.rows:
-        rows_of.setdefault(id(row.cell), []).append(row)
-    rows_of = {key: rows_about(rule, rows) for key, rows in rows_of.items()}
-    names = option_names(row.cell for row in report.rows)
+    victims = [cells for cells in victims_of(rule, report) if is_about(rule, cells)]
+    rows_of = {cell: rows_about(rule, list(its)) for cell, its in groupby(report.rows, key=lambda row: id(row.cell))}
     if not victims:
         yield _judged(policy, rule, nobody(rule, report))
-    for cells in victims.values():
-        seen: set[str] = set()
-        for cell in cells:
-            victim = rule.victim or served(cell)
-            for row in rows_of.get(id(cell), []):
-                if not holds(rule, row) or (key := numbers_of(row, victim)) in seen:
-                    continue
-                seen.add(key)
-                unfinished = [run for run in report.missing if same_settings(run, cell)]
-                _check_limit(rule, row.facts)
-                yield _worst(policy, rule, row, measured(rule, row, victim, unfinished), victim, report, names)
-        if not seen:
-            reason = why_not_measured(rule, [row for cell in cells for row in rows_of.get(id(cell), [])], cells, report)
-            place = place_of(cells[0], rule.victim or served(cells[0]), report, names, attack=False)
-            yield _judged(policy, rule, Measured(missing=reason), place=place)
+    for cells in victims:
+        rows = [row for cell in cells for row in rows_of[id(cell)]]
+        once: dict[str, Row] = {}
+        for row in filter(partial(holds, rule), rows):
+            once.setdefault(numbers_of(row, victim_of(rule, row.cell)), row)
+        for row in once.values():
+            _check_limit(rule, row.facts)
+            yield _worst(policy, rule, row, report)
+        if not once:
+            place = place_of(cells[0], victim_of(rule, cells[0]), report, attack=False)
+            yield _judged(policy, rule, Measured(missing=why_not_measured(rule, rows, cells, report)), place=place)
 
 
-def _worst(
-    policy: Policy,
-    rule: Rule,
-    row: Row,
-    found: Sequence[Measured],
-    victim: str,
-    report: Report,
-    names: Mapping[str, str],
-) -> Judgement:
-    place = place_of(row.cell, victim, report, names, attack=is_attacked(row))
+def _worst(policy: Policy, rule: Rule, row: Row, report: Report) -> Judgement:
+    victim = victim_of(rule, row.cell)
+    found = measured(rule, row, victim, unfinished(row.cell, report))
+    place = place_of(row.cell, victim, report, attack=is_attacked(row))
     every = [_judged(policy, rule, one, row=row, place=place, models=len(found)) for one in found]
-    worst = min(every, key=lambda one: OUTCOMES.index(one.outcome))
-    alike = [one for one in every if one.outcome == worst.outcome]
-    sign = 1 if rule.at_most is not None else -1
-    return max(alike, key=lambda one: sign * one.found.value if math.isfinite(one.found.value) else math.inf)
+    sign = -1 if rule.at_most is not None else 1
+
+    def badness(one: Judgement) -> tuple[int, float]:
+        value = one.found.value
+        return OUTCOMES.index(one.outcome), sign * value if math.isfinite(value) else -math.inf
+
+    return min(every, key=badness)
 
 
 def _judged(

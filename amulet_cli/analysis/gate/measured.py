@@ -4,16 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.comparisons import difference
 from amulet_cli.analysis.gate.policy import Rule
 from amulet_cli.analysis.rows import Row
 from amulet_cli.base.format_numbers import plural
 from amulet_cli.results.result import VICTIMS, Result
-
-if TYPE_CHECKING:
-    from amulet.core.facts import RiskFacts
 
 SEEDS = 5
 """Seeds that a number about the recipe needs: with fewer the interval over seeds says too little."""
@@ -55,12 +51,8 @@ def measured(rule: Rule, row: Row, victim: str, unfinished: Sequence[Result]) ->
 def about_recipe(row: Row) -> bool:
     """Whether assessing the row's risk trains victims again, so that its number is about the recipe."""
     risk = row.cell.facts.risks.get(row.facts.risk)
-    return risk is not None and _retrains(risk)
-
-
-def _retrains(risk: "RiskFacts") -> bool:
-    if risk.retrains is not None:
-        return risk.retrains
+    if risk is None or risk.retrains is not None:
+        return risk is not None and bool(risk.retrains)
     from amulet.assessment import RISKS  # a result from before runs stated it
 
     return risk.name in RISKS and RISKS[risk.name].retrains
@@ -81,13 +73,9 @@ def _missing(rule: Rule, row: Row, victim: str, unfinished: Sequence[Result]) ->
                 return f"seed {seed}: the {one} model answers one class"
             if seed not in row.values[one]:
                 return f"seed {seed} has no number for the {one} victim"
-        if rule.relative_to == "baseline" and not math.isfinite(_baseline(run, victim, row.metric)):
+        if rule.relative_to == "baseline" and not math.isfinite(run.baseline(victim, row.metric)):
             return f"seed {seed} has no baseline"
     return ""
-
-
-def _baseline(run: Result, victim: str, metric: str) -> float:
-    return run.baselines.get(victim, {}).get(metric, math.nan)
 
 
 def _of_model(rule: Rule, row: Row, victim: str, seed: int) -> Measured:
@@ -98,7 +86,7 @@ def _of_model(rule: Rule, row: Row, victim: str, seed: int) -> Measured:
         change = difference((run, run), VICTIMS, row.metric)
         value, low, high = change.mean, change.low, change.high
     if rule.relative_to == "baseline":
-        base = _baseline(run, victim, row.metric)
+        base = run.baseline(victim, row.metric)
         value, low, high = value - base, low - base, high - base
     lacks = "" if math.isfinite(low) and math.isfinite(high) else "there is no interval over the records"
     return Measured(value=value, low=low, high=high, over="records", seed=seed, lacks=lacks)
@@ -113,18 +101,16 @@ def _of_recipe(rule: Rule, row: Row, victim: str) -> Measured:
     if rule.relative_to == VICTIMS[0]:
         before = [row.values[VICTIMS[0]][seed] for seed in runs]
     elif rule.relative_to == "baseline":
-        before = [_baseline(run, victim, row.metric) for run in runs.values()]
-    n = len(after)
+        before = [run.baseline(victim, row.metric) for run in runs.values()]
+    n, over = len(after), plural(len(after), "seed")
     if n < SEEDS:
         value = fmean(new - old for new, old in zip(after, before, strict=True))
         lacks = f"it is about the recipe, which takes {SEEDS} seeds: there {'is' if n == 1 else 'are'} {n}"
-        return Measured(value=value, over=plural(n, "seed"), lacks=lacks)
+        return Measured(value=value, over=over, lacks=lacks)
     effects = row.effects if rule.relative_to == VICTIMS[0] else None
     change = paired_change(before, after, effects, most=row.facts.largest_change)
-    low, high = change.low, change.high
-    if not high - low > ROUNDING:  # five equal numbers do not show that a sixth would be the same
-        return Measured(value=change.mean, over=plural(n, "seed"), lacks="every seed has the same number")
-    least, most = row.facts.range or (-math.inf, math.inf)
-    if not rule.relative_to:
-        low, high = max(low, least), min(high, most)
-    return Measured(value=change.mean, low=low, high=high, over=plural(n, "seed"))
+    if not change.high - change.low > ROUNDING:  # five equal numbers do not show that a sixth would be the same
+        return Measured(value=change.mean, over=over, lacks="every seed has the same number")
+    no_limits = (-math.inf, math.inf)
+    least, most = no_limits if rule.relative_to else row.facts.range or no_limits
+    return Measured(value=change.mean, low=max(change.low, least), high=min(change.high, most), over=over)

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from amulet_cli.analysis.gate.measured import Measured
 from amulet_cli.analysis.gate.policy import Rule
-from amulet_cli.analysis.groups import SETTING, Report
-from amulet_cli.analysis.rows import Row, RunGroup
+from amulet_cli.analysis.groups import Report
+from amulet_cli.analysis.rows import SETTING, Row, RunGroup, described
 from amulet_cli.base.errors import similar
 from amulet_cli.base.serialize import as_text, canonical_json, flat, plain
 from amulet_cli.results.result import VICTIMS, Result, shaping
@@ -18,27 +18,27 @@ Place = tuple[str, Mapping[str, str], str]
 """A victim in words, its settings, and which of both it is."""
 
 
-def victims_of(rule: Rule, report: Report) -> dict[str, list[RunGroup]]:
-    """The groups of runs by the victim that they measured."""
+def victims_of(rule: Rule, report: Report) -> list[list[RunGroup]]:
+    """Of each victim the groups of runs that measured it."""
     found: dict[str, list[RunGroup]] = {}
-    for cell in {id(row.cell): row.cell for row in report.rows}.values():
-        victim = rule.victim or served(cell)
+    for cell in report.cells:
+        victim = victim_of(rule, cell)
         if victim not in _measured_victims(cell):
             continue
         left_out = (*_OF_THE_ATTACK, *(_OF_THE_DEFENSE if victim == VICTIMS[0] else ()))
         made = {key: value for key, value in shaping(cell.config).items() if key not in left_out}
         setting = [cell.labels[key] for key in SETTING if key not in left_out]
         found.setdefault(canonical_json(plain([victim, setting, made], finite=False)), []).append(cell)
-    return found
+    return list(found.values())
 
 
 def _measured_victims(cell: RunGroup) -> set[str]:
     return {victim for run in cell.runs.values() for victim in run.metrics}
 
 
-def served(cell: RunGroup) -> str:
-    """The victim that would be served: the defended one, if there is a defence."""
-    return VICTIMS[1] if VICTIMS[1] in _measured_victims(cell) else VICTIMS[0]
+def victim_of(rule: Rule, cell: RunGroup) -> str:
+    """The victim that a rule names, else the one that would be served: the defended one, if there is a defence."""
+    return rule.victim or (VICTIMS[1] if VICTIMS[1] in _measured_victims(cell) else VICTIMS[0])
 
 
 def is_about(rule: Rule, cells: Sequence[RunGroup]) -> bool:
@@ -95,12 +95,8 @@ def _attack_value(row: Row, key: str) -> Any:
 
 def _chosen_by_protocol(row: Row, name: str) -> Any:
     """A setting that was left open, as the measurement says that it was: the budget of a defence, say."""
-    for run in row.cell.runs.values():
-        parts: Any = run.manifest.get(row.facts.risk)
-        for part in cast(Mapping[str, Any], parts).values() if isinstance(parts, Mapping) else ():
-            if isinstance(part, Mapping) and name in part:
-                return cast(Mapping[str, Any], part)[name]
-    return None
+    parts = (described(run, row.facts.risk, victim) for run in row.cell.runs.values() for victim in reversed(VICTIMS))
+    return next((part[name] for part in parts if name in part), None)
 
 
 def _setting_value(cell: RunGroup, key: str) -> Any:
@@ -117,20 +113,16 @@ def numbers_of(row: Row, victim: str) -> str:
     return canonical_json(plain([row.metric, values], finite=False)) if row.values[victim] else f"{id(row)}"
 
 
-def _setting(cell: RunGroup) -> tuple[str, ...]:
-    return next(iter(cell.runs.values())).setting
+def unfinished(cell: RunGroup, report: Report) -> list[Result]:
+    """The seeds of a group that are not finished, whose folder is named by the same settings."""
+    return [run for run in report.missing if run.folder.parent == cell.first.folder.parent]
 
 
-def same_settings(run: Result, cell: RunGroup) -> bool:
-    """Whether an unfinished run is another seed of a group, as its folder is named by its settings."""
-    return run.folder.parent == next(iter(cell.runs.values())).folder.parent
-
-
-def place_of(cell: RunGroup, victim: str, report: Report, names: Mapping[str, str], *, attack: bool = True) -> Place:
+def place_of(cell: RunGroup, victim: str, report: Report, *, attack: bool = True) -> Place:
     """A victim in words, its settings, and which of both it is."""
     left_out = (() if attack else ("attack",)) + (("defense",) if victim == VICTIMS[0] else ())
     labels = {key: as_text(value) for key, value in cell.labels.items() if key not in left_out}
-    told = [names.get(labels[key], labels[key]) for key in SETTING if labels.get(key, "none") != "none"]
+    told = [report.names.get(labels[key], labels[key]) for key in SETTING if labels.get(key, "none") != "none"]
     more = [f"{key} {labels[key]}" for key in report.keys if labels.get(key)]
     return ", ".join((" · ".join(told), *more, victim)), labels, victim
 
@@ -139,13 +131,15 @@ def why_not_measured(rule: Rule, rows: Sequence[Row], cells: Sequence[RunGroup],
     """Why a victim has no measurement that a rule could judge."""
     if departures := [", ".join(_departures(rule, row)) for row in rows]:
         return f"measured only under {'; '.join(dict.fromkeys(departures))}"
-    settings = {_setting(cell)[:3] for cell in cells}
+    settings = {cell.first.setting[:3] for cell in cells}
     for run in report.missing:
         if run.setting[:3] in settings:
-            return f"no finished run has it; {run.setting[3]}, seed {run.seed}, is {run.state}: {run.reason}".rstrip(
-                ": "
-            )
-    return _unknown(rule, report)
+            why = f": {run.reason}" if run.reason else ""
+            return f"no finished run has it; {run.setting[3]}, seed {run.seed}, is {run.state}{why}"
+    if rows_about(rule, report.rows):
+        return f"no run of this victim measures {rule.metric}"
+    near = similar(rule.metric, {word for row in report.rows for word in (row.metric, row.facts.name)})
+    return f"no run measures {rule.metric}{f'; there is {near[0]}' if near else ''}"
 
 
 def is_attacked(row: Row) -> bool:
@@ -163,11 +157,3 @@ def nobody(rule: Rule, report: Report) -> Measured:
     told = [f"{key} {as_text(value)}" for key, value in rule.where.items()]
     what = f"a {rule.victim} victim" if rule.victim else "a victim"
     return Measured(missing=f"no run has {what}{' with ' + ', '.join(told) if told else ''}")
-
-
-def _unknown(rule: Rule, report: Report) -> str:
-    known = {word for row in report.rows for word in (row.metric, row.facts.name)}
-    if rows_about(rule, report.rows):
-        return f"no run of this victim measures {rule.metric}"
-    near = similar(rule.metric, known)
-    return f"no run measures {rule.metric}{f'; there is {near[0]}' if near else ''}"

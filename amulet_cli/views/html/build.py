@@ -2,14 +2,16 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 
 from amulet import __version__
 from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis import findings
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import named, option_names, setting_name
-from amulet_cli.analysis.rows import groups_of
+from amulet_cli.analysis.names import named, setting_name
+from amulet_cli.analysis.origins import environments
+from amulet_cli.analysis.outcomes import symbol
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
 from amulet_cli.results.result import Result
@@ -17,7 +19,7 @@ from amulet_cli.views.figures.catalogue import drawings
 from amulet_cli.views.html import figures, provenance
 from amulet_cli.views.html.glossary import glossary
 from amulet_cli.views.html.rendering import asset, template
-from amulet_cli.views.html.tables import Section, sections_of
+from amulet_cli.views.html.tables import sections_of
 from amulet_cli.views.registry import views
 
 _MOST_ROWS = 4000
@@ -41,14 +43,13 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
     script = asset("report.js")
     sections = sections_of(report, every_metric=every_metric)
     config, others = provenance.configurations(report)
-    cells = groups_of(report.rows)
-    names = option_names(cells)
+    names = report.names
     return template("report.html").render(
         version=__version__,
         question=findings.question(report),
         set_up=provenance.set_up(report),
         tally=findings.tally(found),
-        findings=list(findings.sentences(found)),
+        findings=[(word, list(its)) for word, its in groupby(found, key=lambda one: one.outcome)],
         most_findings=_MOST_FINDINGS,
         few_findings=_FEW_FINDINGS,
         tested=report.tested,
@@ -57,7 +58,7 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         literature_source=SOURCE,
         more=[section for view in views() if view.section and (section := view.section(results))],
         sections=sections,
-        models=_grouped(sections),
+        models=groupby(sections, key=lambda one: one.model),
         every_metric=every_metric,
         shown=figures.drawn(drawings(report, results), names),
         notes=report.notes,
@@ -66,20 +67,13 @@ def html_report(report: Report, results: Sequence[Result], *, command: str = "",
         command=command,
         date=date,
         glossary=glossary(),
-        versions=provenance.versions(report),
+        versions=environments(report.runs),
         config=config,
         others=[(named(name, names), differ) for name, differ in others],
-        first=named(setting_name(cells[0].labels), names),
+        first=named(setting_name(report.cells[0].labels), names),
         plural=format_numbers.plural,
+        symbol=symbol,
         style=asset("report.css"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _grouped(sections: Sequence[Section]) -> Mapping[str, list[Section]]:
-    """By data set and model."""
-    found: dict[str, list[Section]] = {}
-    for section in sections:
-        found.setdefault(" · ".join(section.heading.split(" · ")[:2]), []).append(section)
-    return found

@@ -1,5 +1,6 @@
 """Where the numbers come from: data, machines, configurations, and the commands that make them again."""
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -8,8 +9,8 @@ from typing import Any, cast
 
 from amulet.core import Factory, SettingError
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import option_names, setting_name
-from amulet_cli.analysis.rows import RunGroup, groups_of
+from amulet_cli.analysis.names import setting_name
+from amulet_cli.analysis.origins import TRAINING, split_sizes
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.result import CHOICES, Result, shaping
@@ -17,28 +18,28 @@ from amulet_cli.results.result import CHOICES, Result, shaping
 
 def set_up(report: Report) -> list[tuple[str, list[str]]]:
     """What was compared with what, in terms with their meanings."""
-    cells = groups_of(report.rows)
-    names = option_names(cells)
-    runs = [run for cell in cells for run in cell.runs.values()]
+    runs = report.runs
     seeds = sorted({run.seed for run in runs})
-    found = [("Data", _data(runs))]
-    for name, group in (("Model", "model"), ("Defence", "defense"), ("Attack", "attack")):
-        found.append((name, list(dict.fromkeys(_parts(runs, group, names)))))
-    swept = [
-        f"{key}: {', '.join(dict.fromkeys(as_text(cell.labels.get(key)) or 'not set' for cell in cells))}"
-        for key in report.keys
-    ]
-    if swept:
-        found.append(("Swept", swept))
-    found.append(("The same in all runs", [f"{key}: {value}" for key, value in _common(report, cells)]))
-    whole = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
-    shown = f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
-    found.append(("Seeds", [f"{shown} ({format_numbers.plural(len(seeds), 'seed')})"]))
-    hours = sum(sum(run.timings.values()) for run in runs)
-    found.append(
-        ("Machine", [*machines(runs), f"computed in {format_numbers.duration(hours)}, what was stored not counted"])
-    )
-    return [(term, meanings) for term, meanings in found if meanings]
+    shown = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 2 and _whole(seeds) else ", ".join(map(str, seeds))
+    swept = {
+        key: dict.fromkeys(as_text(cell.labels.get(key)) or "not set" for cell in report.cells) for key in report.keys
+    }
+    spent = format_numbers.duration(sum(sum(run.timings.values()) for run in runs))
+    found = {
+        "Data": list(dict.fromkeys(map(_data, runs))),
+        "Model": _parts(report, "model"),
+        "Defence": _parts(report, "defense"),
+        "Attack": _parts(report, "attack"),
+        "Swept": [f"{key}: {', '.join(values)}" for key, values in swept.items()],
+        "The same in all runs": [f"{key}: {value}" for key, value in _common(report).items()],
+        "Seeds": [f"{shown} ({format_numbers.plural(len(seeds), 'seed')})"],
+        "Machine": [*machines(runs), f"computed in {spent}, what was stored not counted"],
+    }
+    return [(term, meanings) for term, meanings in found.items() if meanings]
+
+
+def _whole(seeds: Sequence[int]) -> bool:
+    return list(seeds) == [*range(seeds[0], seeds[-1] + 1)]
 
 
 def machines(runs: Sequence[Result]) -> list[str]:
@@ -51,45 +52,28 @@ def machines(runs: Sequence[Result]) -> list[str]:
     return [f"{name}: {format_numbers.plural(n, 'run')}" for name, n in count.items()]
 
 
-def versions(report: Report) -> list[tuple[str, str]]:
-    """Every entry of the environments, with the number of runs where they differ."""
-    runs = [run for cell in groups_of(report.rows) for run in cell.runs.values()]
-    keys = dict.fromkeys(key for run in runs for key in run.environment)
-    found: list[tuple[str, str]] = []
-    for key in keys:
-        count = Counter(as_text(run.environment.get(key)) or "not recorded" for run in runs)
-        alone = len(count) == 1
-        found.append((key, ", ".join(value if alone else f"{value} ({n} runs)" for value, n in count.items())))
-    return found
-
-
 def configurations(report: Report) -> tuple[str, list[tuple[str, list[tuple[str, str]]]]]:
     """The first cell's configuration as YAML, and of each other cell what it has otherwise."""
     import yaml
 
-    cells = groups_of(report.rows)
-    first = shaping(cells[0].config)
-    text = yaml.safe_dump(first, sort_keys=False, allow_unicode=True)
-    base = flat(first)
+    base, *configs = (flat(shaping(cell.config)) for cell in report.cells)
     others: list[tuple[str, list[tuple[str, str]]]] = []
-    for cell in cells[1:]:
-        config = flat(shaping(cell.config))
-        keys = dict.fromkeys((*base, *config))
-        differ = [(key, _value(config, key)) for key in keys if _value(config, key) != _value(base, key)]
+    for cell, config in zip(report.cells[1:], configs, strict=True):
+        values = {key: (_value(config, key), _value(base, key)) for key in (*base, *config)}
+        differ = [(key, here) for key, (here, there) in values.items() if here != there]
         others.append((setting_name(cell.labels), differ))
-    return text, others
+    return yaml.safe_dump(shaping(report.cells[0].config), sort_keys=False, allow_unicode=True), others
 
 
 def commands(report: Report) -> list[str]:
     """The fewest commands that run exactly these cells and seeds."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for cell in groups_of(report.rows):
-        run = cell.first
+    for cell in report.cells:
+        run, seeds = cell.first, sorted(cell.runs)
         asked = {key: _typed(run.choices[key]) for key in CHOICES if key in run.choices}
         asked |= {key: _typed(value) for key, value in run.overrides.items() if key not in (*asked, "seed")}
-        seeds = sorted(cell.runs)
-        whole = len(seeds) > 1 and seeds == [*range(seeds[0], seeds[-1] + 1)]
-        shown = f"range({seeds[0]},{seeds[-1] + 1})" if whole else ",".join(map(str, seeds))
+        several = len(seeds) > 1 and _whole(seeds)
+        shown = f"range({seeds[0]},{seeds[-1] + 1})" if several else ",".join(map(str, seeds))
         groups.setdefault((shown, *asked), []).append(asked)
     found: list[str] = []
     for (seeds, *_), asked in groups.items():
@@ -104,10 +88,7 @@ def commands(report: Report) -> list[str]:
 def _products(asked: Sequence[Mapping[str, str]]) -> Iterator[dict[str, list[str]]]:
     """Settings as full products of values: all at once if they are one, else cut by the key with the fewest values."""
     values = {key: list(dict.fromkeys(one[key] for one in asked)) for key in asked[0]}
-    size = 1
-    for each in values.values():
-        size *= len(each)
-    if size == len(asked):
+    if math.prod(map(len, values.values())) == len(asked):
         yield values
         return
     key = min((key for key in values if len(values[key]) > 1), key=lambda key: len(values[key]))
@@ -127,43 +108,36 @@ def _value(config: Mapping[str, Any], key: str) -> str:
     return ("null" if config[key] is None else as_text(config[key])) if key in config else "absent"
 
 
-def _common(report: Report, cells: Sequence[RunGroup]) -> list[tuple[str, str]]:
+def _common(report: Report) -> dict[str, str]:
     """Overrides that all share, then the plain settings of training that all share."""
     found = {key: as_text(value) for key, value in report.common.items()}
-    configs = [flat(shaping(cell.config)) for cell in cells]
-    for key in ("epochs", "batch_size", "optimizer._target_", "optimizer.lr", "precision", "adversary_fraction"):
+    configs = [flat(shaping(cell.config)) for cell in report.cells]
+    for key in TRAINING:
         values = {as_text(config.get(key)) for config in configs}
         if len(values) == 1 and (value := values.pop()):
             found.setdefault(key, value)
-    return list(found.items())
+    return found
 
 
-def _data(runs: Sequence[Result]) -> list[str]:
-    found: dict[str, None] = {}
-    for run in runs:
-        split = cast(Mapping[str, Any], run.manifest.get("split") or {})
-        sizes = [
-            f"{name} {cast(Mapping[str, Any], part).get('records', 0):,}"
-            for name in ("victim", "adversary", "test")
-            if isinstance(part := split.get(name), Mapping)
-        ]
-        described = f": records of {', '.join(sizes)}" if sizes else ""
-        found[f"{run.setting[0]}{described}"] = None
-    return list(found)
+def _data(run: Result) -> str:
+    sizes = [f"{name} {size:,}" for name, size in split_sizes(run).items()]
+    return f"{run.setting[0]}: records of {', '.join(sizes)}" if sizes else run.setting[0]
 
 
-def _parts(runs: Sequence[Result], group: str, names: Mapping[str, str]) -> Iterator[str]:
+def _parts(report: Report, group: str) -> list[str]:
     """Each option by the name for people, with its class and what that says of itself."""
-    for run in runs:
+    found: dict[str, None] = {}
+    for run in report.runs:
         chosen = [(run.choices.get(group, ""), run.config.get(group))]
         if group == "defense" and run.choices.get("second_defense", "none") != "none":
             chosen.append((run.choices["second_defense"], run.config.get("second_defense")))
         for name, node in chosen:
             if name and name != "none":
                 described = _described(cast(Mapping[str, Any], node)) if isinstance(node, Mapping) else ""
-                title = names.get(name, name)
+                title = report.names.get(name, name)
                 shown = title if name in title else f"{title} ({name})"
-                yield f"{shown}: {described}" if described else shown
+                found[f"{shown}: {described}" if described else shown] = None
+    return list(found)
 
 
 def _described(node: Mapping[str, Any]) -> str:

@@ -2,20 +2,19 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.groups import Report
-from amulet_cli.analysis.names import label_words, named, option_names, row_title
-from amulet_cli.analysis.outcomes import symbol
+from amulet_cli.analysis.names import label_words, named, row_title
 from amulet_cli.analysis.rows import Row, RunGroup, groups_of
-from amulet_cli.analysis.warnings import pattern
+from amulet_cli.analysis.warnings import gathered
 from amulet_cli.base import format_numbers
 from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.report_tables import label_keys, sections
-from amulet_cli.views.row_numbers import row_numbers
+from amulet_cli.views.row_numbers import RowNumbers, row_numbers
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
@@ -27,34 +26,27 @@ _COMMON_WORD = "loss"  # a score of membership inference, and in every other war
 class Line:
     """One metric of one cell, as it is shown."""
 
-    metric: str
+    row: Row
     title: str
     """The metric in words, with its budget."""
-    primary: bool
-    worse: str
     labels: tuple[str, ...]
-    victims: tuple[str, ...]
-    baseline: str
-    change: str
-    interval: str
-    n: int
-    verdict: str
-    mark: str
+    numbers: RowNumbers
     detail: str
     """p-value and what could have been seen."""
-    warnings: tuple[str, ...]
     notes: tuple[int, ...]
     """Numbers of the section's warnings that name this metric."""
-    seeds: Mapping[str, Mapping[int, str]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Warned:
-    """One warning, however many runs gave it."""
-
-    number: int
-    text: str
-    where: str
+    @property
+    def seeds(self) -> Mapping[str, Mapping[int, str]]:
+        """By victim and seed the value."""
+        fraction = self.row.facts.fraction
+        return {
+            victim: {
+                s: format_numbers.number(x, fraction=fraction, unit=False) for s, x in self.row.values[victim].items()
+            }
+            for victim in VICTIMS
+            if self.row.values[victim]
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +61,21 @@ class Section:
     fixed: str
     """What was set the same in all of it, where other settings differ."""
     keys: tuple[str, ...]
-    deciding: tuple[Line, ...]
-    others: tuple[Line, ...]
-    seeds: tuple[int, ...]
-    warnings: tuple[Warned, ...]
+    deciding: Sequence[Line]
+    others: Sequence[Line]
+    seeds: Sequence[int]
+    warnings: Sequence[tuple[str, str]]
+    """Each with the runs that gave it, however many."""
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """All of them."""
         return (*self.deciding, *self.others)
+
+    @property
+    def model(self) -> str:
+        """Data set and model."""
+        return " · ".join(self.heading.split(" · ")[:2])
 
 
 def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
@@ -88,36 +86,37 @@ def sections_of(report: Report, *, every_metric: bool = True) -> list[Section]:
         every_metric: also those that do not decide on a risk.
     """
     found: list[Section] = []
-    keys, names = label_keys(report, "metric"), option_names(row.cell for row in report.rows)
     for index, (title, blocks) in enumerate(sections(report, "metric"), start=1):
         rows = [row for block in blocks.values() for row in block]
-        values = {key: {as_text(row.cell.labels.get(key)) for row in rows} for key in keys}
-        used = tuple(key for key in keys if len(values[key]) > 1)
-        fixed = [f"{key} {value}" for key in keys if len(values[key]) == 1 and (value := values[key].copy().pop())]
         cells = groups_of(rows)
-        warnings = list(_warnings(cells, used))
-        lines = [_line(row, used, warnings) for row in rows]
-        deciding = [line for line in lines if _decides(line)] or lines
+        values = {
+            key: list(dict.fromkeys(as_text(cell.labels.get(key)) for cell in cells))
+            for key in label_keys(report, "metric")
+        }
+        used = tuple(key for key, its in values.items() if len(its) > 1)
+        fixed = [f"{key} {its[0]}" for key, its in values.items() if its[0] and not its[1:] and "_target_" not in key]
+        warnings = _warnings(cells, used)
+        deciding, others = (
+            [_line(row, used, warnings) for row in rows if _decides(row) == wanted] for wanted in (True, False)
+        )
         found.append(
             Section(
                 name=f"setting-{index}",
                 title=title,
-                heading=named(title, names),
-                fixed=", ".join(word for word in fixed if "_target_" not in word),
+                heading=named(title, report.names),
+                fixed=", ".join(fixed),
                 keys=used,
-                deciding=tuple(deciding),
-                others=tuple(line for line in lines if not _decides(line))
-                if every_metric and deciding != lines
-                else (),
-                seeds=tuple(sorted({seed for cell in cells for seed in cell.runs})),
-                warnings=tuple(warnings),
+                deciding=deciding or others,
+                others=others if every_metric and deciding else (),
+                seeds=sorted({seed for cell in cells for seed in cell.runs}),
+                warnings=warnings,
             )
         )
     return found
 
 
-def _decides(line: Line) -> bool:
-    return line.primary or line.metric == "test_accuracy"
+def _decides(row: Row) -> bool:
+    return row.facts.decides or row.metric == "test_accuracy"
 
 
 def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
@@ -127,40 +126,17 @@ def verdict_detail(verdict: "Verdict", *, fraction: bool) -> str:
     parts = [] if math.isnan(verdict.p_value) else [f"p {verdict.p_value:.2g}"]
     if math.isfinite(verdict.detectable):
         parts.append(f"sees {format_numbers.number(verdict.detectable, fraction=fraction, unit=False)} or more")
-    if verdict.reason:
-        parts = [verdict.reason]
-    return ", ".join(parts)
+    return verdict.reason or ", ".join(parts)
 
 
-def _line(row: Row, keys: Sequence[str], warnings: Sequence[Warned]) -> Line:
-    info, numbers, verdict = row.facts, row_numbers(row), row.verdict
-    fraction = info.fraction
-    bases = [format_numbers.number(row.baseline(victim), fraction=fraction, unit=False) for victim in VICTIMS]
-    seeds = {
-        victim: {
-            seed: format_numbers.number(value, fraction=fraction, unit=False)
-            for seed, value in row.values[victim].items()
-        }
-        for victim in VICTIMS
-        if row.values[victim]
-    }
+def _line(row: Row, keys: Sequence[str], warnings: Sequence[tuple[str, str]]) -> Line:
     return Line(
-        metric=row.metric,
+        row=row,
         title=row_title(row),
-        primary=info.decides,
-        worse=info.worse,
         labels=tuple(as_text(row.cell.labels.get(key)) for key in keys),
-        victims=numbers.victims,
-        baseline=" / ".join(dict.fromkeys(base for base in bases if base != "-")),
-        change=numbers.change,
-        interval=numbers.interval,
-        n=numbers.n,
-        verdict=verdict.outcome if verdict else "",
-        mark=symbol(verdict.outcome) if verdict else "",
-        detail=verdict_detail(verdict, fraction=fraction) if verdict else "",
-        warnings=row.warnings,
-        notes=tuple(warned.number for warned in warnings if _names(warned.text, row)),
-        seeds=seeds,
+        numbers=row_numbers(row),
+        detail=verdict_detail(row.verdict, fraction=row.facts.fraction) if row.verdict else "",
+        notes=tuple(number for number, (text, _) in enumerate(warnings, start=1) if _names(text, row)),
     )
 
 
@@ -171,22 +147,14 @@ def _names(text: str, row: Row) -> bool:
     return bool({row.metric, facts.name, *about} & words)
 
 
-def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> Iterator[Warned]:
-    """Every warning once, in the words of the first run that gave it: texts that differ in numbers alone are one."""
-    found: dict[str, tuple[str, list[tuple[RunGroup, int]]]] = {}
-    for cell in cells:
-        for seed, run in cell.runs.items():
-            patterns = {pattern(text): text for text in reversed(run.warnings)}
-            for kind in reversed(patterns):
-                found.setdefault(kind, (patterns[kind], []))[1].append((cell, seed))
-    total = sum(len(cell.runs) for cell in cells)
-    for index, (text, places) in enumerate(found.values(), start=1):
-        yield Warned(number=index, text=text, where=_where(places, total, keys))
+def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Every warning once, with the runs that gave it."""
+    runs = [(cell, seed) for cell in cells for seed in cell.runs]
+    found = gathered((text, i) for i, (cell, seed) in enumerate(runs) for text in cell.runs[seed].warnings)
+    return [(text, _where([runs[i] for i in places], len(runs), keys)) for text, places in found]
 
 
 def _where(places: Sequence[tuple[RunGroup, int]], total: int, keys: Sequence[str]) -> str:
-    if total == 1:
-        return ""
     if len(places) == total:
         return f"in all {total} runs; the numbers are the first's" if total > 1 else ""
     cell, seed = places[0]
