@@ -70,6 +70,11 @@ class Row:
         """What the metric is about."""
         return self.cell.facts.of(self.metric)
 
+    @property
+    def fraction(self) -> bool:
+        """Whether it is a share, shown in per cent, its changes in points."""
+        return self.facts.fraction
+
     @cached_property
     def summaries(self) -> Mapping[str, "Summary"]:
         """Mean, error and deviation by victim."""

@@ -30,13 +30,14 @@ def warnings_of(row: Row) -> tuple[str, ...]:
         found.append(f"both victims are at {100 * limit:.0f}% on every seed: a difference in strength cannot show here")
     n, risk = len(row.cell.runs), row.facts.risk
     warned = (
-        (text, seed)
+        ("", text, seed)
         for seed, run in row.cell.runs.items()
         for victim in VICTIMS
         for text in described(run, risk, victim).get("warnings", ())
         if _concerns(text, row)
     )
-    return (*found, *(text if n == 1 else f"{text} ({len(seeds)} of {n} seeds)" for text, seeds in gathered(warned)))
+    texts = (text if n == 1 else f"{text} ({len(seeds)} of {n} seeds)" for _, text, seeds in gathered(warned))
+    return (*found, *texts)
 
 
 def _concerns(text: str, row: Row) -> bool:
@@ -51,18 +52,18 @@ def _concerns(text: str, row: Row) -> bool:
     return not named or row.facts.subject.get("attribute") in named
 
 
-def pattern(text: str) -> str:
+def _pattern(text: str) -> str:
     """A warning without its numbers: texts that differ in these alone are one.
 
-    >>> pattern("the trigger is in 12.5% of 300 records")
+    >>> _pattern("the trigger is in 12.5% of 300 records")
     'the trigger is in #% of # records'
     """
     return re.sub(r"\d+(?:\.\d+)?(?:e-?\d+)?", "#", text)
 
 
-def gathered(texts: Iterable[tuple[str, _Place]]) -> list[tuple[str, list[_Place]]]:
-    """Texts that differ only in numbers once, in the words of the first, with every place where they are."""
-    found: dict[str, tuple[str, dict[_Place, None]]] = {}
-    for text, place in texts:
-        found.setdefault(pattern(text), (text, {}))[1][place] = None
-    return [(text, list(places)) for text, places in found.values()]
+def gathered(texts: Iterable[tuple[str, str, _Place]]) -> list[tuple[str, str, list[_Place]]]:
+    """Texts about one thing that differ only in numbers once, in the words of the first, with all their places."""
+    found: dict[tuple[str, str], tuple[str, dict[_Place, None]]] = {}
+    for about, text, place in texts:
+        found.setdefault((about, _pattern(text)), (text, {}))[1][place] = None
+    return [(about, text, list(places)) for (about, _), (text, places) in found.items()]

@@ -10,14 +10,13 @@ from rich.text import Text
 from amulet.assessment.literature import SOURCE, expected
 from amulet.core.risk import code_order
 from amulet_cli.analysis.groups import SETTING, Report, aggregate
-from amulet_cli.analysis.rows import Row
+from amulet_cli.analysis.rows import Row, change_words
 from amulet_cli.base import format_numbers
-from amulet_cli.base.console import aligned, hanging, headed
+from amulet_cli.base.console import hanging, headed
 from amulet_cli.base.serialize import as_text, canonical_json, plain
 from amulet_cli.results.result import LOST, VICTIMS, Result
-from amulet_cli.views.report_tables import metric_name
-from amulet_cli.views.row_numbers import INTERVAL
-from amulet_cli.views.run_table import judged_word
+from amulet_cli.views.row_numbers import INTERVAL, row_numbers
+from amulet_cli.views.run_table import in_blocks, judged_word, marked_name
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
@@ -37,7 +36,8 @@ def audit_tables(results: Sequence[Result]) -> RenderableType:
     attacked = [(result, result.facts.attacked) for result in results]
     report = aggregate(list(_trimmed(attacked)))
     described = [_described(result) for result in results if result.finished]
-    everywhere = _in_all(described)
+    first, *others = described if len(described) > 1 else [[]]
+    everywhere = [text for text in dict.fromkeys(first) if all(text in more for more in others)]
     parts: list[RenderableType] = [Text("Audit, risk by risk", style="bold")]
     known = {name: risk for result in results for name, risk in result.facts.risks.items()}
     ordered = sorted(known, key=lambda name: (name != "utility", code_order(known[name].code)))
@@ -92,13 +92,6 @@ def _described(result: Result) -> list[str]:
     return [text for text in result.warnings if not text.endswith(LOST)]
 
 
-def _in_all(warnings: Sequence[Sequence[str]]) -> list[str]:
-    """What every one of several runs warns of."""
-    if len(warnings) < 2:
-        return []
-    return [text for text in dict.fromkeys(warnings[0]) if all(text in others for others in warnings[1:])]
-
-
 def _name(row: Row, report: Report, *, attack: bool) -> str:
     """What a row's runs are among the others: `lira, defense.epsilon 1`."""
     differ = ("defense", *report.keys) if len({r.cell.labels["defense"] for r in report.rows}) > 1 else report.keys
@@ -107,44 +100,36 @@ def _name(row: Row, report: Report, *, attack: bool) -> str:
 
 
 def _table(rows: Sequence[Row], report: Report) -> Iterator[RenderableType]:
-    if not rows:
-        return
     defended = any(row.values["defended"] for row in rows)
     victims = VICTIMS if defended else VICTIMS[:1]
-    head = [Text(word, style="bold") for word in ("", *victims, *(("change",) if defended else ()), "baseline")]
+    head = [Text(word) for word in ("", *victims, *(("change",) if defended else ()), "baseline")]
     lines: dict[str, list[list[Text]]] = {}
     for row in rows:
-        attack = _place(row) != "utility"
-        lines.setdefault(_name(row, report, attack=attack), []).extend(_lines(row, victims))
-    widths = [max(len(line[i]) for some in ([head], *lines.values()) for line in some) for i in range(len(head))]
-    yield aligned([head], widths)
-    for name, some in lines.items():
-        if name:
-            yield Text(f"  {name}", style="dim")
-        yield aligned(some, widths)
+        name = _name(row, report, attack=_place(row) != "utility")
+        lines.setdefault(name and f"  {name}", []).extend(_lines(row, victims))
+    return in_blocks(head, lines, "dim") if rows else iter(())
 
 
 def _lines(row: Row, victims: Sequence[str]) -> Iterator[list[Text]]:
     """The numbers of a metric, and below them their intervals: of one seed's records, and of the change."""
-    fraction = row.facts.fraction
-    cells, below = [metric_name(row)], ["    95% interval"]
-    for victim in victims:
-        summary, span = row.summaries[victim], _span(row, victim)
-        cells.append(format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction) if summary.n else "-")
-        below.append(format_numbers.interval(*span, fraction=fraction) if span and summary.n else "")
+    numbers = row_numbers(row)
+    cells = [marked_name(row.metric, row.facts), *numbers.victims[: len(victims)]]
+    below = ["    95% interval", *(_span(row, victim) for victim in victims)]
     if len(victims) > 1:
-        cells.append(f"{format_numbers.change(row.change.mean, fraction=fraction):>6}")
-        below.append(format_numbers.interval(row.change.low, row.change.high, fraction=fraction, signed=True))
-    bases = [format_numbers.number(row.baseline(victim), fraction=fraction, unit=False) for victim in victims]
-    cells.append(bases[0] if len(set(bases)) == 1 else " → ".join(bases))
+        cells.append(f"{numbers.change:>6}")
+        below.append(numbers.interval)
+    cells.append(" → ".join(dict.fromkeys(numbers.baselines[: len(victims)])))
     yield [Text(cell) for cell in cells]
     if any(below[1:]):
         yield [Text(text, style="dim") for text in (*below, "")]
 
 
-def _span(row: Row, victim: str) -> tuple[float, float] | None:
-    """The interval of the only seed's records."""
-    return row.cell.first.intervals.get(victim, {}).get(row.metric) if len(row.cell.runs) == 1 else None
+def _span(row: Row, victim: str) -> str:
+    """The interval of the only seed's records; empty without one."""
+    span = row.cell.first.intervals.get(victim, {}).get(row.metric)
+    if span is None or len(row.cell.runs) > 1 or not row.values[victim]:
+        return ""
+    return format_numbers.interval(*span, fraction=row.fraction)
 
 
 def _said(results: Sequence[Result], rows: Sequence[Row], risk: str, report: Report) -> Iterator[RenderableType]:
@@ -174,13 +159,12 @@ def _measured(row: Row, verdict: "Verdict") -> str:
         return f"the risk {verdict.outcome}"
     if verdict.outcome != "too few seeds":
         return f"{verdict.outcome}: {verdict.reason}" if verdict.reason else verdict.outcome
-    change, info = verdict.change, row.facts
-    amount = format_numbers.change(change.mean, fraction=info.fraction)
-    span = format_numbers.interval(change.low, change.high, fraction=info.fraction, signed=True)
+    change = verdict.change
+    amount, span = change_words(change, fraction=row.fraction)
     if not span:
         return f"{amount} on {format_numbers.plural(change.n, 'seed')}"
     over = "the records of one seed" if change.n == 1 else format_numbers.plural(change.n, "seed")
-    word = judged_word(change, info).plain
+    word = judged_word(change, row.facts).plain
     meaning = {"": "", "≈": ", 0 is in the interval"}.get(word, f", {word} for the victim")
     return f"{amount} {span} over {over}{meaning}"
 

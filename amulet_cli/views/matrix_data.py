@@ -27,8 +27,8 @@ def as_json(interactions: Interactions) -> str:
         "entries": [
             {
                 **_record(name, entry),
-                **{victim: {str(s): x for s, x in entry.row.values[victim].items()} for victim in VICTIMS},
-                "runs": {str(seed): str(run.folder) for seed, run in entry.row.cell.runs.items()},
+                **{victim: {str(s): x for s, x in entry.values[victim].items()} for victim in VICTIMS},
+                "runs": {str(seed): str(run.folder) for seed, run in entry.cell.runs.items()},
                 "flags": entry.warnings,
             }
             for name, entry in interactions.named
@@ -46,7 +46,7 @@ def as_json(interactions: Interactions) -> str:
 
 
 def _record(name: str, entry: Entry) -> dict[str, Any]:
-    info = entry.row.facts
+    info = entry.facts
     record: dict[str, Any] = {
         "defense": name,
         "risk": entry.risk.code,
@@ -58,11 +58,11 @@ def _record(name: str, entry: Entry) -> dict[str, Any]:
         "n": entry.change.n,
     }
     record |= {
-        **victim_records(entry.row),
-        **change_record(entry.row, entry.verdict),
+        **victim_records(entry),
+        **change_record(entry, entry.verdict),
         "expected": entry.expected.direction if entry.expected else None,
         "expected_note": (entry.expected.note or None) if entry.expected else None,
         "agreement": entry.agreement,
         "not_comparable": entry.not_comparable,
     }
-    return record | seed_records(entry.row)
+    return record | seed_records(entry)

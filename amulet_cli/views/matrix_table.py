@@ -10,8 +10,8 @@ from amulet.assessment.literature import SOURCE
 from amulet_cli.analysis.deciding import deciding_attacks, suites_of
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
-from amulet_cli.analysis.rows import Row
-from amulet_cli.analysis.warnings import pattern
+from amulet_cli.analysis.rows import Row, change_words
+from amulet_cli.analysis.warnings import gathered
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, aligned, hanging, headed, here
 from amulet_cli.results.result import VICTIMS
@@ -20,7 +20,6 @@ from amulet_cli.views.run_table import at_budget
 
 EXPECTED = {"rises": "△", "falls": "▽", "unexplored": "○"}
 _MOVES = ("rises", "falls", "equivalent", "no evidence")
-_STYLES = {"rises": "bold", "falls": "bold", "no evidence": "", "unchanged by construction": "dim"}
 _COLUMN = 16
 _LEVEL = 11  # columns of the undefended victim's level
 
@@ -52,7 +51,7 @@ def _lines(interactions: Interactions) -> list[_Line]:
 
 
 def _line(entry: Entry) -> _Line:
-    facts = entry.row.facts
+    facts = entry.facts
     return entry.risk.code, f"{at_budget(entry.metric, facts.at)}{ARROWS[facts.worse]}", entry.setting
 
 
@@ -85,11 +84,11 @@ def _block(interactions: Interactions, lines: Sequence[_Line], names: Sequence[s
 def _undefended(interactions: Interactions, line: _Line) -> Text:
     """Where the undefended victim is: its mean, and what the number would be without the attack."""
     entry = next((entry for entry in interactions.entries if _line(entry) == line), None)
-    if entry is None or not entry.row.summaries[VICTIMS[0]].n:
+    if entry is None or not entry.summaries[VICTIMS[0]].n:
         return Text("")
-    level = format_numbers.number(entry.row.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False)
+    level = format_numbers.number(entry.summaries[VICTIMS[0]].mean, fraction=entry.fraction, unit=False)
     text = Text(f"{level:>6}")
-    base = format_numbers.number(entry.row.baseline(VICTIMS[0]), fraction=entry.fraction, unit=False)
+    base = format_numbers.number(entry.baseline(VICTIMS[0]), fraction=entry.fraction, unit=False)
     return text if base == "-" else text.append(f"\nbase {base}", style="dim")
 
 
@@ -97,17 +96,17 @@ def _cell(entry: Entry) -> Text:
     mark = "" if entry.outcome == UNCERTAIN else symbol(entry.outcome)
     expected = EXPECTED[entry.expected.direction] if entry.expected else ""
     doubt = ("†" if entry.pursued else "") + ("!" if entry.warnings else "")
-    if entry.outcome == "unchanged by construction":
+    if entry.fixed:
         return Text(" ".join(filter(None, ("     =", expected))), style="dim")
-    change = f"{format_numbers.change(entry.change.mean, fraction=entry.fraction):>6}"
-    text = Text(" ".join(filter(None, (change, mark, expected, doubt))), style=_STYLES.get(entry.outcome, ""))
+    change, span = change_words(entry.change, fraction=entry.fraction)
+    style = "bold" if entry.outcome in ("rises", "falls") else ""
+    text = Text(" ".join(filter(None, (f"{change:>6}", mark, expected, doubt))), style=style)
     if entry.outcome in ("cannot show", "not measurable"):
         return text.append(f"\n {entry.outcome}", style="not bold")
-    span = format_numbers.interval(entry.change.low, entry.change.high, fraction=entry.fraction, signed=True)
     if span:
         text.append(f"\n {span}", style="not bold dim")
     if entry.outcome == "no evidence":
-        sees = format_numbers.number(entry.detectable, fraction=entry.fraction, unit=False)
+        sees = format_numbers.number(entry.verdict.detectable, fraction=entry.fraction, unit=False)
         text.append(f"\n sees {sees}", style="not bold dim")
     return text
 
@@ -140,7 +139,7 @@ def _suites(interactions: Interactions) -> Iterator[RenderableType]:
     found: dict[str, dict[str, None]] = {}
     for (name, code), entries in interactions.cells.items():
         for entry in entries:
-            group = entry.row.cell
+            group = entry.cell
             if entry.risk.name in suites_of(group):
                 for victim, called in zip(VICTIMS, (VICTIMS[0], name), strict=True):
                     if by := deciding_attacks(group.runs.values(), entry.risk.name, victim):
@@ -156,7 +155,7 @@ def _findings(interactions: Interactions) -> Iterator[RenderableType]:
     if not interactions.compared:
         return
     moved = [(name, entry) for name, entry in interactions.named if entry.outcome in ("rises", "falls")]
-    counts = Counter(entry.agreement for entry in interactions.entries if entry.outcome != "unchanged by construction")
+    counts = Counter(entry.agreement for entry in interactions.entries if not entry.fixed)
     words = ("agrees", "contradicts", "not seen", "not comparable")
     described = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     yield from headed(f"Against the literature: {described or 'nothing to compare'}")
@@ -174,7 +173,8 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
         return
     yield from headed("Does ownership verification work? Defended, mean over seeds")
     for name, rows in interactions.verification.items():
-        shown = {row.metric: format_numbers.number(_defended(row), fraction=row.facts.fraction) for row in rows}
+        means = [row.summaries[VICTIMS[1]].mean for row in rows]
+        shown = {r.metric: format_numbers.number(x, fraction=r.fraction) for r, x in zip(rows, means, strict=True)}
         count = Counter(row.facts.name for row in rows if not row.facts.after)
         alone = [f"{row.metric} {shown[row.metric]}" for row in rows if count[row.facts.name] < 2]
         yield hanging(f"  {name}  ", ", ".join(alone))
@@ -183,10 +183,6 @@ def _verification(interactions: Interactions) -> Iterator[RenderableType]:
             yield _by_subject(split, shown)
     if any(row.facts.after for rows in interactions.verification.values() for row in rows):
         yield hanging("  ", "The same numbers after another attack are in the JSON file and in `amulet report`.")
-
-
-def _defended(row: Row) -> float:
-    return row.summaries[VICTIMS[1]].mean
 
 
 def _by_subject(rows: Sequence[Row], shown: Mapping[str, str]) -> RenderableType:
@@ -221,27 +217,26 @@ def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:
 
 def _warnings(interactions: Interactions) -> Iterator[tuple[str, str]]:
     """Risk codes with warnings; those that differ only in victim and numbers once, with the victims they concern."""
-    seen: dict[tuple[str, str], tuple[str, dict[str, None]]] = {}
-    for name in interactions.defenses:
-        for flag in interactions.victim_warnings.get(name, ()):
-            _gather(seen, "", flag, name)
-        for code in interactions.risks:
-            for entry in interactions.of(name, code):
-                fixed = entry.outcome == "unchanged by construction"
-                if entry.verdict.reason:
-                    _gather(seen, code, f"{entry.outcome}: {entry.verdict.reason}", name)
-                elif entry.not_comparable and entry.agreement == "not comparable" and entry.outcome in _MOVES:
-                    _gather(seen, code, f"not compared with the literature: {entry.not_comparable}", name)
-                for flag in entry.warnings:
-                    if not (fixed and flag.startswith("defended: ")):
-                        _gather(seen, code, flag, name)
-    for (code, _), (text, victims) in seen.items():
+    for code, text, victims in gathered(_by_victim(interactions)):
         yield f"{code:2}", f"{text} [{', '.join(victims)}]"
 
 
-def _gather(seen: dict[tuple[str, str], tuple[str, dict[str, None]]], code: str, flag: str, name: str) -> None:
-    victim, _, text = flag.partition(": ")
-    if victim not in VICTIMS:
-        victim, text = "", flag
-    _, victims = seen.setdefault((code, pattern(text)), (text, {}))
-    victims[name if victim != VICTIMS[0] else victim] = None
+def _by_victim(interactions: Interactions) -> Iterator[tuple[str, str, str]]:
+    for code, flag, name in _every_warning(interactions):
+        victim, _, text = flag.partition(": ")
+        yield code, text if victim in VICTIMS else flag, victim if victim == VICTIMS[0] else name
+
+
+def _every_warning(interactions: Interactions) -> Iterator[tuple[str, str, str]]:
+    """A risk's code, or none, a warning and the defence."""
+    for name in interactions.defenses:
+        yield from (("", flag, name) for flag in interactions.victim_warnings.get(name, ()))
+        for code in interactions.risks:
+            for entry in interactions.of(name, code):
+                if entry.verdict.reason:
+                    yield code, f"{entry.outcome}: {entry.verdict.reason}", name
+                elif entry.not_comparable and entry.agreement == "not comparable" and entry.outcome in _MOVES:
+                    yield code, f"not compared with the literature: {entry.not_comparable}", name
+                for flag in entry.warnings:
+                    if not (entry.fixed and flag.startswith("defended: ")):
+                        yield code, flag, name

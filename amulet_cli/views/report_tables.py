@@ -4,13 +4,11 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.deciding import suites_of
 from amulet_cli.analysis.groups import SETTING, Report
 from amulet_cli.analysis.rows import Row
@@ -19,7 +17,7 @@ from amulet_cli.base.console import aligned, hanging, headed, here
 from amulet_cli.base.serialize import as_text, differing
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.row_numbers import INTERVAL, row_numbers
-from amulet_cli.views.run_table import at_budget, marked_name
+from amulet_cli.views.run_table import at_budget, in_blocks, marked_name, widths_of
 
 if TYPE_CHECKING:
     from amulet.assessment.verdict import Verdict
@@ -56,16 +54,9 @@ def section_tables(report: Report, by: str = "metric", width: int = 80) -> Itera
     """A table for each section; one that is wider than the console has its rows stacked."""
     for title, blocks in sections(report, by):
         head, rows = _lines(report, blocks, by, wide=width >= _WIDE)
-        widths = [max(len(line[i]) for line in chain([head], *rows.values())) for i in range(len(head))]
         yield Text(title, style="bold underline")
-        if sum(widths) + len(widths) > width:
-            yield from (*_stacked(head, rows), Text())
-            continue
-        yield aligned([head], widths, "bold")
-        for heading, lines in rows.items():
-            if heading:
-                yield Text(heading, style="bold")
-            yield aligned(lines, widths)
+        too_wide = sum(widths_of(head, rows)) + len(head) > width
+        yield from _stacked(head, rows) if too_wide else in_blocks(head, rows)
         yield Text()
 
 
@@ -86,11 +77,6 @@ def label_keys(report: Report, by: str) -> list[str]:
     return [key for key in keys if key in report.telling]
 
 
-def metric_name(row: Row) -> str:
-    """A metric with its marks: decides on its risk, which way is worse."""
-    return marked_name(row.metric, row.facts)
-
-
 def row_name(row: Row, keys: Sequence[str]) -> str:
     """What tells a row from others: `robust_accuracy, defense.epsilon 0.01`."""
     words = [f"{key} {as_text(row.cell.labels[key])}" for key in keys if row.cell.labels.get(key) is not None]
@@ -108,22 +94,16 @@ def _lines(
     head = [*((["metric"] if names else []) + keys), *VICTIMS, "change", "95% interval", "n", ""]
     lines: dict[str, list[list[Text]]] = {}
     for heading, rows in blocks.items():
-        one = len({row.facts.at for row in rows}) == 1
-        shown = (
-            "" if plain else heading if names else metric_name(rows[0]) if one else marked_name(heading, _no_at(rows))
-        )
+        facts, one = rows[0].facts, len({row.facts.at for row in rows}) == 1
+        shown = heading if names else marked_name(heading, facts if one else dataclasses.replace(facts, at=""))
         for row in rows:
             labels = [as_text(row.cell.labels.get(key)) for key in keys]
             if not (one or names):
                 labels[-1] = at_budget(labels[-1], row.facts.at)
-            labels = [metric_name(row), *labels] if names else [f"  {labels[0]}", *labels[1:]]
-            lines.setdefault(shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
+            name = marked_name(row.metric, row.facts)
+            labels = [name, *labels] if names else [f"  {labels[0]}", *labels[1:]]
+            lines.setdefault("" if plain else shown, []).append([*map(Text, labels), *_numbers(row, wide=wide)])
     return [Text(word) for word in head], lines
-
-
-def _no_at(rows: Sequence[Row]) -> MetricFacts:
-    """The facts of a metric that was measured at several budgets."""
-    return dataclasses.replace(rows[0].facts, at="")
 
 
 def _stacked(head: Sequence[Text], rows: Mapping[str, Sequence[Sequence[Text]]]) -> Iterator[RenderableType]:
@@ -164,7 +144,7 @@ def remarks(report: Report) -> list[str]:
             sure = "" if math.isnan(row.verdict.p_value) else f" (p {row.verdict.p_value:.2g}, Holm-corrected)"
             found.append(name + sure)
     found += [f"{name}: {text}" for name, text in _suites(report)]
-    return found + [f"{here(result.folder)}: {result.standing}{_because(result.reason)}" for result in report.missing]
+    return found + [": ".join(filter(None, (here(r.folder), r.standing, r.reason))) for r in report.missing]
 
 
 def _suites(report: Report) -> list[tuple[str, str]]:
@@ -180,11 +160,10 @@ def _flags(report: Report) -> Iterator[RenderableType]:
     flagged = [(row, flag) for row in report.rows for flag in row.warnings]
     if flagged:
         yield from headed("! Do not average these away", "bold yellow")
-    alike: dict[tuple[str, str], list[Row]] = {}
+    same: dict[tuple[str, str], dict[str, None]] = {}
     for row, flag in flagged:
-        alike.setdefault((row.metric, flag), []).append(row)
-    for (metric, flag), its in alike.items():
-        names = dict.fromkeys(row_name(row, report.telling) for row in its)
+        same.setdefault((row.metric, flag), {})[row_name(row, report.telling)] = None
+    for (metric, flag), names in same.items():
         more = f" (in {len(names)} rows)" if len(names) > 1 else ""
         yield hanging("  ", f"{metric if more else next(iter(names))}: {flag}{more}")
 
@@ -196,11 +175,8 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     judged = [(row, row.verdict) for row in report.rows if row.verdict is not None]
     if not judged:
         return
-    if report.tested:
-        heading = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
-    else:
-        heading = f"No verdicts: they take {MIN_SEEDS} seeds"
-    yield from headed(heading)
+    tests = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
+    yield from headed(tests if report.tested else f"No verdicts: they take {MIN_SEEDS} seeds")
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling
@@ -213,19 +189,17 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
         info = row.facts
         words = [as_text(row.cell.labels.get(key)) for key in differ]
         sees = format_numbers.number(verdict.detectable, fraction=info.fraction, unit=False)
-        sees = "more seeds needed" if sees == "-" else f"sees {sees} or more"
-        if verdict.reason:
-            sees = verdict.reason
+        sees = verdict.reason or ("more seeds needed" if sees == "-" else f"sees {sees} or more")
         rows.append(
             [
-                Text(f"  {row.cell.facts.risks[info.risk].code} {at_budget(row.metric, info.at)}"),
+                Text(f"  {_coded(row)}"),
                 Text(", ".join(filter(None, words))),
                 Text(verdict.outcome, style="bold" if verdict.outcome in ("rises", "falls") else ""),
                 Text("" if math.isnan(verdict.p_value) else f"p {verdict.p_value:.2g}"),
                 Text("" if verdict.outcome == "unchanged by construction" else sees, style="dim"),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = widths_of(rows[0], {"": rows[1:]})
     if len(rows) > 1 and sum(widths) + len(widths) <= width:
         yield aligned(rows, widths)
     else:
@@ -248,12 +222,15 @@ def _together(judged: _Judged, shared: set[tuple[str, str]], differ: Sequence[st
     """One line for all rows that have the same reason."""
     for outcome, reason in sorted(shared):
         its = [row for row, verdict in judged if (verdict.outcome, verdict.reason) == (outcome, reason)]
-        metrics = dict.fromkeys(
-            f"{row.cell.facts.risks[row.facts.risk].code} {at_budget(row.metric, row.facts.at)}" for row in its
-        )
+        metrics = dict.fromkeys(map(_coded, its))
         labels = dict.fromkeys(as_text(row.cell.labels.get(key)) for key in differ for row in its)
         where = ", ".join(filter(None, labels))
         yield hanging(f"  {outcome}  ", f"{reason}: {', '.join(metrics)}{f' ({where})' if where else ''}")
+
+
+def _coded(row: Row) -> str:
+    """A metric with its risk's code and its budget."""
+    return f"{row.cell.facts.risks[row.facts.risk].code} {at_budget(row.metric, row.facts.at)}"
 
 
 def _rest(report: Report) -> Iterator[RenderableType]:
@@ -267,8 +244,4 @@ def _rest(report: Report) -> Iterator[RenderableType]:
     if report.missing:
         yield from headed(f"Not in these tables: {format_numbers.plural(len(report.missing), 'run')}", "bold yellow")
     for result in report.missing:
-        yield hanging(f"  {result.standing}  ", f"{here(result.folder)}{_because(result.reason)}")
-
-
-def _because(reason: Any) -> str:
-    return f": {reason}" if reason else ""
+        yield hanging(f"  {result.standing}  ", ": ".join(filter(None, (here(result.folder), result.reason))))

@@ -1,7 +1,7 @@
 """The table that closes a run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from rich.text import Text
 from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
 from amulet_cli.analysis.deciding import suites_of
-from amulet_cli.analysis.rows import RunGroup
+from amulet_cli.analysis.rows import RunGroup, change_words
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
 from amulet_cli.results.result import VICTIMS, Result
@@ -40,13 +40,10 @@ def result_table(
     blocks: dict[str, list[list[Text]]] = {}
     for name in names:
         blocks.setdefault(result.facts.of(name).risk, []).extend(_rows(result, victims, name, wide=width >= _WIDE))
-    head = [Text(""), *(Text(victim) for victim in victims)]
-    head += [Text("change"), Text("")] if len(victims) > 1 else []
-    widths = [max(len(row[i]) for row in chain([head], *blocks.values())) for i in range(len(head))]
+    head = ["", *victims, *(["change", ""] if len(victims) > 1 else [])]
     heading = " · ".join((*result.setting, f"seed {result.seed}"))
-    parts: list[RenderableType] = [Text(heading, style="bold underline"), Text(), aligned([head], widths, "bold")]
-    for risk, rows in blocks.items():
-        parts += [Text(result.facts.heading(risk), style="bold"), aligned(rows, widths)]
+    headed = {result.facts.heading(risk): rows for risk, rows in blocks.items()}
+    parts = [Text(heading, style="bold underline"), Text(), *in_blocks([*map(Text, head)], headed)]
     legend = "↑ ↓ the way that is worse for the victim   * decides the verdict on its risk"
     if any(map(result.facts.pursued, names)):
         legend += "   † what the defence sets out to improve"
@@ -65,6 +62,23 @@ def _suites(result: Result) -> list[RenderableType]:
     """For each suite, the attack that its number is from."""
     lines = [hanging("suite    ", line) for line in suites_of(RunGroup(labels={}, runs={0: result})).values()]
     return [Text(), *lines] if lines else []
+
+
+def widths_of(head: Sequence[Text], blocks: Mapping[str, Sequence[Sequence[Text]]]) -> list[int]:
+    """The width of each column."""
+    return [max(map(len, column)) for column in zip(head, *chain.from_iterable(blocks.values()), strict=True)]
+
+
+def in_blocks(
+    head: Sequence[Text], blocks: Mapping[str, Sequence[Sequence[Text]]], style: str = "bold"
+) -> Iterator[RenderableType]:
+    """A head, and rows below the headings of their blocks, all in the same columns."""
+    widths = widths_of(head, blocks)
+    yield aligned([head], widths, "bold")
+    for heading, rows in blocks.items():
+        if heading:
+            yield Text(heading, style=style)
+        yield aligned(rows, widths)
 
 
 def marked_name(name: str, facts: MetricFacts) -> str:
@@ -115,8 +129,8 @@ def change_cells(result: Result, name: str) -> tuple[Text, str, Text]:
     if found is None or math.isnan(found[0].mean):
         return Text(f"{'-':>6}"), "", Text("not measurable" if found and found[1] else "", style="dim")
     change, reason = found
-    text = Text(f"{format_numbers.change(change.mean, fraction=info.fraction):>6}")
-    span = format_numbers.interval(change.low, change.high, fraction=info.fraction, signed=True)
+    amount, span = change_words(change, fraction=info.fraction)
+    text = Text(f"{amount:>6}")
     if reason and info.worse:
         return text, span, Text("not measurable" if result.facts.collapsed else "cannot show", style="yellow")
     return text, span, judged_word(change, info)

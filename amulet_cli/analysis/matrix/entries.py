@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,14 +13,13 @@ from amulet.core.risk import code_order
 from amulet_cli.analysis.comparisons import comparison
 from amulet_cli.analysis.groups import natural
 from amulet_cli.analysis.matrix.sources import key_of, measured, pair_of, row_of
-from amulet_cli.analysis.rows import Row, RunGroup, above_chance
+from amulet_cli.analysis.rows import SETTING, Row, RunGroup, above_chance
 from amulet_cli.analysis.warnings import expectation_of, warnings_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.serialize import as_text, differing, flat
 from amulet_cli.results.result import VICTIMS, Result, shaping
 
 if TYPE_CHECKING:
-    from amulet.assessment.crossed import Change
     from amulet.assessment.literature import Expectation
     from amulet.assessment.verdict import Verdict
 
@@ -29,41 +28,31 @@ _CHOSEN = ("defense", "second_defense", "attack", "metric")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Row):
     """One deciding metric of one risk under one defence, over seeds."""
 
-    risk: RiskFacts
-    metric: str
-    row: Row
-    verdict: "Verdict"
+    verdict: "Verdict"  # pyright: ignore[reportGeneralTypeIssues] - a row may lack one, an entry never does
     expected: "Expectation | None" = None
     """What the literature says; None where its table has no such defence."""
     setting: str = ""
     """How it was measured, where the same was measured in several ways."""
     not_comparable: str = ""
     """Why it says nothing about the literature, which speaks of defences that work."""
-    warnings: tuple[str, ...] = ()
-    """What must not be averaged away: warnings of its runs, a large error."""
+
+    @property
+    def risk(self) -> RiskFacts:
+        """The risk that it decides on."""
+        return self.cell.facts.risks[self.facts.risk]
 
     @property
     def attribute(self) -> str:
         """The sensitive attribute of a risk that has one metric for each; else empty."""
-        return self.row.facts.subject.get("attribute", "")
+        return self.facts.subject.get("attribute", "")
 
     @property
     def pursued(self) -> bool:
         """Whether the defence sets out to improve it, of several metrics that decide its risk."""
-        return self.row.cell.facts.pursued(self.metric)
-
-    @property
-    def change(self) -> "Change":
-        """Defended minus undefended, paired by seed, with its interval."""
-        return self.verdict.change
-
-    @property
-    def detectable(self) -> float:
-        """The smallest true difference that would have been found 4 times in 5."""
-        return self.verdict.detectable
+        return self.cell.facts.pursued(self.metric)
 
     @property
     def outcome(self) -> str:
@@ -71,9 +60,9 @@ class Entry:
         return self.verdict.outcome
 
     @property
-    def fraction(self) -> bool:
-        """Whether the metric is a share, whose differences are shown in points."""
-        return self.row.facts.fraction
+    def fixed(self) -> bool:
+        """Whether nothing can change it."""
+        return self.outcome == "unchanged by construction"
 
     @property
     def harm(self) -> float:
@@ -81,10 +70,10 @@ class Entry:
 
         A share's difference as it is; of any other metric the difference relative to the undefended victim's mean.
         """
-        sign = -1 if self.row.facts.harm == "lower" else 1
+        sign = -1 if self.facts.harm == "lower" else 1
         if self.fraction:
             return sign * self.change.mean
-        before = self.row.summaries["undefended"].mean
+        before = self.summaries["undefended"].mean
         return sign * self.change.mean / abs(before) if before else math.nan
 
     @property
@@ -156,7 +145,7 @@ class Interactions:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Every seed of which there is a pair."""
-        found = {seed for entry in self.entries for seed in entry.row.values["defended"]}
+        found = {seed for entry in self.entries for seed in entry.values["defended"]}
         return tuple(sorted(found))
 
 
@@ -188,15 +177,15 @@ def matrices(results: Sequence[Result], smallest_effect: Mapping[str, float] | N
             "There is no finished run with a defence",
             expected="runs as of `amulet matrix`, or of `amulet run` with defense=",
         )
-    telling = differing([flat(_other(runs[0])) for runs in groups.values()])
+    configs = [flat(_other(runs[0])) for runs in groups.values()]
+    telling = [key for key in differing(configs) if not key.startswith(("dataset.", "model."))]
+    count = Counter(runs[0].setting[:2] for runs in groups.values())
     made: list[Interactions] = []
-    for runs in groups.values():
-        config = flat(_other(runs[0]))
-        setting: dict[str, Any] = dict(zip(("dataset", "model"), runs[0].setting, strict=False))
-        similar = [other for other in groups.values() if other[0].setting[:2] == runs[0].setting[:2]]
-        if len(similar) > 1:
-            setting |= {key: config.get(key) for key in telling if not key.startswith(("dataset.", "model."))}
-        rest = [r for r in results if not r.finished and r.setting[:2] == runs[0].setting[:2]]
+    for runs, config in zip(groups.values(), configs, strict=True):
+        place = runs[0].setting[:2]
+        setting = dict(zip(SETTING, place, strict=False))
+        setting |= {key: config.get(key) for key in telling if count[place] > 1}
+        rest = [r for r in results if not r.finished and r.setting[:2] == place]
         made.append(_matrix(runs, rest, setting, smallest_effect))
     return tuple(made)
 
@@ -215,23 +204,22 @@ def _matrix(
     from amulet.assessment.verdict import judge
 
     names = _names(runs)
-    found = [part for name, its in names.items() for part in measured(name, its)]
-    notes = [note for _, _, _, _, lost in found for note in lost]
-    verdicts = judge({i: comparison(row, smallest_effect) for i, (_, _, row, _, _) in enumerate(found)})
+    notes: dict[str, None] = {}
+    found = [(name, row, how) for name, its in names.items() for row, how in measured(its, notes)]
+    verdicts = judge({i: comparison(row, smallest_effect) for i, (_, row, _) in enumerate(found)})
     cells: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for i, (name, metric, row, how, _) in enumerate(found):
-        risk = row.cell.facts.risks[row.facts.risk]
+    for i, (name, row, how) in enumerate(found):
         entry = Entry(
-            risk=risk,
-            metric=metric,
-            row=row,
+            cell=row.cell,
+            metric=row.metric,
+            values=row.values,
             verdict=verdicts[i],
             expected=expectation_of(row),
             setting=how,
             warnings=warnings_of(row),
         )
-        cells[name, risk.code].append(entry)
-    cells = defaultdict(list, {key: _compared(key[0], entries, cells) for key, entries in cells.items()})
+        cells[name, entry.risk.code].append(entry)
+    compared = {key: tuple(_compared(key[0], entries, cells)) for key, entries in cells.items()}
     refused = _refused(names, rest)
     codes = {code for _, code in (*cells, *refused)}
     known = {risk.code: risk for run in (*runs, *rest) for risk in run.facts.risks.values()}
@@ -240,11 +228,11 @@ def _matrix(
         defenses=tuple(names),
         risks=tuple(sorted(codes, key=code_order)),
         titles={code: known[code].title for code in codes},
-        cells={key: tuple(entries) for key, entries in cells.items()},
+        cells=compared,
         refused={key: reason for key, reason in refused.items() if key not in cells},
         victim_warnings={name: found for name, its in names.items() if (found := tuple(_of_victims(its)))},
         verification={name: rows for name, its in names.items() if (rows := tuple(_verification(name, its)))},
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(notes),
         missing=tuple(result for result in rest if result.state != "refused"),
     )
 
@@ -252,25 +240,23 @@ def _matrix(
 _DECIDED = ("rises", "falls", "equivalent", "no evidence")
 
 
-def _compared(name: str, entries: Sequence[Entry], cells: Mapping[tuple[str, str], Sequence[Entry]]) -> list[Entry]:
+def _compared(name: str, entries: Sequence[Entry], cells: Mapping[tuple[str, str], Sequence[Entry]]) -> Iterator[Entry]:
     """Entries that say why they cannot be compared with the literature, if they cannot."""
-    own = {one.risk for entry in entries for one in entry.row.cell.facts.defenses}
+    own = {one.risk for entry in entries for one in entry.cell.facts.defenses}
     its = [entry for (other, _), some in cells.items() if other == name for entry in some if entry.risk.name in own]
-    proofs = [entry for entry in its if entry.row.facts.verifies]  # of a defence that proves, and does not prevent
+    proofs = [entry for entry in its if entry.facts.verifies]  # of a defence that proves, and does not prevent
     its = proofs or its
     worked = any(entry.outcome == "falls" for entry in its)
     found = "; ".join(f"{entry.risk.code} {entry.metric}: {entry.outcome}" for entry in its) or "it was not measured"
-    made: list[Entry] = []
     for entry in entries:
         reason = ""
         if entry.outcome not in _DECIDED:
             reason = entry.verdict.reason or entry.outcome
-        elif proofs and entry.risk.name in own and not entry.row.facts.verifies:
+        elif proofs and entry.risk.name in own and not entry.facts.verifies:
             reason = f"the literature speaks of what the defence is for: {', '.join(one.metric for one in proofs)}"
         elif not worked:
             reason = f"the defence does not lower its own risk here ({found})"
-        made.append(dataclasses.replace(entry, not_comparable=reason))
-    return made
+        yield dataclasses.replace(entry, not_comparable=reason)
 
 
 def _names(runs: Sequence[Result]) -> dict[str, list[Result]]:

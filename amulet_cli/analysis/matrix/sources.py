@@ -6,13 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amulet_cli.analysis.groups import SETTING
-from amulet_cli.analysis.rows import Row, RunGroup, values_of
+from amulet_cli.analysis.rows import SETTING, Row, RunGroup, values_of
 from amulet_cli.base.serialize import as_text, canonical_json, differing, flat, plain
 from amulet_cli.results.result import VICTIMS, Result
-
-Part = tuple[str, str, Row, str, list[str]]
-"""The defence, the metric, its row, how it was measured, and what was left out of it."""
 
 
 @dataclass
@@ -29,14 +25,13 @@ class _Source:
         return (same and bool(shared)) or self.how == other.how
 
 
-def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
-    """Every deciding metric of a defence's runs, once for each way in which it was measured."""
+def measured(runs: Sequence[Result], notes: dict[str, None]) -> Iterator[tuple[Row, str]]:
+    """Every deciding metric of a defence's runs, for each way in which it was measured; `notes` gets what is lost."""
     metrics = {
         name: facts.risk for run in runs for name in run.metrics["defended"] if (facts := run.facts.of(name)).decides
     }
     for metric, risk in metrics.items():
         sources: list[_Source] = []
-        lost: list[str] = []
         for run in runs:
             if not all(metric in run.metrics.get(victim, {}) for victim in VICTIMS):
                 continue
@@ -47,17 +42,11 @@ def measured(name: str, runs: Sequence[Result]) -> Iterator[Part]:
                 continue
             kept = home.runs.setdefault(run.seed, run)
             if pair_of(kept, metric) != pair_of(run, metric):
-                lost.append(
-                    f"{run.folder} has another {metric} than {kept.folder} by the same settings; it is left out"
-                )
-        hows = (
-            _names_apart([source.how for source in sources])
-            if sources[1:]
-            else [_by(source, risk) for source in sources]
-        )
-        for source, how in zip(sources, hows, strict=True):
-            yield name, metric, row_of(source.runs, metric), how, lost
-            lost = []
+                text = f"{run.folder} has another {metric} than {kept.folder} by the same settings; it is left out"
+                notes[text] = None
+        several = len(sources) > 1
+        hows = _names_apart([one.how for one in sources]) if several else [_by(one, risk) for one in sources]
+        yield from ((row_of(one.runs, metric), how) for one, how in zip(sources, hows, strict=True))
 
 
 def pair_of(run: Result, metric: str) -> tuple[float, float] | None:
@@ -69,9 +58,9 @@ def pair_of(run: Result, metric: str) -> tuple[float, float] | None:
 def _how(run: Result, risk: str) -> str:
     """The attack that measured a risk in this run, and its settings."""
     attack = run.facts.attacks.get(risk)
-    if attack is None:
-        return key_of({"default": {}})
-    return key_of({"_target_": attack.kind, **attack.settings} if attack.kind else {"default": attack.settings})
+    if attack is not None and attack.kind:
+        return key_of({"_target_": attack.kind, **attack.settings})
+    return key_of({"default": attack.settings if attack else {}})
 
 
 def _by(source: _Source, risk: str) -> str:

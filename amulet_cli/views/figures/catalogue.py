@@ -75,7 +75,7 @@ def _matrix(one: "Interactions") -> Drawing:
         title="What each defence does to each risk",
         setting=one.title,
         description=description(one),
-        cells=tuple(groups_of(entry.row for entry in one.entries)),
+        cells=tuple(groups_of(entry for entry in one.entries)),
         draw=lambda: interaction_matrix(one),
         rank=1 if names > 1 and names * len(one.risks) >= _PARTS else 6,
     )

@@ -16,6 +16,7 @@ from amulet_cli.analysis.findings import leaning
 from amulet_cli.analysis.matrix.entries import Entry, Interactions
 from amulet_cli.analysis.names import matrix_names, value_title
 from amulet_cli.analysis.outcomes import UNCERTAIN, symbol
+from amulet_cli.analysis.rows import change_words
 from amulet_cli.base import format_numbers
 from amulet_cli.views.figures import style
 
@@ -56,7 +57,7 @@ def interaction_matrix(interactions: Interactions) -> Figure:
             _words(axes, middle, 0.3 + 0.125 * k, line)
         for k, line in enumerate(_lines(_metric(interactions, code), 14)[:3]):
             _words(axes, middle, 0.72 + 0.125 * k, line, style="italic", color=_DIM)
-    y, names = top, matrix_names(rows, [entry.row.cell for entry in interactions.entries])
+    y, names = top, matrix_names(rows, [entry.cell for entry in interactions.entries])
     for name, tall in zip(rows, heights, strict=True):
         lines = textwrap.wrap(names[name], 14)
         for k, line in enumerate(lines):
@@ -82,8 +83,8 @@ def _metric(interactions: Interactions, code: str) -> str:
         return ""
     if len(several := _metrics(entries)) > 1:
         return ", ".join(map(_initials, several))
-    facts = entries[0].row.facts
-    return value_title(facts.name if "attribute" in facts.subject else entries[0].metric, entries[0].row.cell.facts)
+    facts = entries[0].facts
+    return value_title(facts.name if "attribute" in facts.subject else entries[0].metric, entries[0].cell.facts)
 
 
 def _metrics(entries: Sequence[Entry]) -> list[str]:
@@ -91,7 +92,7 @@ def _metrics(entries: Sequence[Entry]) -> list[str]:
     names: dict[str, dict[str, None]] = {}
     for entry in entries:
         if entry.attribute:
-            names.setdefault(entry.attribute, {})[entry.row.facts.name] = None
+            names.setdefault(entry.attribute, {})[entry.facts.name] = None
     return list(dict.fromkeys(name for own in names.values() if len(own) > 1 for name in own))
 
 
@@ -102,7 +103,7 @@ def _initials(metric: str) -> str:
 
 def description(interactions: Interactions) -> str:
     """The picture in words, for who cannot see it."""
-    names = matrix_names(interactions.defenses, [entry.row.cell for entry in interactions.entries])
+    names = matrix_names(interactions.defenses, [entry.cell for entry in interactions.entries])
     described = [
         f"{names[name]}, {code}: {_said(entry)}"
         for (name, code), entries in interactions.cells.items()
@@ -112,7 +113,7 @@ def description(interactions: Interactions) -> str:
 
 
 def _said(entry: Entry) -> str:
-    change = format_numbers.change(entry.change.mean, fraction=entry.fraction)
+    change, _ = change_words(entry.change, fraction=entry.fraction)
     expected = f", expected {entry.expected.direction}" if entry.expected else ""
     return f"{entry.metric} {change}, {entry.outcome}{expected}"
 
@@ -121,13 +122,14 @@ def _ways(interactions: Interactions) -> str:
     """How risks were measured, where that is not by the default attack, or in several ways; what initials mean."""
     cells = [{entry.setting for entry in entries} for entries in interactions.cells.values()]
     named = {f"{e.risk.code} {e.setting}": None for e in interactions.entries if e.setting.startswith("by ")}
-    several = (
-        ["a, b: measured in several ways, in the order of the table"] if any(len(one) > 1 for one in cells) else []
-    )
     by_risk = [[e for e in interactions.entries if e.risk.code == code] for code in interactions.risks]
     short = dict.fromkeys(name for entries in by_risk for name in _metrics(entries))
-    pursued = ["†: what the defence sets out to lower"] if any(e.pursued for e in interactions.entries) else []
-    described = [*named, *several, *pursued, *(f"{_initials(name)}: {name.replace('_', ' ')}" for name in short)]
+    described = list(named)
+    if any(len(one) > 1 for one in cells):
+        described.append("a, b: measured in several ways, in the order of the table")
+    if any(entry.pursued for entry in interactions.entries):
+        described.append("†: what the defence sets out to lower")
+    described += [f"{_initials(name)}: {name.replace('_', ' ')}" for name in short]
     return f"{'; '.join(described)}." if described else ""
 
 
@@ -146,7 +148,7 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
         part = height / len(entries)
         way = "abcdefghij"[ways.index(entry.setting) % 10] if len(ways) > 1 else ""
         label = " ".join(filter(None, (entry.attribute, way))) if len(entries) > 1 else ""
-        heading = f"{label} {_initials(entry.row.facts.name)}" if entry.row.facts.name in metrics else ""
+        heading = f"{label} {_initials(entry.facts.name)}" if entry.facts.name in metrics else ""
         heading += " †" if heading and entry.pursued else ""
         _draw(axes, (x, y + k * part, width, part), entry, label, heading)
     if not entries:
@@ -156,7 +158,7 @@ def _cell(axes: Axes, box: tuple[float, float, float, float], interactions: Inte
     axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=_GREY, linewidth=0.8))
     if entries and entries[0].expected:
         _expected(axes, x + width - 0.085, y + 0.095, entries[0].expected.direction)
-    if any(entry.warnings for entry in entries) and not all(_fixed(entry) for entry in entries):
+    if any(entry.warnings for entry in entries) and not all(entry.fixed for entry in entries):
         _words(axes, x + 0.07, y + 0.1, "!", color=_INK, weight="bold")
 
 
@@ -164,40 +166,26 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
     """One entry; its label before the change, or above it with the metric where a cell has several."""
     x, y, width, height = box
     label = "" if heading else label
-    fixed = _fixed(entry)
-    colour = "#f2f2f2" if fixed else _colour(entry)
-    axes.add_patch(
-        Rectangle(
-            (x, y), width, height, facecolor=colour, edgecolor="#b0b0b0", linewidth=0, hatch="////" if fixed else None
-        )
-    )
+    looks: dict[str, Any] = {"facecolor": "#f2f2f2", "hatch": "////"} if entry.fixed else {"facecolor": _colour(entry)}
+    axes.add_patch(Rectangle((x, y), width, height, edgecolor="#b0b0b0", linewidth=0, **looks))
     middle = x + width / 2
-    if fixed:
+    if entry.fixed:
         axes.add_patch(Rectangle((middle - 0.28, y + height / 2 - 0.08), 0.56, 0.16, facecolor="#f2f2f2", linewidth=0))
         _words(axes, middle, y + height / 2, f"{heading or label} =".strip(), color=_INK)
         return
-    fraction = entry.fraction
-    first = f"{label} {format_numbers.change(entry.change.mean, fraction=fraction)} {_mark(entry)}".strip()
-    span = format_numbers.interval(entry.change.low, entry.change.high, fraction=fraction, signed=True)
-    if span and not fraction:
+    change, span = change_words(entry.change, fraction=entry.fraction)
+    if span and not entry.fraction:
         span = f"[{entry.change.low:+.2g}, {entry.change.high:+.2g}]"
+    mark = symbol(entry.outcome)
     if entry.outcome in ("cannot show", "not measurable"):
-        span = entry.outcome
+        span, mark = entry.outcome, ""
+    first = f"{label} {change} {'' if entry.outcome == UNCERTAIN else mark}".strip()
     spans = [span] if len(span) <= _INTERVAL else span.replace(", ", ",\n").splitlines()
     lines = [line for line in (heading, first, *spans) if line]
     for k, line in enumerate(lines):
         strong = "bold" if line is first and entry.outcome in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
         _words(axes, middle, place, line, color=_INK, weight=strong)
-
-
-def _mark(entry: Entry) -> str:
-    """The verdict's sign; none where seeds are too few, or where words say it."""
-    return "" if entry.outcome in (UNCERTAIN, "cannot show", "not measurable") else symbol(entry.outcome)
-
-
-def _fixed(entry: Entry) -> bool:
-    return entry.outcome == "unchanged by construction"
 
 
 def _colour(entry: Entry) -> Any:
@@ -212,7 +200,7 @@ def _colour(entry: Entry) -> Any:
 
 def _leaning(entry: Entry) -> str:
     """Where seeds are too few for a verdict, but the interval leaves out 0: `up`, the risk would rise, or `down`."""
-    return leaning(entry.change, entry.row.facts.harm) if entry.outcome == UNCERTAIN else ""
+    return leaning(entry.change, entry.facts.harm) if entry.outcome == UNCERTAIN else ""
 
 
 def _expected(axes: Axes, x: float, y: float, direction: str) -> None:
@@ -240,7 +228,7 @@ def _handles(interactions: Interactions) -> list[Any]:
         ("" in colours and UNCERTAIN in outcomes, "#ffffff", "interval with 0, too few seeds"),
         ("no evidence" in outcomes, "#ffffff", f"{symbol('no evidence')} no evidence"),
         ("equivalent" in outcomes, "#ffffff", f"{symbol('equivalent')} too small to count"),
-        (any(map(_fixed, entries)), "#f2f2f2", "= unchanged by construction"),
+        (any(entry.fixed for entry in entries), "#f2f2f2", "= unchanged by construction"),
     ):
         if shown:
             hatch = "////" if label.startswith("=") else None
@@ -254,9 +242,7 @@ def _handles(interactions: Interactions) -> list[Any]:
         if direction in expected:
             found.append(Line2D([], [], marker=marker, markersize=size, label=label, **look))
     if any(entry.warnings for entry in entries):
-        found.append(
-            Line2D([], [], linestyle="none", marker="$!$", markersize=4, color=_INK, label="read its warnings")
-        )
+        found.append(Line2D([], [], ls="none", marker="$!$", markersize=4, color=_INK, label="read its warnings"))
     return found
 
 

@@ -150,8 +150,8 @@ def _names(text: str, row: Row) -> bool:
 def _warnings(cells: Sequence[RunGroup], keys: Sequence[str]) -> list[tuple[str, str]]:
     """Every warning once, with the runs that gave it."""
     runs = [(cell, seed) for cell in cells for seed in cell.runs]
-    found = gathered((text, i) for i, (cell, seed) in enumerate(runs) for text in cell.runs[seed].warnings)
-    return [(text, _where([runs[i] for i in places], len(runs), keys)) for text, places in found]
+    found = gathered(("", text, i) for i, (cell, seed) in enumerate(runs) for text in cell.runs[seed].warnings)
+    return [(text, _where([runs[i] for i in places], len(runs), keys)) for _, text, places in found]
 
 
 def _where(places: Sequence[tuple[RunGroup, int]], total: int, keys: Sequence[str]) -> str:

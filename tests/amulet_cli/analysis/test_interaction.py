@@ -100,7 +100,7 @@ def test_a_cell_for_every_defence_and_risk_with_a_verdict_on_the_risk(tmp_path: 
     race, sex = found.cells["adv_training", "P2"]
     assert [race.attribute, sex.attribute] == ["race", "sex"]
     assert [race.outcome, sex.outcome] == ["equivalent", "rises"]
-    assert race.detectable > 0
+    assert race.verdict.detectable > 0
     assert sex.agreement == "was unexplored"
     assert only(found.cells["dp_sgd", "S1"]).agreement == "not comparable"
     assert "own risk" in only(found.cells["dp_sgd", "S1"]).not_comparable, "its effect on membership is unknown"
@@ -290,9 +290,9 @@ def test_the_data_has_every_number(tmp_path: Path) -> None:
     entry = only(found.cells["adv_training", "S1"])
     assert float(rows[0]["change"]) == entry.change.mean
     assert float(rows[0]["p_holm"]) == entry.verdict.p_value
-    assert float(rows[0]["detectable"]) == entry.detectable
+    assert float(rows[0]["detectable"]) == entry.verdict.detectable
     assert (rows[0]["verdict"], rows[0]["expected"], rows[0]["agreement"]) == ("falls", "falls", "agrees")
     content = json.loads(as_json(found))
-    assert content["entries"][0]["defended"]["3"] == entry.row.values["defended"][3]
+    assert content["entries"][0]["defended"]["3"] == entry.values["defended"][3]
     assert content["refused"] == [{"defense": "adv_training", "risk": "P4", "reason": "no two shares"}]
     assert len(content["entries"][0]["runs"]) == 10
