@@ -32,9 +32,9 @@ def grid(data: "AmuletDataset") -> Image.Image:
     cell = (max(_CELL, size[0]) + _GAP, size[1] + (2 + len(data.attributes)) * _LINE + 2 * _GAP)
     sheet = Image.new("RGB", (_COLUMNS * cell[0] + _GAP, -(-len(records) // _COLUMNS) * cell[1] + 3 * _LINE), "white")
     draw = ImageDraw.Draw(sheet)
-    small = _font(11)
+    large, small = ImageFont.load_default(15), ImageFont.load_default(11)
     below = ", ".join(("its number", str(data.notes.get("target", "its class")), *data.attributes))
-    draw.text((_GAP, _GAP), f"{data.name}: {len(records)} training records; below each {below}", "black", _font(15))
+    draw.text((_GAP, _GAP), f"{data.name}: {len(records)} training records; below each {below}", "black", large)
     for i in range(len(records)):
         left, top = _GAP + i % _COLUMNS * cell[0], 3 * _LINE + i // _COLUMNS * cell[1]
         picture = Image.fromarray(pixels[i].squeeze()).convert("RGB").resize(size, Image.Resampling.NEAREST)
@@ -98,10 +98,6 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
         write_atomically(path, lambda file: sheet.save(file, "PNG", pnginfo=mark))
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written ({error.strerror or error})", try_="--save OTHER.png") from error
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

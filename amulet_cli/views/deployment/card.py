@@ -1,6 +1,5 @@
 """The report as a model card in the form of the Hugging Face Hub: Markdown behind a header in YAML; and as JSON."""
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -103,7 +102,7 @@ def _body(made: Handout, date: str) -> Iterator[str]:
     yield "\n## Bias, risks and limitations\n"
     for risk in plain.plain_risks(made):
         yield f"- **{text(risk.name)}: {risk.word}.**"
-        yield from (f"  - {text(plain.sentence(line))}" for line in risk.lines)
+        yield from (f"  - {text(plain.sentence(*line))}" for line in risk.lines)
         yield from (f"  - {text(one)}" for one in risk.attackers)
     yield "\n### Not tested\n"
     yield from (f"- {text(one)}" for one in plain.untested(made))
@@ -132,18 +131,7 @@ def _measurements(made: Handout) -> Table:
     )
 
 
-def _allowed(one: Finding) -> str:
-    return one.budget or ("not stated" if one.attacked else "no attacker")
-
-
 def _row(one: Finding) -> tuple[str, ...]:
-    value = one.value() if math.isfinite(one.found.value) else "not measured"
-    return (
-        one.title,
-        one.code,
-        one.attack or "none",
-        value,
-        one.interval() or "none",
-        one.base() or "not known",
-        _allowed(one),
-    )
+    budget = one.budget or ("not stated" if one.attacked else "no attacker")
+    found = one.value() or "not measured", one.interval() or "none", one.base() or "not known"
+    return one.title, one.code, one.attack or "none", *found, budget

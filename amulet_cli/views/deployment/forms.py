@@ -39,7 +39,7 @@ def _lines(made: Handout) -> Iterator[RenderableType]:
     for risk in plain.plain_risks(made):
         yield Text.assemble("\n", (risk.name, "bold"), "  ", (risk.word, _STYLES.get(risk.word, "yellow")))
         for line in risk.lines:
-            yield Padding(Text(plain.sentence(line)), (0, 0, 0, 2))
+            yield Padding(Text(plain.sentence(*line)), (0, 0, 0, 2))
         yield from (Padding(Text(one, style="dim"), (0, 0, 0, 2)) for one in risk.attackers)
     for heading, texts in (("Not tested", plain.untested(made)), ("How sure this is", plain.sureness(made))):
         yield Text(f"\n{heading}", style="bold")

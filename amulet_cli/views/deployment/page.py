@@ -32,6 +32,7 @@ def deployment_page(made: Handout, *, command: str = "", date: str = "") -> str:
         verdicts=verdicts(made.gate) if made.gate else None,
         frameworks=words().frameworks,
         share=number,
+        capital=plain.capital,
         terms=[(term, meaning) for name, its in glossary() if name != "Verdicts" for term, meaning in its],
         command=command,
         date=date,

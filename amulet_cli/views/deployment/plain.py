@@ -31,25 +31,13 @@ _UTILITY = "utility"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainLine:
-    """One number in plain words, or why there is none."""
-
-    what: str
-    value: str
-    interval: str
-    without: str
-    base: str
-    why: str
-    """Why there is no number here; then the other fields but `what` are empty."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlainRisk:
     """One risk: the word on it, its numbers, and who was tried with which budget."""
 
     name: str
     word: str
-    lines: tuple[PlainLine, ...]
+    lines: tuple[tuple[Finding, str], ...]
+    """Each with why there is no number here; empty where there is."""
     attackers: tuple[str, ...]
     """What each attacker has and was allowed, or that nobody attacks: a sentence each."""
 
@@ -64,7 +52,7 @@ def plain_risks(made: Handout) -> list[PlainRisk]:
         PlainRisk(
             name=name,
             word=_word(its),
-            lines=tuple(map(_line, its)),
+            lines=tuple((one, _why(one)) for one in its),
             attackers=tuple(dict.fromkeys(map(_attacker, its))),
         )
         for name, its in groups.items()
@@ -158,12 +146,10 @@ def sureness(made: Handout) -> Iterator[str]:
         yield f"The tests came with {plural(len(made.remarks), 'remark')}, which are in this report. Read them first."
 
 
-def sentence(line: PlainLine) -> str:
+def sentence(one: Finding, why: str) -> str:
     """A line as text."""
-    if line.why:
-        return f"{line.what}: {line.why}"
-    base = f" {line.without}: {line.base}." if line.base else ""
-    return f"{line.what}: {line.value} (95% interval {line.interval}).{base}"
+    base = f" {capital(one.without)}: {one.base()}." if one.base() else ""
+    return f"{capital(one.what)}: {why or f'{one.value()} (95% interval {one.interval()}).{base}'}"
 
 
 def _attacker(one: Finding) -> str:
@@ -173,16 +159,13 @@ def _attacker(one: Finding) -> str:
     return f"{who}. Allowed: {one.budget or 'not stated'}."
 
 
-def _line(one: Finding) -> PlainLine:
-    what, interval = capital(one.what), one.interval()
-    if one.standing in ("no interval", "not measured"):
-        why = "no number here, for the test gives no interval."
-        if one.recipe and one.models < SEEDS:
-            why = f"no number here, for it takes {SEEDS} trainings, and {one.models} {_were(one.models)} made."
-        return PlainLine(what=what, value="", interval="", without="", base="", why=why)
-    return PlainLine(
-        what=what, value=one.value(), interval=interval, without=capital(one.without), base=one.base(), why=""
-    )
+def _why(one: Finding) -> str:
+    """Why there is no number; empty where there is."""
+    if one.standing not in ("no interval", "not measured"):
+        return ""
+    if one.recipe and one.models < SEEDS:
+        return f"no number here, for it takes {SEEDS} trainings, and {one.models} {_were(one.models)} made."
+    return "no number here, for the test gives no interval."
 
 
 def _word(its: list[Finding]) -> str:

@@ -16,6 +16,7 @@ from amulet_cli.base.serialize import as_text
 from amulet_cli.results.result import VICTIMS, Result
 from amulet_cli.views.figures.drawing import Drawing, common_folder
 from amulet_cli.views.registry import views
+from amulet_cli.views.row_numbers import row_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,8 +83,7 @@ def _matrix(one: "Interactions") -> Drawing:
 
 
 def _sweeps(report: Report) -> Iterator[Drawing]:
-    from amulet_cli.views.figures.robustness import robustness_curve
-    from amulet_cli.views.figures.sweep import number, sweep_curve
+    from amulet_cli.views.figures.sweep import number, robustness_curve, sweep_curve
 
     for key in report.keys:
         series: dict[tuple[str, ...], list[Row]] = {}
@@ -119,14 +119,10 @@ def _curve(kind: str, title: str, rows: Sequence[Row], key: str, rank: int, draw
 
 
 def _in_words(rows: Sequence[Row], key: str) -> str:
-    fraction = rows[0].facts.fraction
     described: list[str] = []
     for row in rows:
-        means = [
-            f"{victim} {format_numbers.number(summary.mean, fraction=fraction)}"
-            for victim, summary in row.summaries.items()
-            if summary.n
-        ]
+        known = {victim: one.mean for victim, one in row.summaries.items() if one.n}
+        means = [f"{victim} {format_numbers.number(mean, fraction=row.fraction)}" for victim, mean in known.items()]
         described.append(f"at {as_text(row.cell.labels[key])} {' and '.join(means)}")
     return f"Mean {rows[0].metric} by {key}: {'; '.join(described)}."
 
@@ -174,10 +170,8 @@ def _groups(row: Row, attribute: str) -> Drawing:
         found = [rates for of_run in every for rates in of_run if rates.attribute == attribute]
         if not found:
             raise LookupError(f"`evidence.npz` in {here(common_folder([row.cell]))} has no groups by {attribute}")
-        similar = [
-            rates for rates in found if rates.groups == found[0].groups and rates.favourable == found[0].favourable
-        ]
-        return group_rates(similar)
+        same = found[0].groups, found[0].favourable
+        return group_rates([rates for rates in found if (rates.groups, rates.favourable) == same])
 
     return _of_row(row, "groups", f"How groups by {attribute} are answered", draw)
 
@@ -203,13 +197,9 @@ def _has_pictures(row: Row) -> bool:
 
 
 def _of_row(row: Row, kind: str, title: str, draw: Callable[[], "Figure"]) -> Drawing:
-    fraction = row.facts.fraction
-    means = ", ".join(
-        f"{victim} {format_numbers.plus_minus(summary.mean, summary.error, fraction=fraction)}"
-        for victim, summary in row.summaries.items()
-        if summary.n
-    )
-    unit = " (in per cent)" if fraction else ""
+    shown = dict(zip(VICTIMS, row_numbers(row).victims, strict=True))
+    means = ", ".join(f"{victim} {text}" for victim, text in shown.items() if row.summaries[victim].n)
+    unit = " (in per cent)" if row.fraction else ""
     return Drawing(
         kind=kind,
         title=title,

@@ -15,7 +15,7 @@ from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
 
-WIDTH, HEIGHT = 4.8, 3.2
+_WIDTH, _HEIGHT = 4.8, 3.2
 _FAR = 20  # times larger: then a logarithmic axis
 _BAND = 0.18
 _WRAPPED = 36  # characters beside an axis
@@ -28,12 +28,12 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
         rows: of one metric, the same in all labels but `key`, which is a number in each.
         key: what was swept.
     """
-    figure = style.new(WIDTH, HEIGHT)
+    figure = style.new(_WIDTH, _HEIGHT)
     axes = style.panel(figure)
     info = rows[0].facts
     for victim in VICTIMS:
-        draw_line(axes, rows, key, victim, label=victim)
-    finish(axes, [number(row.cell.labels[key]) for row in rows], key)
+        _draw_line(axes, rows, key, victim, label=victim)
+    _finish(axes, rows, key)
     arrow = {"higher": " (higher is worse)", "lower": " (lower is worse)"}.get(info.worse, "")
     title = textwrap.fill(f"{metric_title(info, rows[0].cell.facts)}{arrow}", _WRAPPED)
     axes.set_ylabel(style.literal(title))
@@ -43,7 +43,29 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
     return figure
 
 
-def draw_line(axes: Axes, rows: Sequence[Row], key: str, victim: str, **looks: Any) -> None:
+def robustness_curve(robust: Sequence[Row], clean: Sequence[Row], key: str) -> Figure:
+    """Accuracy under an evasion attack over its budget `key`, and above it, dotted, the accuracy without an attack.
+
+    Args:
+        robust: rows of `robust_accuracy`, the same in all labels but `key`.
+        clean: rows of `test_accuracy` of the same cells; may be empty.
+        key: the budget that was swept.
+    """
+    figure = style.new(_WIDTH, _HEIGHT)
+    axes = style.panel(figure)
+    for victim in VICTIMS:
+        _draw_line(axes, robust, key, victim, label=f"{victim}, attacked")
+    for victim in VICTIMS:
+        _draw_line(axes, clean, key, victim, label=f"{victim}, not attacked", linestyle=":", markerfacecolor="none")
+    _finish(axes, robust, key)
+    style.whole_at_zero(axes, "y")
+    axes.set_ylabel("accuracy")
+    axes.yaxis.set_major_formatter(style.per_cent)
+    style.legend(axes, loc="best")
+    return figure
+
+
+def _draw_line(axes: Axes, rows: Sequence[Row], key: str, victim: str, **looks: Any) -> None:
     """The means of one victim with their band; nothing where it has no numbers."""
     points: list[tuple[float, float, float, float]] = []
     for row in rows:
@@ -64,11 +86,11 @@ def half_width(error: float, n: int) -> float:
     return float(stdtrit(n - 1, 0.975)) * error if n > 1 and math.isfinite(error) else 0.0
 
 
-def finish(axes: Axes, values: Sequence[float], key: str) -> None:
+def _finish(axes: Axes, rows: Sequence[Row], key: str) -> None:
     """The axis of what was swept: a tick at each value, logarithmic where these are far apart."""
     from matplotlib.ticker import NullLocator
 
-    ticks = sorted(set(values))
+    ticks = sorted({number(row.cell.labels[key]) for row in rows})
     if ticks[0] > 0 and ticks[-1] / ticks[0] > _FAR:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())

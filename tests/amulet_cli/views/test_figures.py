@@ -24,9 +24,8 @@ from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
 from amulet_cli.views.figures.groups import group_rates
 from amulet_cli.views.figures.reconstruction import reconstruction_grid
-from amulet_cli.views.figures.robustness import robustness_curve
 from amulet_cli.views.figures.roc import hit_rates, roc_curves
-from amulet_cli.views.figures.sweep import sweep_curve
+from amulet_cli.views.figures.sweep import robustness_curve, sweep_curve
 from tests.helpers.made_up_results import MadeUp, typical, write
 from tests.helpers.report_toys import membership, people, pictures, sweep
 
