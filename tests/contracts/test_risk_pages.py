@@ -8,12 +8,18 @@ import pytest
 
 from amulet.core import Attack
 from amulet_cli.config.option_files import read_option
-from amulet_cli.config.options import find_options
+from amulet_cli.config.options import Option, find_options
 from amulet_cli.views.combinations import options
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "risks"
 FACTS = ("threat model", "access", "cost", "source", "use it", "checked against")
+NO_SETTINGS = {"_target_", "about", "risk", "strengths"}
 ATTACKS = {one.name: one for one in find_options(only="attack") if one.risk and not one.origin}
+
+
+def node(option: Option) -> dict[str, Any]:
+    """What the file of an option says."""
+    return cast(dict[str, Any], read_option(Path(option.file)))
 
 
 def sections(risk: str) -> dict[str, dict[str, str]]:
@@ -42,9 +48,24 @@ def test_the_access_is_what_the_attack_states() -> None:
 
 @pytest.mark.parametrize("name", [name for name, option in ATTACKS.items() if option.suite])
 def test_the_cost_of_a_suite_is_what_it_states(name: str) -> None:
-    costs = cast(dict[str, Any], read_option(Path(ATTACKS[name].file)))["about"]["cost"]
+    costs = node(ATTACKS[name])["about"]["cost"]
     said = sections(ATTACKS[name].risk)[name]["cost"]
     assert all(f"`{strength}` {cost:g}" in said for strength, cost in costs.items())
+
+
+@pytest.mark.parametrize("risk", sorted({option.risk for option in ATTACKS.values()}))
+def test_every_setting_is_on_the_page_or_on_one_that_it_links_to(risk: str) -> None:
+    page = (PAGES / f"{risk}.md").read_text("utf-8")
+    linked = [(PAGES / link).read_text("utf-8") for link in sorted(set(re.findall(r"\((\.\./\w+\.md)", page)))]
+    words = {
+        word
+        for text in (page, *linked)
+        for span in re.findall(r"`([^`\n]+)`", text)
+        for word in re.findall(r"\w+", span)
+    }
+    for option in find_options():
+        if option.risk == risk and option.group in ("attack", "defense") and not option.origin:
+            assert set(node(option)) - NO_SETTINGS <= words, option.choice
 
 
 def test_no_section_is_about_an_attack_that_is_not_there() -> None:
