@@ -39,14 +39,14 @@ class Following(Generic[Read]):
 
     Args:
         paths: folders of runs or of sweeps; they must exist when it first looks.
-        read: reads runs, in their order, and gives for each what a reader wants of it.
+        read: reads runs, and gives for each as soon as it can what a reader wants of it.
         known: the signatures of folders that have been read before.
     """
 
     def __init__(
         self,
         paths: Iterable[str | Path],
-        read: Callable[[Sequence[Look]], Iterable[Read]],
+        read: Callable[[Sequence[Look]], Iterable[tuple[Look, Read]]],
         known: Mapping[Path, Signature] = MappingProxyType({}),
     ) -> None:
         self.paths = [Path(path) for path in paths]
@@ -68,15 +68,17 @@ class Following(Generic[Read]):
         """
         found, closed = find_folders(self.paths)
         reasons = dict.fromkeys(found, "") | {run.folder: run.reason for run in closed}
-        new: list[tuple[Look, Signature]] = []
+        new: list[Look] = []
+        signatures: dict[Path, Signature] = {}
         for folder, reason in reasons.items():
             signature = _signature(folder)  # before it is read: what is written meanwhile is seen by the next look
             if self._known.get(folder) != signature:
-                new.append((Look(folder, max(mtime for mtime, _, _ in signature) / 1e9, reason), signature))
-        new.sort(key=lambda one: -one[0].changed)
+                new.append(Look(folder, max(mtime for mtime, _, _ in signature) / 1e9, reason))
+                signatures[folder] = signature
+        new.sort(key=lambda look: -look.changed)
         self.total, self.read = len(reasons), len(reasons) - len(new)
-        for (look, signature), made in zip(new, self._reading([look for look, _ in new]), strict=True):
-            self._known[look.folder] = signature
+        for look, made in self._reading(new):
+            self._known[look.folder] = signatures[look.folder]
             self.read += 1
             yield look.folder, made
         for folder in self._known.keys() - reasons.keys():

@@ -4,20 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Thread
 
 from amulet.core.cores import available_cores
 from amulet_cli.results.following import Look
 from amulet_cli.views.viewer.rows import Row, Rows
 
 _FEW = 200  # runs that are read sooner than a process starts
-_PIECE = 20  # runs that a process is given at once
+_PIECE = 20  # runs that are read between two looks at what the others have read
 _MOST = 8  # processes
+
+_Piece = Sequence[tuple[Look, Row]]
 
 
 class Readers:
@@ -30,37 +33,53 @@ class Readers:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots, self._rows = roots, Rows(roots)
 
-    def rows(self, looks: Sequence[Look]) -> Iterator[Row]:
-        """Their rows, in the same order, each as soon as it is there."""
-        if len(looks) <= _FEW:
-            yield from map(self._rows.of, looks)
-            return
-        pieces = [looks[start : start + _PIECE] for start in range(0, len(looks), _PIECE)]
-        processes = [_Process(self._roots) for _ in range(min(available_cores(), _MOST))]
-        idle: SimpleQueue[_Process] = SimpleQueue()
-        for process in processes:
-            idle.put(process)
-
-        def read(piece: Sequence[Look]) -> list[Row]:
-            process = idle.get()
-            try:
-                return process.rows(piece)
-            finally:
-                idle.put(process)
-
-        threads = ThreadPoolExecutor(len(processes))
+    def rows(self, looks: Sequence[Look]) -> Iterator[tuple[Look, Row]]:
+        """Their rows, as soon as they are there, about in the same order: as many processes read as there are cores."""
+        pieces = deque(looks[start : start + _PIECE] for start in range(0, len(looks), _PIECE))
+        left, done = len(pieces), SimpleQueue[_Piece | None]()
+        helpers = min(available_cores() - 1, _MOST) if len(looks) > _FEW else 0
+        processes = [HelperProcess(self._roots) for _ in range(helpers)]
+        threads = [Thread(target=_hand_out, args=(pieces, process, done), daemon=True) for process in processes]
+        for thread in threads:
+            thread.start()
         try:
-            for piece, made in zip(pieces, threads.map(read, pieces), strict=True):
-                yield from made or map(self._rows.of, piece)
+            while left:
+                with suppress(IndexError):  # all are taken
+                    yield from ((look, self._rows.of(look)) for look in pieces.popleft())
+                    left -= 1
+                while left and (not pieces or not done.empty()):
+                    piece = done.get()
+                    if piece is None:  # there is one again
+                        break
+                    yield from piece
+                    left -= 1
         finally:
+            pieces.clear()
             for process in processes:
                 process.end()
-            threads.shutdown(cancel_futures=True)
-            for process in processes:
+            for thread, process in zip(threads, processes, strict=True):
+                thread.join()
                 process.close()
 
 
-class _Process:
+def _hand_out(pieces: "deque[Sequence[Look]]", process: "HelperProcess", done: "SimpleQueue[_Piece | None]") -> None:
+    """Let a process read piece after piece; what one did not read that has ended is given back, with a None."""
+    running = process.has_started()
+    while running:
+        try:
+            piece = pieces.popleft()
+        except IndexError:
+            return
+        rows = process.rows(piece)
+        running = bool(rows)
+        if running:
+            done.put(list(zip(piece, rows, strict=True)))
+        else:
+            pieces.append(piece)
+            done.put(None)
+
+
+class HelperProcess:
     """A process that reads as long as it is asked; Ctrl-C is not meant for it, and it ends with this one."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
@@ -75,6 +94,11 @@ class _Process:
             encoding="ascii",
             start_new_session=True,
         )
+
+    def has_started(self) -> bool:
+        """Wait until it can read; False if it has ended."""
+        assert self._process.stdout is not None
+        return bool(self._process.stdout.readline())
 
     def rows(self, looks: Sequence[Look]) -> list[Row]:
         """The rows of some runs; none if the process is no more."""
@@ -100,8 +124,10 @@ class _Process:
 
 
 def serve(roots: Sequence[Path]) -> None:
-    """Answer each line of standard input, the runs to read, by a line with their rows."""
+    """Write a line; then answer each line of standard input, the runs to read, by a line with their rows."""
     rows = Rows(roots)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         looks = [Look(Path(folder), *more) for folder, *more in json.loads(line)]
         sys.stdout.write(json.dumps([astuple(rows.of(look)) for look in looks]) + "\n")

@@ -8,14 +8,14 @@ import pytest
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results import following
-from amulet_cli.results.following import Following, Look
+from amulet_cli.results.following import Following
 from amulet_cli.results.result import Result
 from amulet_cli.results.writing import write_status
 from tests.helpers.made_up_results import typical, write
 
 
 def follow(path: Path) -> Following[Result]:
-    return Following([path], lambda looks: map(Look.result, looks))
+    return Following([path], lambda looks: ((look, look.result()) for look in looks))
 
 
 def states(follows: Following[Result]) -> list[str]:

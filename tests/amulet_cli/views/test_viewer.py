@@ -22,6 +22,7 @@ from amulet_cli.views.viewer import readers
 from amulet_cli.views.viewer.kept import Kept
 from amulet_cli.views.viewer.live import Live
 from amulet_cli.views.viewer.readers import Readers
+from amulet_cli.views.viewer.rows import Row, Rows
 from amulet_cli.views.viewer.server import HOST, Server
 from tests.helpers.made_up_results import choices, config, reseal, typical, with_records, write
 from tests.helpers.report_toys import membership
@@ -172,23 +173,48 @@ def test_many_are_read_in_processes_as_few_are_here(tmp_path: Path, monkeypatch:
     (folders[1] / "metrics.json").write_text("{")
     (folders[2] / "config.yaml").write_text("epochs: 3")
     looks = [*(Look(folder, 1e9) for folder in folders), Look(tmp_path / "closed", 0.0, "This folder cannot be read")]
-    here = list(Readers([tmp_path]).rows(looks))
-    reasons = [json.loads(row.text)["reason"] for row in here]
-    assert [bool(reason) for reason in reasons] == [False, True, True, False, False, True]
+    here = dict(Readers([tmp_path]).rows(looks))
+    assert list(here) == looks
+    assert [bool(json.loads(row.text)["reason"]) for row in here.values()] == [False, True, True, False, False, True]
     monkeypatch.setattr(readers, "_FEW", 2)
-    monkeypatch.setattr(readers, "_PIECE", 2)
-    there = list(Readers([tmp_path]).rows(looks))
-    assert [(row.id, row.cell, row.text) for row in there] == [(row.id, row.cell, row.text) for row in here]
-    assert {key for row in there for key in row.metrics} == {key for row in here for key in row.metrics}
+    monkeypatch.setattr(readers, "_PIECE", 1)
+    monkeypatch.setattr(readers, "available_cores", lambda: 2)
+    read_there: list[Row] = []
+    helped, helping, reading = threading.Event(), readers.HelperProcess.rows, Rows.of
+
+    def in_helper(process: readers.HelperProcess, piece: list[Look]) -> list[Row]:
+        made = helping(process, piece)
+        read_there.extend(made)
+        helped.set()
+        return made
+
+    def in_this(rows: Rows, look: Look) -> Row:
+        assert helped.wait(20)
+        return reading(rows, look)
+
+    def keys(rows: dict[Look, Row]) -> set[str]:
+        return {key for row in rows.values() for key in row.metrics}
+
+    monkeypatch.setattr(readers.HelperProcess, "rows", in_helper)
+    monkeypatch.setattr(Rows, "of", in_this)
+    there = dict(Readers([tmp_path]).rows(looks))
+    assert read_there
+    assert there.keys() == here.keys()
+    assert all((row.id, row.text) == (here[look].id, here[look].text) for look, row in there.items())
+    assert keys(there) == keys(here)
 
 
-def test_what_a_process_that_was_killed_did_not_read_is_read_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("starts", [False, True])
+def test_what_a_process_that_has_ended_did_not_read_is_read_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: bool
 ) -> None:
     looks = [Look(write(tmp_path, typical(seed), seed=seed).folder, 0.0) for seed in range(3)]
     monkeypatch.setattr(readers, "_FEW", 0)
-    monkeypatch.setattr(readers.sys, "executable", shutil.which("true"))
-    assert [json.loads(row.text)["state"] for row in Readers([tmp_path]).rows(looks)] == ["done"] * 3
+    monkeypatch.setattr(readers, "_PIECE", 1)
+    monkeypatch.setattr(readers, "available_cores", lambda: 3)
+    monkeypatch.setattr(readers.sys, "executable", shutil.which("echo" if starts else "true"))
+    found = dict(Readers([tmp_path]).rows(looks))
+    assert [json.loads(found[look].text)["state"] for look in looks] == ["done"] * 3
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"rows": 3, "metrics": {}}', '{"rows": {"a": 1}, "metrics": {}}'])
