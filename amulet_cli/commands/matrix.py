@@ -254,8 +254,8 @@ def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest,
     chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
     if chosen or len(request.jobs) < 2 or request.jobs[0].config["device"] not in ("auto", "cpu"):
         return request, arguments
+    from amulet.core.cores import available_cores
     from amulet.training import resolve_device
-    from amulet.training.runtime import available_cores
 
     cores = min(available_cores(), len(request.jobs))
     if cores < 2 or resolve_device(request.jobs[0].config["device"]).type != "cpu":

@@ -129,7 +129,7 @@ def worker_of(request: "RunRequest") -> Worker | None:
 
 def at_once(request: "RunRequest") -> int:
     """How many jobs run at a time on this machine; 1 where a cluster decides."""
-    from amulet.training.runtime import available_cores
+    from amulet.core.cores import available_cores
 
     if request.launcher in _AT_ONCE:
         return max(1, available_cores() // _cores(request))
@@ -139,7 +139,7 @@ def at_once(request: "RunRequest") -> int:
 
 def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
     """Hydra's settings beyond the command: how many jobs a launcher gets at once, and under which name."""
-    from amulet.training.runtime import available_cores
+    from amulet.core.cores import available_cores
 
     own: list[str] = []
     # Hydra composes all jobs of a batch before the first: a large batch would begin with a long silence.

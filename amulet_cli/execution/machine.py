@@ -78,8 +78,8 @@ def _versions(machine: Machine) -> None:
 def _processor(machine: Machine) -> None:
     import torch
 
+    from amulet.core.cores import available_cores
     from amulet.models.arithmetic import fast_dtype
-    from amulet.training.runtime import available_cores
     from amulet_cli.execution.environment import processor
 
     cores, fast = available_cores(), str(fast_dtype(torch.device("cpu"))).removeprefix("torch.")
