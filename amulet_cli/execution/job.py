@@ -25,7 +25,7 @@ from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
 from amulet_cli.config.hydra_setup import find_user_modules
 from amulet_cli.execution.progress import RichReporter
-from amulet_cli.execution.trackers import Recorder, Run, track
+from amulet_cli.execution.trackers import Run, track
 from amulet_cli.results.reading import is_complete
 from amulet_cli.results.result import config_hash, setting_of
 from amulet_cli.results.writing import write_outcome, write_status
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from amulet.core.facts import RunFacts
-    from amulet.core.reporting import Reporter
     from amulet_cli.config.composition import Job
     from amulet_cli.execution.launchers import ParentProcess, Worker
     from amulet_cli.execution.sweep_progress import SweepWatch
@@ -96,9 +95,7 @@ class _Attempt:
         self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
-        self.console = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
-        self.recorder = Recorder(self.console) if self.config.get("logger") else None
-        self.reporter: Reporter = self.recorder or self.console
+        self.reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
 
     def code(self) -> int:
         """Run unless it is done; any error is written to `status.json` and the log."""
@@ -127,12 +124,12 @@ class _Attempt:
             return self._say("refused", str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - one failed job must not lose a sweep
             return self._failed(error)
-        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
+        track(Run(result, self.reporter.curves, self.task.tracked_as), self.reporter.warn)
         if self.task.sweep:
             took = f"in {duration(time.monotonic() - began)}"
-            return self._say("done", ", ".join(filter(None, (took, self.console.from_store))))
-        if self.console.from_store:
-            err.print(f"[dim]{self.console.from_store}[/]")
+            return self._say("done", ", ".join(filter(None, (took, self.reporter.from_store))))
+        if self.reporter.from_store:
+            err.print(f"[dim]{self.reporter.from_store}[/]")
         out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -65,10 +65,18 @@ class RichReporter(Reporter):
         self._live: Live | None = None
         self._beat: _Beat | None = None
         self._reused: Counter[str] = Counter()
+        self._curves: dict[str, dict[str, list[float]]] = {}
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
-        """A stage that is shown from `with` until its end."""
-        return _Stage(self, name, total, unit)
+        """A stage that is shown from `with` until its end; the figures of one in epochs are kept."""
+        number = 1 + sum(known == name or known.startswith(f"{name} #") for known in self._curves)
+        curve = self._curves.setdefault(name if number == 1 else f"{name} #{number}", {}) if unit == "epoch" else None
+        return _Stage(self, name, total, unit, curve)
+
+    @property
+    def curves(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
+        """For each stage and figure one number per epoch so far; a repeated stage name gets a number."""
+        return {name: curve for name, curve in self._curves.items() if curve}
 
     def note(self, text: str) -> None:
         """Print a note."""
@@ -147,9 +155,11 @@ class RichReporter(Reporter):
 class _Stage(Stage):
     """Counts steps; the display reads everything else from it."""
 
-    def __init__(self, reporter: RichReporter, name: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, reporter: RichReporter, name: str, total: int | None, unit: str, curve: dict[str, list[float]] | None
+    ) -> None:
         super().__init__(name, total, unit)
-        self.reporter = reporter
+        self.reporter, self.curve = reporter, curve
         self.done = 0
         self.figures: dict[str, float] = {}
         self._started = self._ended = self._spoken = 0.0
@@ -159,6 +169,9 @@ class _Stage(Stage):
         self.done += steps
         if figures:
             self.figures = figures
+        if self.curve is not None:
+            for name, value in figures.items():
+                self.curve.setdefault(name, []).append(float(value))
 
     def __enter__(self) -> Stage:
         self._started = self.reporter.clock()

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
+from amulet_cli.base.serialize import flat
 from amulet_cli.results.result import CHOICES, Result, config_hash
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class Run:
     @property
     def parameters(self) -> dict[str, str | float | int | bool]:
         """The configuration, flat: ``{"defense.epsilon": 0.05}``; what is not a single value as JSON."""
-        config = {key: value for key, value in self.result.config.items() if key != "logger"}
-        return dict(_flat(config, ""))
+        config = flat({key: value for key, value in self.result.config.items() if key != "logger"})
+        single = (str, float, int, bool)
+        return {k: v if isinstance(v, single) else json.dumps(v, default=str) for k, v in config.items()}
 
     @property
     def tags(self) -> dict[str, str]:
@@ -116,19 +118,6 @@ class Tracker(ABC):
 
     def end(self, sweep: Sweep, states: Mapping[str, int]) -> None:  # noqa: B027
         """Called when a sweep has ended, with the number of jobs in each state."""
-
-
-def _flat(node: Mapping[str, Any], prefix: str) -> "list[tuple[str, str | float | int | bool]]":
-    found: list[tuple[str, str | float | int | bool]] = []
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            found += _flat(cast(Mapping[str, Any], value), f"{name}.")
-        elif isinstance(value, (str, float, int, bool)):
-            found.append((name, value))
-        else:
-            found.append((name, json.dumps(value, default=str)))
-    return found
 
 
 def _code() -> str:

@@ -3,12 +3,11 @@
 import importlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from amulet_cli.base.files import locked
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
 
 _LONGEST = 6000  # the longest parameter that MLflow accepts
@@ -97,13 +96,8 @@ class Mlflow(Tracker):
         """A client and the experiment's id; one process after the other if the database is a file."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-        if not self.uri.startswith("sqlite:"):
-            client = _mlflow().MlflowClient(self.uri)
-            yield client, self._experiment(client)
-            return
-        locks = self.output_dir / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / "mlflow.lock"):
+        lock = locked(self.output_dir / ".locks" / "mlflow.lock", lambda: None)
+        with lock if self.uri.startswith("sqlite:") else nullcontext():
             client = _mlflow().MlflowClient(self.uri)
             yield client, self._experiment(client)
 
