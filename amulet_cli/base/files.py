@@ -3,8 +3,9 @@
 import io
 import os
 import stat
+import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +13,11 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from amulet_cli.base.console import err, here
+from amulet_cli.base.errors import UsageError
+
+Forms = Mapping[str, Callable[[], str | bytes]]
+"""What a command can write, by the name of the flag that asks for it."""
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 _MOST = 1 << 28  # bytes of a text that is read as a whole
 
@@ -134,6 +140,25 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_forms(forms: Forms, files: Mapping[str, str]) -> None:
+    """Make the forms that are asked for, and write each into its file; `-` is the standard output.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for form, name in files.items():
+        made = forms[form]()
+        content = made.encode() if isinstance(made, str) else made
+        if name == "-":
+            sys.stdout.write(content.decode())
+            continue
+        try:
+            write_atomically(Path(name), lambda file, content=content: file.write(content))
+        except OSError as error:
+            raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
+        err.print(f"{form} written to {here(Path(name))}", soft_wrap=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.matrix.entries import matrices
-from amulet_cli.base.console import Command, err, hanging, here, out, silent
+from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
@@ -20,22 +20,18 @@ from amulet_cli.config.options import find_options
 from amulet_cli.config.risk_selection import among, named
 from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
 from amulet_cli.config.suites import STRENGTHS, STRONGEST
-from amulet_cli.execution.forecast import show_forecast
-from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.launchers import is_installed
 from amulet_cli.execution.preflight import check_settings
-from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.execution.sweep import carry_out, result_of, run_sweep
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.matrix_data import as_csv, as_json
 from amulet_cli.views.matrix_table import matrix_table
-from amulet_cli.views.result_json import print_runs
 
 if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
     from amulet_cli.config.composition import RunRequest
 
 _EXPERIMENT = "matrix"
-_KEPT = "what is finished is kept; the same command resumes"
 _OWN = ("seeds", "defenses", "risks", "strength", "smallest")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
@@ -103,14 +99,12 @@ def main(words: list[str]) -> int:
     check_settings(request)
     _check_smallest(request, smallest)
     request, arguments = _launched(request, arguments)
-    if arguments.dry_run:
-        return show_forecast(request, as_json=arguments.json)
-    with prompt_end(_KEPT), silent(asked=arguments.json):
+
+    def run() -> int:
         code = run_sweep(request, arguments, table=False)
-        code = max(code, _close(request, words, smallest))
-    if arguments.json:
-        print_runs(map(result_of, request.jobs))
-    return code
+        return max(code, _close(request, words, smallest))
+
+    return carry_out(request, arguments, run)
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:

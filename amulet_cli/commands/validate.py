@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
     check_settings(request)
     refused = check_jobs(request, request.jobs)
     keys = request.swept if request.sweep else ("seed",)
-    states = ["refused" if job in refused else "done" if job.done else "to do" for job in request.jobs]
+    states = ["refused" if job in refused else "to do" if job.to_do else "done" for job in request.jobs]
     check_places(job for job, state in zip(request.jobs, states, strict=True) if state == "to do")
     if arguments.json:
         told = zip(request.jobs, states, strict=True)

@@ -50,6 +50,11 @@ class Job:
         """Whether its complete result exists."""
         return is_complete(self.folder, self.config)
 
+    @property
+    def to_do(self) -> bool:
+        """Whether it is to be run: it is not done, or is to be done again."""
+        return self.config["force"] or not self.done
+
     def differing(self, keys: Iterable[str]) -> dict[str, str]:
         """What distinguishes this job from the others of its sweep: the value of each of `keys`, as typed."""
         known = {**self.config, "second_defense": "none", **self.choices, **self.overrides}

@@ -48,10 +48,11 @@ def foretell(request: "RunRequest", hardware: str) -> Forecast:
         hardware: what this machine is called in results.
     """
     refused = check_jobs(request, request.jobs)
-    states = {job: "refused" if job in refused else "done" if _is_done(job) else "to do" for job in request.jobs}
+    states = {job: "refused" if job in refused else "to do" if job.to_do else "done" for job in request.jobs}
     todo = [job for job, state in states.items() if state == "to do"]
     victims = [victim for job in todo for victim in _victims(job)]
-    past = _Past(find_results(_folders(todo)), hardware)
+    folders = {Path(job.config["output_dir"]) for job in todo}
+    past = _Past(find_results(sorted(filter(Path.is_dir, folders))), hardware)
     known = [seconds for job in todo if not math.isnan(seconds := past.seconds(job))]
     total = sum(known) / min(at_once(request), len(known)) if known else math.nan
     return Forecast(Counter(states.values()), len(victims), len(set(victims)), len(known), total)
@@ -83,16 +84,6 @@ def _time(found: Forecast) -> str:
         return "unknown: nothing like it was run on this machine into this folder; --limit 1000 tries it out"
     rest = f"; {count - found.timed} more are like none that was run here" if found.timed < count else ""
     return f"about {duration(found.seconds)} for {plural(found.timed, 'job')}, as earlier runs took{rest}"
-
-
-def _is_done(job: "Job") -> bool:
-    return job.done and not job.config["force"]
-
-
-def _folders(jobs: Sequence["Job"]) -> list[Path]:
-    return [
-        folder for name in dict.fromkeys(job.config["output_dir"] for job in jobs) if (folder := Path(name)).is_dir()
-    ]
 
 
 def _victims(job: "Job") -> list[str]:

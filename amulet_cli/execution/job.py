@@ -19,7 +19,7 @@ from rich.text import Text
 from amulet.core import IncompatibleError
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, out
-from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, own_code, show
+from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, in_a_line, own_code, show
 from amulet_cli.base.files import locked
 from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
@@ -51,8 +51,6 @@ class Task:
     sweep: bool = False
     total: int = 1
     swept: tuple[str, ...] = ()
-    parallel: bool = False
-    """Whether other jobs run at the same time: then one thread, and no live display."""
     config_dir: Path | None = None
     """The user's own options, for the commands that a single run ends with."""
     watch: "SweepWatch | None" = None
@@ -60,7 +58,7 @@ class Task:
     before: int = 0
     """The number of jobs of the same command that Hydra got earlier, if it gets them in parts."""
     worker: "Worker | None" = None
-    """What a launcher's process must know; only if `parallel`."""
+    """What a launcher's process must know; other jobs run at the same time then, so there is no live display."""
     tracked_as: str = ""
     """The key of the sweep under which trackers file the job."""
     deadline: float = math.inf
@@ -73,7 +71,7 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        if self.parallel:
+        if self.worker:
             _be_a_worker(self.worker)
             find_user_modules()
         hydra = HydraConfig.get()
@@ -95,7 +93,7 @@ class _Attempt:
         self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
-        self.reporter = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
+        self.reporter = RichReporter(Console(quiet=True) if task.worker else err, whole=whole)
 
     def code(self) -> int:
         """Run unless it is done; any error is written to `status.json` and the log."""
@@ -112,9 +110,9 @@ class _Attempt:
     def _run(self, began: float) -> int:
         if not self.task.sweep:
             self._say("run", f"{' · '.join(setting_of(self.choices))} · seed {self.config['seed']}")
-        elif not self.task.parallel:
+        else:
             self._say("run", "")
-        write_status(self.folder, "running", choices=dict(self.choices), overrides=dict(self.overrides))
+        write_status(self.folder, "running", **self._names())
         try:
             result = self._assess()
         except IncompatibleError as error:
@@ -147,7 +145,7 @@ class _Attempt:
         environment.be_deterministic(device)
         with reporting_to(self.reporter):
             data = load_data(config["dataset"])
-        cores = self.task.worker.cores if self.task.worker else 1 if self.task.parallel else None
+        cores = self.task.worker.cores if self.task.worker else None
         store = DiskStore(store_folder(config), self.reporter)
         runtime = Runtime(device, store, self.reporter, environment.workers(config["workers"], cores))
         plan = plan_of(config, data=data, runtime=runtime)
@@ -168,7 +166,7 @@ class _Attempt:
 
     def _failed(self, error: Exception | SystemExit) -> int:
         known = None if isinstance(error, SystemExit) else as_usage_error(error)
-        text = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())
+        text = str(error) if known else in_a_line(error)
         code = known.code if known else own_code(error)
         text += f" ({code})" if code and self.task.sweep else ""
         log = self.folder / "run.log"
@@ -187,12 +185,12 @@ class _Attempt:
         return FAILURE if isinstance(error, SystemExit) else exit_code(error)
 
     def _names(self) -> dict[str, Any]:
-        names = {"choices": dict(self.choices), "overrides": dict(self.overrides)}
-        return {**names, "facts": self.facts.as_dict()} if self.facts else names
+        facts = {"facts": self.facts.as_dict()} if self.facts else {}
+        return {"choices": dict(self.choices), "overrides": dict(self.overrides), **facts}
 
     def _say(self, state: str, text: str) -> int:
         """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
-        if self.task.parallel:
+        if self.task.worker:
             return 0
         styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
         line = Text.assemble((f"{state:8}", styles.get(state, "dim")))
@@ -236,16 +234,14 @@ def _logged(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _be_a_worker(worker: "Worker | None") -> None:
+def _be_a_worker(worker: "Worker") -> None:
     """Leave Ctrl-C to the parent process, end with it, and use its working directory."""
-    if worker and worker.folder and Path.cwd() != worker.folder:
+    if Path.cwd() != worker.folder:
         os.chdir(worker.folder)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(
-            target=_watch, args=(os.getppid(), worker.parent if worker else None), name=_WATCH, daemon=True
-        ).start()
+        threading.Thread(target=_watch, args=(os.getppid(), worker.parent), name=_WATCH, daemon=True).start()
 
 
 _WATCH = "amulet-parent-watch"

@@ -73,7 +73,7 @@ class ParentProcess:
 class Worker:
     """What a job in a launcher's process, perhaps on another machine, must know."""
 
-    folder: Path | None = None
+    folder: Path
     """The command's working directory: relative paths and the user's modules are found from there."""
     cores: int = 1
     parent: ParentProcess | None = None

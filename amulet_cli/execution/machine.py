@@ -5,13 +5,18 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amulet_cli.base.files import bytes_below
 from amulet_cli.base.format_numbers import size
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _DISTRIBUTION = "amulet-cli"
 _LITTLE = 2_000_000_000
@@ -47,29 +52,31 @@ def examined(output_dir: Path, store: Path) -> Machine:
         output_dir: where results go.
         store: where trained models are kept.
     """
+    from amulet.datasets.locations import cache_folder
+
     machine = Machine()
     _versions(machine)
     _processor(machine)
     _memory(machine)
     _gpu(machine)
-    _folders(machine, {"results": output_dir, "models": store, "data": _cache()})
+    _folders(machine, {"results": output_dir, "models": store, "data": cache_folder()})
     _extras(machine)
     _plugins(machine)
     return machine
 
 
 def _versions(machine: Machine) -> None:
-    needed = [found for text in _required() if (found := _parsed(text)) and not found.extra]
+    needed = [one for one, extra in _required() if not extra]
     found = {one.name: _version(one.name) for one in needed}
     problems = [
         Problem(
-            f"{one.name} {found[one.name]} is installed, and {one.name}{one.limits} is needed"
+            f"{one.name} {found[one.name]} is installed, and {one.name}{one.specifier} is needed"
             if found[one.name]
             else f"{one.name} is not installed",
-            f"pip install '{one.name}{one.limits}'",
+            f"pip install '{one.name}{one.specifier}'",
         )
         for one in needed
-        if not _fits(found[one.name], one.limits)
+        if not _fits(one)
     ]
     own = {_DISTRIBUTION: _version(_DISTRIBUTION), "python": platform.python_version(), "system": platform.platform()}
     machine.note("versions", own | found, *problems)
@@ -164,12 +171,10 @@ def _used(folder: Path) -> tuple[int | None, int]:
 
 
 def _extras(machine: Machine) -> None:
-    missing: dict[str, list[str]] = {}
-    for one in filter(None, map(_parsed, _required())):
-        if one.extra:
-            absent = missing.setdefault(one.extra, [])
-            if one.name != _DISTRIBUTION and not _fits(_version(one.name), one.limits):
-                absent.append(one.name)
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    for one, extra in _required():
+        if extra:
+            missing[extra] += [one.name] if one.name != _DISTRIBUTION and not _fits(one) else []
     machine.note("extras", {name: {"installed": not absent, "missing": absent} for name, absent in missing.items()})
 
 
@@ -185,30 +190,14 @@ def _plugins(machine: Machine) -> None:
     machine.note("plugins", {one.name: one.error or one.distribution for one in found}, *problems)
 
 
-@dataclass(frozen=True)
-class _Requirement:
-    name: str
-    limits: str
-    extra: str
+def _required() -> "Iterator[tuple[Requirement, str]]":
+    """What the distribution needs, each with the extra that needs it; nothing of a checkout that is not installed."""
+    from packaging.requirements import Requirement
 
-
-def _required() -> Sequence[str]:
-    try:
-        return importlib.metadata.requires(_DISTRIBUTION) or []
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return []
-
-
-def _parsed(text: str) -> _Requirement | None:
-    """A requirement that metadata state.
-
-    >>> _parsed("submitit>=1.5.1; extra == 'slurm'")
-    _Requirement(name='submitit', limits='>=1.5.1', extra='slurm')
-    """
-    stated, _, marker = text.partition(";")
-    found = re.match(r"\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*\(?([^()]*)\)?", stated)
-    extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
-    return found and _Requirement(found[1], found[2].strip(), extra[1] if extra else "")
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for one in map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or ()):
+            extra = re.search(r"extra == \"([\w.-]+)\"", str(one.marker))
+            yield one, extra[1] if extra else ""
 
 
 def _version(name: str) -> str | None:
@@ -218,14 +207,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _fits(version: str | None, limits: str) -> bool:
-    """Whether a version is installed and within its limits."""
-    from packaging.specifiers import SpecifierSet
-
-    return version is not None and SpecifierSet(limits).contains(version, prereleases=True)
-
-
-def _cache() -> Path:
-    from amulet.datasets.locations import cache_folder
-
-    return cache_folder()
+def _fits(needed: "Requirement") -> bool:
+    """Whether what is needed is installed, in a version within its limits."""
+    version = _version(needed.name)
+    return version is not None and needed.specifier.contains(version, prereleases=True)
