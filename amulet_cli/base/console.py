@@ -105,10 +105,10 @@ def print_json(value: Any) -> None:
     out.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = "") -> RenderableType:
-    """Rows in columns with the same widths as those of other calls."""
+def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int] = (), style: str = "") -> RenderableType:
+    """Rows in columns; given widths are the least, so that those of other calls stand below them."""
     grid = Table.grid(padding=(0, 1, 0, 0))
-    for width in widths:
+    for width in widths or [0] * len(rows[0]):
         grid.add_column(min_width=width, style=style, overflow="fold")
     for row in rows:
         grid.add_row(*row)

@@ -7,7 +7,7 @@ from rich.text import Text
 from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import CommandLine
-from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, key_of, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
 from amulet_cli.config.options import find_options
@@ -66,19 +66,13 @@ def main(words: list[str]) -> int:
 
 def every_attack(arguments: Arguments) -> Arguments:
     """The sweep that an audit is: over all attacks, unless the command names some."""
-    overrides = arguments.overrides
-    if not any(word.startswith("attack=") for word in overrides):
-        _refuse_settings_of_one(overrides)
-        found = find_options(arguments.config_dir, "attack")
-        names = [option.name for option in found if option.name != "none" and not option.suite]
-        overrides = (f"attack={','.join(names)}", *overrides)
-    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
-
-
-def _refuse_settings_of_one(overrides: tuple[str, ...]) -> None:
-    for word in overrides:
-        if word.lstrip("+~").startswith("attack."):
+    if any(key_of(word) == "attack" for word in arguments.overrides):
+        return arguments.as_sweep()
+    for word in arguments.overrides:
+        if key_of(word).startswith("attack."):
             raise UsageError(
                 f"`{word}` is a setting of one attack, and an audit runs them all",
                 expected="attack=NAME beside it; or an option of your own in --config-dir, with your settings",
             )
+    found = find_options(arguments.config_dir, "attack")
+    return arguments.as_sweep(f"attack={','.join(o.name for o in found if o.name != 'none' and not o.suite)}")

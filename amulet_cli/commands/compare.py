@@ -88,7 +88,7 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
     metrics, same = _metrics(a, b)
     yield from headed("Metrics that differ" if metrics else "No metric differs")
     if metrics:
-        yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
+        yield aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
         yield Text(
             "in per cent and points; the difference with its 95% interval over test records that both share",
             style="dim",
@@ -109,9 +109,7 @@ def _settings(a: "Result", b: "Result") -> dict[str, tuple[Any, Any]]:
 def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
     yield from headed(title if pairs else none.capitalize())
     if pairs:
-        yield _aligned(
-            [[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()]
-        )
+        yield aligned([[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()])
 
 
 def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
@@ -138,7 +136,3 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
         if block:
             rows += [[Text(f"  {victim}", style="bold"), *[Text("")] * 4], *block]
     return rows, same
-
-
-def _aligned(rows: "list[list[Text]]") -> "RenderableType":
-    return aligned(rows, [0] * len(rows[0]))

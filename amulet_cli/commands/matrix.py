@@ -13,7 +13,7 @@ from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
-from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, key_of, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
 from amulet_cli.config.options import find_options
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from amulet_cli.analysis.matrix.entries import Interactions
     from amulet_cli.config.composition import RunRequest
 
-_EXPERIMENT = "matrix"
+_KNOWN = (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
 _OWN = ("seeds", "defenses", "risks", "strength", "smallest")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
@@ -165,37 +165,33 @@ def _listed(value: str) -> list[str]:
 def _command(arguments: Arguments) -> Arguments:
     """The same as a sweep of the experiment."""
     overrides = arguments.overrides
-    chosen = [word for word in overrides if word.startswith("attack=")]
+    chosen = [word for word in overrides if key_of(word) == "attack"]
     if len(chosen) > 1 and f"attack={STRONGEST}" in chosen:
         raise UsageError(
             "`strength` stands for the attacks on all risks", where=f"`{chosen[-1]}`", expected="one of them"
         )
-    named = bool(chosen)
     for word in overrides:
-        key = word.lstrip("+~").partition("=")[0]
-        if key.startswith("attack.") and not named:
+        key = key_of(word)
+        if key.startswith("attack.") and not chosen:
             raise UsageError(
                 f"`{word}`: a matrix measures every risk by its default attack",
                 expected="attack=NAME beside it; or metric.every.<risk>.<setting>=... for a default attack",
             )
         if key == "metric":
             raise UsageError(f"`{word}`: a matrix measures risks", expected="risks=S1,P1 to choose among them")
-        if key in ("second_defense", "defense@second_defense"):
+        if key == "second_defense":
             raise UsageError(
                 f"`{word}`: the rows of a matrix are single defences", try_="amulet run -m second_defense=..."
             )
-        if "." not in key and "/" not in key and key not in _known() and (near := similar(key, _OWN)):
+        if "." not in key and "/" not in key and key not in _KNOWN and (near := similar(key, _OWN)):
             raise UsageError(f"`{key}` is not a setting", where=f"`{word}`", meant=[f"{one}=..." for one in near])
-    if not any(word.lstrip("+").startswith("experiment=") for word in overrides):
-        overrides = (f"+experiment={_EXPERIMENT}", *overrides)
-    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
-
-
-def _known() -> tuple[str, ...]:
-    return (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
+    given = any(key_of(word) == "experiment" for word in overrides)
+    return arguments.as_sweep(*([] if given else ["+experiment=matrix"]))
 
 
 def _check(request: "RunRequest", arguments: Arguments) -> None:
+    """Refuse what makes no matrix. An attack on a risk that is not measured would not be run."""
+    risks = {option.name: option.risk for option in find_options(arguments.config_dir, "attack")}
     for job in request.jobs:
         if job.choices["defense"] == "none":
             raise UsageError(
@@ -206,13 +202,6 @@ def _check(request: "RunRequest", arguments: Arguments) -> None:
             raise UsageError(
                 "`checkpoint` is one model, and a matrix compares models over seeds", try_="amulet audit checkpoint=..."
             )
-    _check_attacks(request, arguments)
-
-
-def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
-    """An attack on a risk that is not measured would not be run."""
-    risks = {option.name: option.risk for option in find_options(arguments.config_dir) if option.group == "attack"}
-    for job in request.jobs:
         attack, measured = job.choices["attack"], among(job.config["metric"])
         if (risk := risks.get(attack)) and risk not in measured:
             raise UsageError(

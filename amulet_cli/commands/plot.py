@@ -52,7 +52,9 @@ def main(words: list[str]) -> int:
     from amulet_cli.views.figures import style
 
     style.check_format(path)
-    chosen, others = choose(_offered(folders or ["outputs"]), *map(asked.get, ("--kind", "--metric", "--x")))
+    results = finished(folders or ["outputs"])
+    offered = drawings(aggregate(results), results)
+    chosen, others = choose(offered, *map(asked.get, ("--kind", "--metric", "--x")))
     try:
         figure = chosen.draw()
     except LookupError as error:
@@ -63,11 +65,6 @@ def main(words: list[str]) -> int:
         err.print(f"also: --kind {other.kind} --metric {other.metric}", soft_wrap=True, markup=False)
     err.print(f"written to {here(path)}", soft_wrap=True, markup=False)
     return 0
-
-
-def _offered(folders: Sequence[str]) -> "list[Drawing]":
-    results = finished(folders)
-    return drawings(aggregate(results), results)
 
 
 def choose(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amulet_cli.base.errors import UsageError, similar
@@ -88,6 +88,10 @@ class Arguments:
         """The name of the root configuration."""
         return self.flags.get("--config-name", "config")
 
+    def as_sweep(self, *before: str) -> "Arguments":
+        """The same as a sweep, with more overrides before its own."""
+        return replace(self, flags={**self.flags, "--multirun": ""}, overrides=(*before, *self.overrides))
+
     def for_hydra(self) -> list[str]:
         """Flags first: Hydra's parser needs all overrides together."""
         flags = [
@@ -97,6 +101,15 @@ class Arguments:
             for word in ((flag, value) if value else (flag,))
         ]
         return [*flags, *self.overrides]
+
+
+def key_of(word: str) -> str:
+    """What an override sets: `defense.epsilon`, `second_defense`.
+
+    >>> key_of("+experiment=table7"), key_of("defense@second_defense=none")
+    ('experiment', 'second_defense')
+    """
+    return word.lstrip("+~").partition("=")[0].rpartition("@")[2]
 
 
 def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:

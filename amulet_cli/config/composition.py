@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config import suites, trial
-from amulet_cli.config.arguments import Arguments
+from amulet_cli.config.arguments import Arguments, key_of
 from amulet_cli.config.checkpoint import stamped
 from amulet_cli.config.file_digest import with_digests
 from amulet_cli.config.hydra_errors import explained
@@ -18,7 +18,7 @@ from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
 from amulet_cli.config.series import parts
 from amulet_cli.config.sweeps import check_size
 from amulet_cli.results.reading import is_complete
-from amulet_cli.results.result import result_folder
+from amulet_cli.results.result import result_folder, without_about
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -158,7 +158,7 @@ def _expanded(
     # If a key is given twice, the last one counts, as in the sweeper.
     latest = {o.get_key_element(): o for o in sweeping}
     check_size(list(latest.values()))
-    swept = tuple(k.lstrip("+").replace("defense@", "") for k, o in latest.items() if o.is_sweep_override())
+    swept = tuple(key_of(k) for k, o in latest.items() if o.is_sweep_override())
     batches = BasicSweeper.split_arguments(sweeping, max_batch_size=None)
     return [[*settings, *job] for batch in batches for job in batch], swept, launcher
 
@@ -225,7 +225,7 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
     for key in ("dataset", "model"):
         if key in plain:
             plain[key] = with_digests(plain[key], key)
-    attack, plain = plain.get("attack"), _without_about(plain)
+    attack, plain = plain.get("attack"), without_about(plain)
     if suites.is_suite(attack):
         plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
     return trial.shrunk(plain)
@@ -247,11 +247,3 @@ def shaping_overrides(parsed: Sequence[Any]) -> dict[str, Any]:
         if not (group or override.is_hydra_override() or key.split(".")[0] in _NOT_TOLD):
             shaping_overrides[f"+{key}" if key in ADDED else key] = override.value()
     return shaping_overrides
-
-
-def _without_about(node: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_about(cast(dict[str, Any], value)) if isinstance(value, dict) else value
-        for key, value in node.items()
-        if key != "about"
-    }

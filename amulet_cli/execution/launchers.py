@@ -139,15 +139,13 @@ def at_once(request: "RunRequest") -> int:
 
 def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
     """Hydra's settings beyond the command: how many jobs a launcher gets at once, and under which name."""
-    from amulet.training.runtime import available_cores
-
-    own: list[str] = []
     # Hydra composes all jobs of a batch before the first: a large batch would begin with a long silence.
     batch = {
         "basic": 16,
-        **dict.fromkeys(_AT_ONCE, max(1, available_cores() // _cores(request))),
+        **dict.fromkeys(_AT_ONCE, at_once(request)),
         **dict.fromkeys(_QUEUED, _LARGEST_ARRAY),
     }.get(request.launcher)
+    own: list[str] = []
     if batch and not any(word.startswith(_BATCH) for word in words):
         own.append(f"{_BATCH}={batch}")
     if request.launcher in _QUEUED and not any(word.startswith(_NAME) for word in words):

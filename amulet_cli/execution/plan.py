@@ -172,11 +172,6 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
 
 def _component(config: Mapping[str, Any], node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     """A component; of a trial, with the least work."""
-    built = _built(node, key, kind)
-    return built.for_trial() if config.get("trial") else built
-
-
-def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     node = {name: value for name, value in node.items() if name != "about"}
     instantiation.check(node, key, keywords_only=True)
     built = instantiation.build(node, key)
@@ -184,7 +179,7 @@ def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
         raise UsageError(f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {node['_target_']}")
     if built.risk not in RISKS:
         raise UsageError(f"`{node['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
-    return built
+    return built.for_trial() if config.get("trial") else built
 
 
 def _given(config: Mapping[str, Any]) -> Pretrained | None:

@@ -15,6 +15,7 @@ from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, hanging
 from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
 from amulet_cli.config import schema, suites, trial
+from amulet_cli.config.arguments import key_of
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
@@ -173,7 +174,7 @@ def placed(job: Job, request: RunRequest) -> "Iterator[None]":
         yield
     except Exception as error:
         known = as_usage_error(error) or in_own_code(error)
-        if known is None or type(error).__name__ == "IncompatibleError":
+        if known is None or isinstance(error, IncompatibleError):
             raise
         raise known.within(_place(known, job, request)) from error
 
@@ -196,13 +197,12 @@ def _place(error: UsageError, job: Job, request: RunRequest) -> str:
     where = ""
     if found:
         group, key = found[1], found[1] + found[2]
-        words = {word.lstrip("+").partition("=")[0].replace("defense@", ""): word for word in job.words}
+        words = {key_of(word): word for word in job.words}
         if key in words:
             where = f"`{words[key]}`"
         elif group in job.choices:
             where = f"`{group}={job.choices[group]}`"
-            experiment = next((word for word in job.words if word.startswith("+experiment=")), None)
-            where += f" with `{experiment}`" if experiment else ""
+            where += f" with `{words['experiment']}`" if "experiment" in words else ""
     if not request.sweep:
         return where
     number = f"job {request.jobs.index(job) + 1} of {len(request.jobs)}"

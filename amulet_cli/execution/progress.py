@@ -62,8 +62,7 @@ class RichReporter(Reporter):
         self.clock = clock
         self._open: list[_Stage] = []
         self._lock = threading.RLock()
-        self._live: Live | None = None
-        self._beat: _Beat | None = None
+        self._display: Live | Beat | None = None
         self._reused: Counter[str] = Counter()
         self._curves: dict[str, dict[str, list[float]]] = {}
 
@@ -107,23 +106,16 @@ class RichReporter(Reporter):
                 return
             if self._aside is not None:
                 self._aside.stop()
-            self._live = live_display(self.console, self._draw, _LIVE_PER_SECOND)
-            if self._live is None:
-                self._beat = _Beat(self.tick)
-                self._beat.start()
+            self._display = live_display(self.console, self._draw, _LIVE_PER_SECOND) or Beat(self.tick)
 
     def end(self, stage: "_Stage", *, failed: bool) -> None:
         """Hide a stage; a long one leaves a line."""
         with self._lock:
             self._open.remove(stage)
-            live, beat = self._live, self._beat
-            if not self._open:
-                self._live = self._beat = None
-        if not self._open:
-            if live is not None:
-                live.stop()
-            if beat is not None:
-                beat.stop()
+            last, display = not self._open, self._display
+        if last:
+            if display is not None:
+                display.stop()
             if self._aside is not None:
                 self._aside.start()
         log.info("%s: %s", stage.name, stage.ending(failed=failed))
@@ -227,16 +219,16 @@ class _Stage(Stage):
         return [f"{name} {value:.3g}" for name, value in list(self.figures.items())]
 
 
-class _Beat(threading.Thread):
-    """Calls `tick` twice a second until it is stopped."""
+class Beat(threading.Thread):
+    """Calls `tick` again and again, twice a second or after as many seconds as `pause` says, until it is stopped."""
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(self, tick: Callable[[], None], pause: Callable[[], float] = lambda: 0.5) -> None:
         super().__init__(daemon=True)
-        self._tick = tick
-        self._over = threading.Event()
+        self._tick, self._pause, self._over = tick, pause, threading.Event()
+        self.start()
 
     def run(self) -> None:
-        while not self._over.wait(0.5):
+        while not self._over.wait(self._pause()):
             self._tick()
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amulet_cli.base import format_numbers
-from amulet_cli.execution.progress import live_display
+from amulet_cli.execution.progress import Beat, live_display
 from amulet_cli.results.reading import reason_of
 from amulet_cli.results.seal import read_mapping
 
@@ -60,23 +60,21 @@ class SweepWatch:
         self._most = 1
         self._began = self._latest = self._spoken = clock()
         self._lock = threading.RLock()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._beat: Beat | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
         self._began = self._latest = self._spoken = self._clock()
         self._live = live_display(self._console, self._draw, 2) if self._aloud else None
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
+        self._beat = Beat(self.look, lambda: max(_POLL, len(self._pending) / _FILES_PER_SECOND))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._beat is not None:
+            self._beat.stop()
+            self._beat.join()
         self.look()
         if self._live is not None:
             self._live.stop()
@@ -138,10 +136,6 @@ class SweepWatch:
         line.append(f", {left}" if left and self._live is None else "", "dim")
         self._console.print(line, soft_wrap=not self._console.is_terminal)
         self._spoken = now
-
-    def _follow(self) -> None:
-        while not self._over.wait(max(_POLL, len(self._pending) / _FILES_PER_SECOND)):
-            self.look()
 
     def _draw(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))

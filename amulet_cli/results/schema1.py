@@ -6,9 +6,11 @@ Metrics that have better names since are read under those.
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from amulet.assessment.risks import RISKS
 from amulet.core.component import Factory
 from amulet.core.errors import SettingError
 from amulet.core.facts import AttackFacts, DefenseFacts, Harm, MetricFacts, RiskFacts, RunFacts
+from amulet.core.risk import UTILITY
 
 RENAMED = {
     "demographic_parity": "demographic_parity_difference",
@@ -73,17 +75,6 @@ _BY_ATTRIBUTE = ("attribute_inference", "discriminatory_behavior")
 _SCORES = ("lira", "rmia", "loss")  # their `auc` is P1's; `race.auc` is P2's
 _VERIFY = ("ownership_accuracy", "ownership_fpr", "ownership_fnr", "p_value")
 _NO_FRACTIONS = ("p_value", "mse", "ssim", "epsilon")
-_RISKS = (
-    ("utility", "U", "utility"),
-    ("evasion", "S1", "evasion"),
-    ("poisoning", "S2", "data poisoning"),
-    ("unauth_model_ownership", "S3", "unauthorized model ownership"),
-    ("membership_inference", "P1", "membership inference"),
-    ("attribute_inference", "P2", "attribute inference"),
-    ("data_reconstruction", "P3", "data reconstruction"),
-    ("distribution_inference", "P4", "distribution inference"),
-    ("discriminatory_behavior", "F", "discriminatory behavior"),
-)
 _DEFENSES = {
     "AdversarialTrainingPGD": ("evasion", "in", "adversarial training"),
     "OutlierRemoval": ("poisoning", "before", "outlier removal"),
@@ -108,7 +99,10 @@ def facts_of(metrics: Iterable[str], config: Mapping[str, Any]) -> RunFacts:
     """What a result of schema 2 would state, as far as names and classes tell it."""
     return RunFacts(
         metrics={name: _metric(name) for name in dict.fromkeys(metrics)},
-        risks={name: RiskFacts(name=name, code=code, title=title) for name, code, title in _RISKS},
+        risks={
+            risk.name: RiskFacts(name=risk.name, code=risk.code, title=risk.title)
+            for risk in (UTILITY, *RISKS.values())
+        },
         defenses=tuple(_defense(config[key]) for key in ("defense", "second_defense") if _target(config.get(key))),
         attack=_attack(config.get("attack")),
         attacks=_attacks(config),
@@ -188,7 +182,7 @@ def _attacks(config: Mapping[str, Any]) -> dict[str, AttackFacts]:
     chosen_metrics = config.get("metric")
     options = cast(Mapping[str, Any], chosen_metrics) if isinstance(chosen_metrics, Mapping) else {}
     found: dict[str, AttackFacts] = {}
-    for name, _, _ in _RISKS[1:]:
+    for name in RISKS:
         settings: dict[str, Any] = dict((options.get("every") or {}).get(name) or {})
         for node in options.values():
             if isinstance(node, Mapping) and cast(Mapping[str, Any], node).get("risk") == name:
