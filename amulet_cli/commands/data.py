@@ -1,16 +1,16 @@
 """`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.padding import Padding
 from rich.text import Text
 
 from amulet.core import DataError
 from amulet.core.reporting import reporting_to
-from amulet.datasets import CATALOG
-from amulet.datasets.fetching.integrity import check
-from amulet.datasets.folder import missing
+from amulet.datasets import CATALOG, DatasetInfo
+from amulet.datasets.fetching.integrity import State, check
+from amulet.datasets.folder import Origin, missing
 from amulet.datasets.locations import cache_folder, find, locate
 from amulet_cli.base.console import aligned, err, out, print_json
 from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, as_usage_error, show, similar
@@ -22,17 +22,12 @@ from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.views.dataset_show import own_options, show_one
 
-if TYPE_CHECKING:
-    from amulet.datasets import DatasetInfo
-    from amulet.datasets.fetching.integrity import State
-    from amulet.datasets.folder import Origin
-
 _ACTIONS = ("list", "verify", "path", "fetch", "show")
 
 
 _WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
-_WHERE: "dict[Origin, str]" = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
-_STYLES: "dict[State, str]" = {
+_WHERE: dict[Origin, str] = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
+_STYLES: dict[State, str] = {
     "official": "green",
     "unchecked": "yellow",
     "unlike the official one": "bold red",
@@ -137,7 +132,7 @@ def _check(names: Sequence[str], own: Sequence[str]) -> None:
             raise UsageError(what, expected=", ".join(known), meant=similar(name, known), try_="amulet data")
 
 
-def _list(chosen: "list[DatasetInfo]") -> int:
+def _list(chosen: list[DatasetInfo]) -> int:
     titles = [Text(title, style="bold") for title in ("data set", "where", "on disk", "download", "licence")]
     out.print(aligned([titles], _WIDTHS))
     for info in chosen:
@@ -152,7 +147,7 @@ def _list(chosen: "list[DatasetInfo]") -> int:
     return 0
 
 
-def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
+def _tell(action: str, chosen: list[DatasetInfo]) -> int:
     """Each data set as JSON: where it is; after `verify` also what its files are."""
     found: list[dict[str, Any]] = []
     for info in chosen:
@@ -166,7 +161,7 @@ def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
     return FAILURE if bad else 0
 
 
-def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
+def _standing(info: DatasetInfo) -> tuple[str, str, str]:
     """Where a data set is, the colour of that, and what it takes on this disk."""
     place = locate(info)
     cache = cache_folder() / info.name
@@ -182,7 +177,7 @@ def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
     return _WHERE[place.origin], "green", size(used)
 
 
-def _verify(chosen: "list[DatasetInfo]") -> int:
+def _verify(chosen: list[DatasetInfo]) -> int:
     bad = 0
     for info in chosen:
         place = locate(info)
@@ -202,7 +197,7 @@ def _verify(chosen: "list[DatasetInfo]") -> int:
     return FAILURE if bad else 0
 
 
-def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
+def _cure(info: DatasetInfo, origin: Origin, damaged: list[str]) -> str:
     if origin == "package":
         return "install amulet-cli again"
     if origin == "system":
@@ -211,19 +206,19 @@ def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
     return f"delete {these}, then amulet data fetch {info.name}"
 
 
-def _path(chosen: "list[DatasetInfo]") -> int:
+def _path(chosen: list[DatasetInfo]) -> int:
     for info in chosen:
         out.print(_folder(info) if len(chosen) == 1 else f"{info.name}  {_folder(info)}", soft_wrap=True)
     return 0
 
 
-def _folder(info: "DatasetInfo") -> str:
+def _folder(info: DatasetInfo) -> str:
     """Where its files are, or would go."""
     place = locate(info)
     return str(place.folder if place else cache_folder() / info.name)
 
 
-def _fetch(chosen: "list[DatasetInfo]") -> int:
+def _fetch(chosen: list[DatasetInfo]) -> int:
     code = 0
     with prompt_end("what was fetched is kept; the same command resumes"), reporting_to(RichReporter(err)):
         for info in chosen:
@@ -235,7 +230,7 @@ def _fetch(chosen: "list[DatasetInfo]") -> int:
     return code
 
 
-def _fetched(info: "DatasetInfo") -> str:
+def _fetched(info: DatasetInfo) -> str:
     place = locate(info)
     if place is None:
         return f"{info.name}: fetched into {find(info).folder}"

@@ -4,18 +4,17 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
-from amulet_cli.analysis.matrix.entries import matrices
+from amulet_cli.analysis.matrix.entries import Interactions, matrices
 from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
 from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, key_of, parse
 from amulet_cli.config.completion import complete
-from amulet_cli.config.composition import compose
+from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.options import find_options
 from amulet_cli.config.risk_selection import among, named
 from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
@@ -26,10 +25,6 @@ from amulet_cli.execution.sweep import carry_out, result_of, run_sweep
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.matrix_data import as_csv, as_json
 from amulet_cli.views.matrix_table import matrix_table
-
-if TYPE_CHECKING:
-    from amulet_cli.analysis.matrix.entries import Interactions
-    from amulet_cli.config.composition import RunRequest
 
 _KNOWN = (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
 _OWN = ("seeds", "defenses", "risks", "strength", "smallest")
@@ -189,7 +184,7 @@ def _command(arguments: Arguments) -> Arguments:
     return arguments.as_sweep(*([] if given else ["+experiment=matrix"]))
 
 
-def _check(request: "RunRequest", arguments: Arguments) -> None:
+def _check(request: RunRequest, arguments: Arguments) -> None:
     """Refuse what makes no matrix. An attack on a risk that is not measured would not be run."""
     risks = {option.name: option.risk for option in find_options(arguments.config_dir, "attack")}
     for job in request.jobs:
@@ -210,7 +205,7 @@ def _check(request: "RunRequest", arguments: Arguments) -> None:
             )
 
 
-def _check_smallest(request: "RunRequest", smallest: Mapping[str, float]) -> None:
+def _check_smallest(request: RunRequest, smallest: Mapping[str, float]) -> None:
     """Refuse a metric that none of the risks has. A prefix, such as an attribute, is known after the runs."""
     if not smallest:
         return
@@ -232,7 +227,7 @@ def _check_smallest(request: "RunRequest", smallest: Mapping[str, float]) -> Non
             )
 
 
-def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest, Arguments]":
+def _launched(request: RunRequest, arguments: Arguments) -> tuple[RunRequest, Arguments]:
     """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
     chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
     if chosen or len(request.jobs) < 2 or request.jobs[0].config["device"] not in ("auto", "cpu"):
@@ -253,7 +248,7 @@ def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest,
     return dataclasses.replace(request, launcher="joblib"), dataclasses.replace(arguments, overrides=overrides)
 
 
-def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, float]) -> int:
+def _close(request: RunRequest, words: Sequence[str], smallest: Mapping[str, float]) -> int:
     results = [result_of(job) for job in request.jobs]
     if not any(VICTIMS[1] in result.metrics for result in results):
         return 1
@@ -268,7 +263,7 @@ def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, f
     return 0
 
 
-def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
+def _save(found: Sequence[Interactions], folder: Path, start: str) -> None:
     """The picture and the data of each matrix, their names begun with `start`; of several, under names of their own."""
     from amulet_cli.views.figures import style
     from amulet_cli.views.figures.matrix import interaction_matrix
@@ -285,7 +280,7 @@ def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
         out.print(hanging("data     ", f"{here(folder / name)}.csv .json"))
 
 
-def _next(found: "Sequence[Interactions]", words: Sequence[str], folder: Path) -> None:
+def _next(found: Sequence[Interactions], words: Sequence[str], folder: Path) -> None:
     """Ten seeds where there are fewer; else the report."""
     from amulet.assessment.verdict import MIN_SEEDS
 

@@ -1,13 +1,11 @@
 """`amulet run`: one run, or a sweep of many."""
 
-from typing import TYPE_CHECKING
-
 from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import MISTAKE, UsageError
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import RUN_FLAGS, SHOWN, Arguments, parse
 from amulet_cli.config.completion import complete
-from amulet_cli.config.composition import compose
+from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.hydra_errors import explained
 from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, CHOICES
@@ -19,9 +17,6 @@ from amulet_cli.execution.sweep import carry_out, run_sweep
 from amulet_cli.execution.trackers import track_done
 from amulet_cli.results.reading import read_result
 from amulet_cli.views.run_table import result_table
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import RunRequest
 
 
 def command_line() -> CommandLine:
@@ -75,7 +70,7 @@ def main(words: list[str]) -> int:
     return carry_out(request, arguments, lambda: run(request, arguments))
 
 
-def _run_one(request: "RunRequest", arguments: Arguments) -> int:
+def _run_one(request: RunRequest, arguments: Arguments) -> int:
     job = request.jobs[0]
     if not job.to_do:
         result = read_result(job.folder)

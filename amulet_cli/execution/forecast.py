@@ -5,20 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.text import Text
 
 from amulet_cli.base.console import hanging, out, print_json
 from amulet_cli.base.format_numbers import duration, plural
 from amulet_cli.base.serialize import canonical_json, plain
+from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.execution.launchers import at_once
 from amulet_cli.execution.preflight import check_jobs
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import Result, config_hash, shaping
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job, RunRequest
 
 _OF_THE_ATTACK = ("attack", "metric")
 _OF_THE_DEFENSE = ("defense", "second_defense")
@@ -40,7 +38,7 @@ class Forecast:
     """What these will take, several at once where the launcher does that; NaN if there is none."""
 
 
-def foretell(request: "RunRequest", hardware: str) -> Forecast:
+def foretell(request: RunRequest, hardware: str) -> Forecast:
     """Check a command, and look up how long earlier runs like its jobs took.
 
     Args:
@@ -58,7 +56,7 @@ def foretell(request: "RunRequest", hardware: str) -> Forecast:
     return Forecast(Counter(states.values()), len(victims), len(set(victims)), len(known), total)
 
 
-def show_forecast(request: "RunRequest", *, as_json: bool) -> int:
+def show_forecast(request: RunRequest, *, as_json: bool) -> int:
     """Print what a command would do; nothing is trained and nothing written."""
     from amulet_cli.execution.environment import processor
 
@@ -86,7 +84,7 @@ def _time(found: Forecast) -> str:
     return f"about {duration(found.seconds)} for {plural(found.timed, 'job')}, as earlier runs took{rest}"
 
 
-def _victims(job: "Job") -> list[str]:
+def _victims(job: Job) -> list[str]:
     """What each of a job's victims depends on."""
     made = {key: value for key, value in shaping(job.config).items() if key not in _OF_THE_ATTACK}
     undefended = {key: value for key, value in made.items() if key not in _OF_THE_DEFENSE}
@@ -108,7 +106,7 @@ class _Past:
                 self._same[config_hash(result.config)].append(took)
                 self._alike[_kind(result.choices, result.config)].append(took)
 
-    def seconds(self, job: "Job") -> float:
+    def seconds(self, job: Job) -> float:
         """What a job will take; NaN if none like it was run."""
         took = self._same.get(config_hash(job.config)) or self._alike.get(_kind(job.choices, job.config))
         return sum(took) / len(took) if took else math.nan

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.text import Text
 
 from amulet.core import IncompatibleError
+from amulet.core.facts import RunFacts
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, in_a_line, own_code, show
@@ -24,21 +24,17 @@ from amulet_cli.base.files import locked
 from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
 from amulet_cli.config.hydra_setup import find_user_modules
+from amulet_cli.execution.launchers import ParentProcess, Worker
 from amulet_cli.execution.progress import RichReporter
+from amulet_cli.execution.sweep_progress import SweepWatch, announce, numbered
 from amulet_cli.execution.trackers import Run, track
 from amulet_cli.results.reading import is_complete
-from amulet_cli.results.result import config_hash, setting_of
+from amulet_cli.results.result import Result, config_hash, setting_of
 from amulet_cli.results.writing import write_outcome, write_status
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from amulet.core.facts import RunFacts
-    from amulet_cli.config.composition import Job
-    from amulet_cli.execution.launchers import ParentProcess, Worker
-    from amulet_cli.execution.sweep_progress import SweepWatch
-    from amulet_cli.results.result import Result
 
 ended: dict[Path, int] = {}
 """Exit codes of the jobs that ran in this process, by folder."""
@@ -53,11 +49,11 @@ class Task:
     swept: tuple[str, ...] = ()
     config_dir: Path | None = None
     """The user's own options, for the commands that a single run ends with."""
-    watch: "SweepWatch | None" = None
+    watch: SweepWatch | None = None
     """The progress of the sweep, if its jobs run in this process."""
     before: int = 0
     """The number of jobs of the same command that Hydra got earlier, if it gets them in parts."""
-    worker: "Worker | None" = None
+    worker: Worker | None = None
     """What a launcher's process must know; other jobs run at the same time then, so there is no live display."""
     tracked_as: str = ""
     """The key of the sweep under which trackers file the job."""
@@ -87,7 +83,7 @@ class Task:
 
 
 class _Attempt:
-    def __init__(self, task: Task, job: "Job", number: int) -> None:
+    def __init__(self, task: Task, job: Job, number: int) -> None:
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
         self.words = job.words
@@ -131,7 +127,7 @@ class _Attempt:
         out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 
-    def _assess(self) -> "Result":
+    def _assess(self) -> Result:
         import torch
 
         from amulet.assessment import assess, plan_facts
@@ -192,17 +188,12 @@ class _Attempt:
         """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
         if self.task.worker:
             return 0
-        styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
-        line = Text.assemble((f"{state:8}", styles.get(state, "dim")))
-        if self.task.sweep:
-            line.append(f"{self.number:>{len(str(self.task.total))}}/{self.task.total}  {self.label}", "bold")
-            line.append("  " if text else "")
-        line.append(text)
+        name = numbered(self.number, self.task.total, self.label) if self.task.sweep else ""
+        left = ""
         if self.task.watch and state != "run":
             self.task.watch.look()
             left = self.task.watch.left()
-            line.append(f", {left}" if left else "", "dim")
-        err.print(line, soft_wrap=not err.is_terminal)
+        announce(err, state, name, text, left)
         return 0
 
     @contextmanager
@@ -234,7 +225,7 @@ def _logged(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _be_a_worker(worker: "Worker") -> None:
+def _be_a_worker(worker: Worker) -> None:
     """Leave Ctrl-C to the parent process, end with it, and use its working directory."""
     if Path.cwd() != worker.folder:
         os.chdir(worker.folder)
@@ -247,7 +238,7 @@ def _be_a_worker(worker: "Worker") -> None:
 _WATCH = "amulet-parent-watch"
 
 
-def _watch(parent_id: int, parent: "ParentProcess | None") -> None:
+def _watch(parent_id: int, parent: ParentProcess | None) -> None:
     while os.getppid() == parent_id and (parent is None or parent.alive()):
         time.sleep(0.5)
     os._exit(1)

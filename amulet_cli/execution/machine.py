@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from packaging.requirements import Requirement
 
 from amulet_cli.base.files import bytes_below
 from amulet_cli.base.format_numbers import size
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 _DISTRIBUTION = "amulet-cli"
 _LITTLE = 2_000_000_000
@@ -190,10 +189,8 @@ def _plugins(machine: Machine) -> None:
     machine.note("plugins", {one.name: one.error or one.distribution for one in found}, *problems)
 
 
-def _required() -> "Iterator[tuple[Requirement, str]]":
+def _required() -> Iterator[tuple[Requirement, str]]:
     """What the distribution needs, each with the extra that needs it; nothing of a checkout that is not installed."""
-    from packaging.requirements import Requirement
-
     with suppress(importlib.metadata.PackageNotFoundError):
         for one in map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or ()):
             extra = re.search(r"extra == \"([\w.-]+)\"", str(one.marker))
@@ -207,7 +204,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _fits(needed: "Requirement") -> bool:
+def _fits(needed: Requirement) -> bool:
     """Whether what is needed is installed, in a version within its limits."""
     version = _version(needed.name)
     return version is not None and needed.specifier.contains(version, prereleases=True)

@@ -5,12 +5,12 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet.core import IncompatibleError
+from amulet.core import IncompatibleError, Reporter
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, hanging
 from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
@@ -22,10 +22,7 @@ from amulet_cli.execution import launchers, trackers
 from amulet_cli.execution.progress import RichReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from amulet.assessment import Plan
-    from amulet.core import Reporter
 
 
 def check_settings(request: RunRequest) -> None:
@@ -94,7 +91,7 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     return refused
 
 
-def _checked(request: RunRequest, jobs: Sequence[Job], reporter: "Reporter") -> dict[Job, str]:
+def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> dict[Job, str]:
     from amulet.assessment import check
     from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
 
@@ -152,7 +149,7 @@ def _check_declared(job: Job) -> None:
         return
 
 
-def _costs(plan: "Plan") -> "Iterator[str]":
+def _costs(plan: "Plan") -> Iterator[str]:
     """What a defence's own risk, which nobody asked for by name, will cost in models."""
     from amulet.assessment.risks import RISKS
 
@@ -168,7 +165,7 @@ def _costs(plan: "Plan") -> "Iterator[str]":
 
 
 @contextmanager
-def placed(job: Job, request: RunRequest) -> "Iterator[None]":
+def placed(job: Job, request: RunRequest) -> Iterator[None]:
     """Add the override, option and job to a `UsageError` from this block."""
     try:
         yield
@@ -180,7 +177,7 @@ def placed(job: Job, request: RunRequest) -> "Iterator[None]":
 
 
 @contextmanager
-def _busy(text: str) -> "Iterator[Reporter]":
+def _busy(text: str) -> Iterator[Reporter]:
     """Show activity on a terminal: the first import of torch takes seconds.
 
     A download, or another long stage, is shown instead while it lasts.

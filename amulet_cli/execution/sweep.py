@@ -5,13 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from amulet.core.facts import RunFacts
 from amulet_cli.base.console import err, out, silent
 from amulet_cli.base.errors import FAILURE, TIME_IS_UP
 from amulet_cli.base.format_numbers import plural
+from amulet_cli.config.arguments import Arguments
+from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.hydra_run import hand_over
 from amulet_cli.execution.interrupt import prompt_end
@@ -27,16 +29,11 @@ from amulet_cli.results.writing import write_status
 from amulet_cli.views.result_json import print_runs
 from amulet_cli.views.sweep_table import sweep_table
 
-if TYPE_CHECKING:
-    from amulet.core.facts import RunFacts
-    from amulet_cli.config.arguments import Arguments
-    from amulet_cli.config.composition import Job, RunRequest
-
 _KILLED = ("TerminatedWorkerError", "BrokenProcessPool")
 """What process pools raise, joblib's and Python's own."""
 
 
-def carry_out(request: "RunRequest", arguments: "Arguments", run: Callable[[], int]) -> int:
+def carry_out(request: RunRequest, arguments: Arguments, run: Callable[[], int]) -> int:
     """Run what a command asks for, or say what that would be; with `--json` also say what became of it."""
     if arguments.dry_run:
         return show_forecast(request, as_json=arguments.json)
@@ -47,7 +44,7 @@ def carry_out(request: "RunRequest", arguments: "Arguments", run: Callable[[], i
     return code
 
 
-def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = True) -> int:
+def run_sweep(request: RunRequest, arguments: Arguments, *, table: bool = True) -> int:
     """Run the jobs that are not done; the exit code is 1 if a job failed. A refused combination is not a failure.
 
     After `--max-time` no job begins, and if some are left the exit code is 124.
@@ -109,7 +106,7 @@ def run_sweep(request: "RunRequest", arguments: "Arguments", *, table: bool = Tr
     return FAILURE if broken or states.keys() - fine else TIME_IS_UP if late else 0
 
 
-def _launch(request: "RunRequest", command: "Arguments", task: Task) -> None:
+def _launch(request: RunRequest, command: Arguments, task: Task) -> None:
     """Let the launcher do a command's jobs. A worker that is killed takes those beside it along: then, once, again."""
     try:
         with prepared(request, command.overrides):
@@ -123,7 +120,7 @@ def _launch(request: "RunRequest", command: "Arguments", task: Task) -> None:
             hand_over(command, task)
 
 
-def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arguments, int]]":
+def _parts(request: RunRequest, arguments: Arguments) -> Iterator[tuple[Arguments, int]]:
     """The commands for Hydra that have jobs to run, and the number of jobs before each."""
     before = 0
     for part, size in zip(request.parts or (arguments,), request.sizes or (len(request.jobs),), strict=True):
@@ -133,7 +130,7 @@ def _parts(request: "RunRequest", arguments: "Arguments") -> "Iterator[tuple[Arg
         before += size
 
 
-def _planned(job: "Job") -> "RunFacts":
+def _planned(job: Job) -> RunFacts:
     """What a job is about, before it is run: its defences, its attack, its risks."""
     from amulet.assessment import plan_facts
     from amulet_cli.execution.plan import plan_of
@@ -141,7 +138,7 @@ def _planned(job: "Job") -> "RunFacts":
     return plan_facts(plan_of(job.config))
 
 
-def result_of(job: "Job", *, before: bool = False) -> "Result":
+def result_of(job: Job, *, before: bool = False) -> "Result":
     """The result in a job's folder, or that there is none."""
     if job.done:
         result = read_result(job.folder)

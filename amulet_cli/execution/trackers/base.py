@@ -4,16 +4,14 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from amulet_cli.base.serialize import flat
+from amulet_cli.config.composition import Job
 from amulet_cli.results.result import CHOICES, Result, config_hash
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 """For each training stage and figure one number per epoch: ``{"train undefended": {"loss": [0.7, 0.5]}}``."""
@@ -28,7 +26,7 @@ class Sweep:
     jobs: int
 
     @classmethod
-    def of(cls, jobs: "Sequence[Job]", swept: Sequence[str]) -> "Sweep":
+    def of(cls, jobs: Sequence[Job], swept: Sequence[str]) -> "Sweep":
         """The sweep that these jobs make."""
         parts = sorted(f"{config_hash(job.config)} {job.config['seed']}" for job in jobs)
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -59,6 +57,14 @@ class Run:
             for victim, row in numbers.items():
                 found |= {f"{victim}/{name}{ending}": value for name, value in row.items() if math.isfinite(value)}
         return found
+
+    @property
+    def points(self) -> Iterator[tuple[str, float, int]]:
+        """Every number with its step: metrics at the seed, curves by epoch."""
+        yield from ((name, value, self.result.seed) for name, value in self.metrics.items())
+        for stage, figures in self.curves.items():
+            for figure, values in figures.items():
+                yield from ((f"{stage}/{figure}", value, epoch) for epoch, value in enumerate(values, start=1))
 
     @property
     def parameters(self) -> dict[str, str | float | int | bool]:

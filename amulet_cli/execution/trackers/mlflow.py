@@ -61,12 +61,7 @@ class Mlflow(Tracker):
                 tags |= {_SWEEP: run.sweep, _PARENT: self._parent(client, experiment, sweep)}
             made = client.create_run(experiment, tags={_NAME: run.name})
             name, now = made.info.run_id, made.info.start_time
-            numbers = [made_of.Metric(key, value, now, run.result.seed) for key, value in run.metrics.items()]
-            for stage, figures in run.curves.items():
-                for figure, values in figures.items():
-                    numbers += [
-                        made_of.Metric(f"{stage}/{figure}", v, now, epoch) for epoch, v in enumerate(values, start=1)
-                    ]
+            numbers = [made_of.Metric(key, value, now, step) for key, value, step in run.points]
             params = [made_of.Param(key, str(value)[:_LONGEST]) for key, value in run.parameters.items()]
             for start in range(0, max(len(numbers), len(params)), 100):  # as much as it accepts at once
                 part = slice(start, start + 100)
