@@ -64,6 +64,12 @@ def located(name: str | Path) -> Path:
         return Path(name).absolute()
 
 
+def shipped(name: str) -> Path:
+    """A file or folder that comes with Amulet: in the package, or in the checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    return package / name if (package / name).exists() else package.parent / name
+
+
 def is_folder(path: Path) -> bool:
     """Whether this user can see that there is a folder; no error of a name too long, or a closed folder on the way."""
     return os.path.isdir(path)  # noqa: PTH112

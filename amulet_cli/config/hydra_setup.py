@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import shipped
 from amulet_cli.base.plugins import loaded
 from amulet_cli.base.serialize import flat
 from amulet_cli.config.option_files import refuse_endless
@@ -29,10 +30,8 @@ class OptionFolder:
 
 
 def conf_dir() -> Path:
-    """The options that come with Amulet: in the package, or in the checkout beside it."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "conf"
-    return packaged if packaged.is_dir() else package.parent / "conf"
+    """The options that come with Amulet."""
+    return shipped("conf")
 
 
 def option_folders(config_dir: Path | None = None) -> tuple[OptionFolder, ...]:

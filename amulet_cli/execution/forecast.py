@@ -50,8 +50,7 @@ def foretell(request: RunRequest, hardware: str) -> Forecast:
     todo = [job for job, state in states.items() if state == "to do"]
     victims = [victim for job in todo for victim in _victims(job)]
     folders = {Path(job.config["output_dir"]) for job in todo}
-    past = _Past(find_results(sorted(filter(Path.is_dir, folders))), hardware)
-    known = [seconds for job in todo if not math.isnan(seconds := past.seconds(job))]
+    known = _durations(todo, find_results(filter(Path.is_dir, folders)), hardware)
     total = sum(known) / min(at_once(request), len(known)) if known else math.nan
     return Forecast(Counter(states.values()), len(victims), len(set(victims)), len(known), total)
 
@@ -94,22 +93,17 @@ def _victims(job: Job) -> list[str]:
     ]
 
 
-class _Past:
-    """How long runs took: the same with another seed, or else with other settings of the same choices."""
-
-    def __init__(self, results: Sequence[Result], hardware: str) -> None:
-        self._same: defaultdict[str, list[float]] = defaultdict(list)
-        self._alike: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
-        for result in results:
-            if result.finished and result.environment.get("hardware") == hardware:
-                took = sum(result.timings.values())
-                self._same[config_hash(result.config)].append(took)
-                self._alike[_kind(result.choices, result.config)].append(took)
-
-    def seconds(self, job: Job) -> float:
-        """What a job will take; NaN if none like it was run."""
-        took = self._same.get(config_hash(job.config)) or self._alike.get(_kind(job.choices, job.config))
-        return sum(took) / len(took) if took else math.nan
+def _durations(jobs: Sequence[Job], results: Sequence[Result], hardware: str) -> list[float]:
+    """The seconds of those jobs like which one was run: with another seed, or else other settings of its choices."""
+    same: defaultdict[str, list[float]] = defaultdict(list)
+    alike: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for result in results:
+        if result.finished and result.environment.get("hardware") == hardware:
+            took = sum(result.timings.values())
+            same[config_hash(result.config)].append(took)
+            alike[_kind(result.choices, result.config)].append(took)
+    known = (same.get(config_hash(job.config)) or alike.get(_kind(job.choices, job.config)) for job in jobs)
+    return [sum(took) / len(took) for took in known if took]
 
 
 def _kind(choices: Mapping[str, str], config: Mapping[str, Any]) -> tuple[Any, ...]:
