@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
+from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -91,10 +92,7 @@ def show(error: UsageError) -> None:
     body.add_column(overflow="fold")
     for label, text in rows:
         body.add_row(label, _code(text))
-    panel = Table.grid()
-    panel.add_row(_code(error.what))
-    if rows:
-        panel.add_row(body)
+    panel = Group(_code(error.what), *([body] if rows else []))
     title = Text(error.title, style="bold red")
     err.print(Panel(panel, title=title, title_align="left", border_style="red", padding=(0, 1)))
 

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from types import TracebackType
 from typing import Any, Self
 
@@ -109,8 +110,8 @@ class SweepWatch:
             if not self._durations or not self._pending:
                 return ""
             now = self._clock()
-            every = _mean([took for its in self._durations.values() for took in its])
-            means = {kind: _mean(its) for kind, its in self._durations.items()}
+            every = fmean([took for its in self._durations.values() for took in its])
+            means = {kind: fmean(its) for kind, its in self._durations.items()}
             rest = 0.0
             for folder in self._pending:
                 elapsed = now - self._running.get(folder, now)
@@ -158,10 +159,6 @@ def announce(console: Console, state: str, name: str, what: str, left: str = "")
     line = Text.assemble((f"{state:8}", style), (f"{name}  " if name and what else name, "bold"), what)
     line.append(f", {left}" if left else "", "dim")
     console.print(line, soft_wrap=not console.is_terminal)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _roughly(seconds: float) -> str:

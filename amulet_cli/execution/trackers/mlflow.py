@@ -41,7 +41,6 @@ class Mlflow(Tracker):
 
     @property
     def place(self) -> str:
-        """The address and the experiment."""
         return f"{self.uri} {self.experiment}"
 
     def begin(self, sweep: Sweep) -> None:

@@ -23,7 +23,6 @@ class Tensorboard(Tracker):
 
     @property
     def place(self) -> str:
-        """The folder."""
         return str(self.folder)
 
     def log(self, run: Run) -> str:
