@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,9 @@ def _knows_width() -> bool:
     if os.environ.get("COLUMNS", "").isdigit():
         return True
     for stream in (0, 1, 2):
-        try:
+        with suppress(OSError, ValueError):
             os.get_terminal_size(stream)
-        except (OSError, ValueError):
-            continue
-        return True
+            return True
     return False
 
 

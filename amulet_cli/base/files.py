@@ -6,7 +6,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -173,11 +173,9 @@ def _sync_folder(folder: Path) -> None:
 
 def _tidy(path: Path) -> None:
     for old in path.parent.glob(f".{path.name}.*.tmp"):
-        try:
+        with suppress(FileNotFoundError):  # another process was faster
             if time.time() - old.stat().st_mtime > _LEFT_BEHIND:
                 old.unlink()
-        except FileNotFoundError:  # another process was faster
-            continue
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -173,9 +174,17 @@ class _Composer:
     """Composes jobs. Those that differ only in values, not in options, share the slow part of it."""
 
     def __init__(self, hydra: "Hydra", arguments: Arguments, swept: Sequence[str]) -> None:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
         self.hydra, self.config_name, self.config_dir = hydra, arguments.config_name, arguments.config_dir
         self.values = {key for key in swept if "." in key or key in SETTINGS}
-        self.parsed: dict[str, Any] = {}
+        parser = OverridesParser.create(config_loader=hydra.config_loader)
+
+        @cache
+        def parsed(word: str) -> Any:
+            return parser.parse_overrides([word])[0]
+
+        self.parsed = parsed
         self.bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
     def job(self, words: Sequence[str]) -> Job:
@@ -183,7 +192,7 @@ class _Composer:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
-        overrides = [self._parse(word) for word in words]
+        overrides = [self.parsed(word) for word in words]
         values = [o for o in overrides if o.get_key_element() in self.values]
         base, choices = self._base(tuple(w for w, o in zip(words, overrides, strict=True) if o not in values))
         config = copy.deepcopy(base)
@@ -205,14 +214,6 @@ class _Composer:
                 del composed["hydra"]
             self.bases[words] = composed, choices
         return self.bases[words]
-
-    def _parse(self, word: str) -> Any:
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        if word not in self.parsed:
-            parser = OverridesParser.create(config_loader=self.hydra.config_loader)
-            (self.parsed[word],) = parser.parse_overrides([word])
-        return self.parsed[word]
 
 
 def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str, Any]:
