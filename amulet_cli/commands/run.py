@@ -64,7 +64,7 @@ def main(words: list[str]) -> int:
         return _let_hydra_answer(arguments)
     request = compose(arguments)
     check_settings(request)
-    if arguments.max_seconds is not None and not request.sweep:
+    if "--max-time" in arguments.flags and not request.sweep:
         raise UsageError("`--max-time` ends a sweep between two runs, and this is one run", meant=["amulet run -m ..."])
     run = run_sweep if request.sweep else _run_one
     return carry_out(request, arguments, lambda: run(request, arguments))

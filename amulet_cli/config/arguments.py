@@ -1,5 +1,6 @@
 """The command line after `run`, `validate`, `audit` or `matrix`: Hydra's flags and overrides."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,11 +55,6 @@ class Arguments:
     overrides: tuple[str, ...]
 
     @property
-    def multirun(self) -> bool:
-        """Whether `-m` was given; an experiment can be a sweep without it."""
-        return "--multirun" in self.flags
-
-    @property
     def asking(self) -> bool:
         """Whether Hydra should show something instead of running anything."""
         return any(flag in self.flags for flag in _ASKING)
@@ -69,14 +65,9 @@ class Arguments:
         return "--json" in self.flags
 
     @property
-    def dry_run(self) -> bool:
-        """Whether nothing is to be run."""
-        return "--dry-run" in self.flags
-
-    @property
-    def max_seconds(self) -> float | None:
-        """After how long a sweep begins no more runs; None: never."""
-        return seconds(self.flags["--max-time"]) if "--max-time" in self.flags else None
+    def max_seconds(self) -> float:
+        """After how long a sweep begins no more runs."""
+        return seconds(self.flags["--max-time"]) if "--max-time" in self.flags else math.inf
 
     @property
     def config_dir(self) -> Path | None:

@@ -148,7 +148,7 @@ def _expanded(
     probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
     settings_of_it = cast(dict[str, Any], OmegaConf.to_container(probe.hydra.launcher))
     launcher = str(probe.hydra.runtime.choices["hydra/launcher"]), settings_of_it
-    if not arguments.multirun and probe.hydra.mode != RunMode.MULTIRUN:
+    if "--multirun" not in arguments.flags and probe.hydra.mode != RunMode.MULTIRUN:
         return [list(arguments.overrides)], None, launcher
     sweeper = probe.hydra.runtime.choices["hydra/sweeper"]
     if sweeper != "basic":

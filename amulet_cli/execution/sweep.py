@@ -1,6 +1,5 @@
 """A sweep: all jobs checked first, then run by Hydra's launcher, then one table of means made from their folders."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,7 +34,7 @@ _KILLED = ("TerminatedWorkerError", "BrokenProcessPool")
 
 def carry_out(request: RunRequest, arguments: Arguments, run: Callable[[], int]) -> int:
     """Run what a command asks for, or say what that would be; with `--json` also say what became of it."""
-    if arguments.dry_run:
+    if "--dry-run" in arguments.flags:
         return show_forecast(request, as_json=arguments.json)
     with prompt_end("what is finished is kept; the same command resumes"), silent(asked=arguments.json):
         code = run()
@@ -54,7 +53,7 @@ def run_sweep(request: RunRequest, arguments: Arguments, *, table: bool = True) 
         arguments: their command.
         table: whether it closes with a table of means, or only with what became of the jobs.
     """
-    deadline = math.inf if arguments.max_seconds is None else time.time() + arguments.max_seconds
+    deadline = time.time() + arguments.max_seconds
     rest = [job for job in request.jobs if job.to_do]
     done = set(request.jobs).difference(rest)
     refused = check_jobs(request, rest)
