@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Python compiles what it imports; pip would compile everything, most of which nobody imports.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 JOBS ?= 2
 ARGS ?=
 MAIN_JOB := defense=adv_training attack=model_extraction dataset=census
@@ -30,8 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  exit 2; }
 	@echo "Setting up $(VENV), once: about two minutes and 1.6 GB ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchattacks
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) -e ".[dev]"
+	@$(INSTALL) --no-deps torchattacks
 	@touch $@
 	@echo "$(VENV) is ready."
 

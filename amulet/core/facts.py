@@ -268,6 +268,8 @@ class RunFacts:
 def _known(kind: type[Any], kept: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that are fields of a dataclass."""
     names = _fields(kind)
+    if kept.keys() <= names:
+        return dict(kept)
     return {name: value for name, value in kept.items() if name in names}
 
 

@@ -1,6 +1,5 @@
 """Where and how the work is done; nothing here changes the results, except for rounding and `precision: auto`."""
 
-import os
 from dataclasses import dataclass, field
 
 import torch
@@ -19,11 +18,6 @@ class Runtime:
     reporter: Reporter = field(default_factory=Reporter)
     workers: int = 1
     """Worker processes of `Recipe.fit_many` on the CPU."""
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,9 @@ def _knows_width() -> bool:
     if os.environ.get("COLUMNS", "").isdigit():
         return True
     for stream in (0, 1, 2):
-        try:
+        with suppress(OSError, ValueError):
             os.get_terminal_size(stream)
-        except (OSError, ValueError):
-            continue
-        return True
+            return True
     return False
 
 
@@ -105,10 +103,10 @@ def print_json(value: Any) -> None:
     out.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int], style: str = "") -> RenderableType:
-    """Rows in columns with the same widths as those of other calls."""
+def aligned(rows: Sequence[Sequence[Text]], widths: Sequence[int] = (), style: str = "") -> RenderableType:
+    """Rows in columns; given widths are the least, so that those of other calls stand below them."""
     grid = Table.grid(padding=(0, 1, 0, 0))
-    for width in widths:
+    for width in widths or [0] * len(rows[0]):
         grid.add_column(min_width=width, style=style, overflow="fold")
     for row in rows:
         grid.add_row(*row)

@@ -1,21 +1,18 @@
 """A user's mistake, shown in one panel: what, where, what was expected, what was probably meant."""
 
-import sys
 import sysconfig
 import traceback
 from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from amulet.core.errors import AmuletError, DataError, Diverged, IncompatibleError
 from amulet_cli.base.console import err
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 MISTAKE, FAILURE, INTERRUPTED, TIME_IS_UP = 2, 1, 130, 124
 """Exit codes: the command was wrong; something failed; Ctrl-C; runs are left after `--max-time`."""
@@ -24,6 +21,11 @@ _HOW_TO_SEE_ALL = f"{TRACEBACK}=1 before the same command shows the whole traceb
 _LONGEST = 240  # characters of a line of an error
 _ABBREVIATION = 3  # characters at least of what only begins a word
 _CLOSE = 0.15  # of similarity: a guess worse than the best by more than this is left out
+_TITLES: dict[type[AmuletError], str] = {
+    IncompatibleError: "This combination makes no sense",
+    DataError: "The data cannot be used",
+    Diverged: "Training diverged",
+}
 
 
 class UsageError(Exception):
@@ -90,10 +92,7 @@ def show(error: UsageError) -> None:
     body.add_column(overflow="fold")
     for label, text in rows:
         body.add_row(label, _code(text))
-    panel = Table.grid()
-    panel.add_row(_code(error.what))
-    if rows:
-        panel.add_row(body)
+    panel = Group(_code(error.what), *([body] if rows else []))
     title = Text(error.title, style="bold red")
     err.print(Panel(panel, title=title, title_align="left", border_style="red", padding=(0, 1)))
 
@@ -102,17 +101,9 @@ def as_usage_error(error: Exception) -> UsageError | None:
     """One of the library's own errors as a panel; None for anything else."""
     if isinstance(error, UsageError):
         return _with_code(error, error.__cause__)
-    # The library's errors import torch: if they were not imported, none was raised.
-    library = sys.modules.get("amulet.core.errors")
-    if library is None or not isinstance(error, library.AmuletError):
+    if not isinstance(error, AmuletError):
         return None
-    titles = {
-        "IncompatibleError": "This combination makes no sense",
-        "DataError": "The data cannot be used",
-        "Diverged": "Training diverged",
-    }
-    title = titles.get(type(error).__name__, "This cannot run")
-    return _with_code(UsageError(str(error), title=title), error.__cause__)
+    return _with_code(UsageError(str(error), title=_TITLES.get(type(error), "This cannot run")), error.__cause__)
 
 
 def _with_code(error: UsageError, cause: BaseException | None) -> UsageError:
@@ -123,8 +114,7 @@ def _with_code(error: UsageError, cause: BaseException | None) -> UsageError:
 
 def exit_code(error: Exception) -> int:
     """Two for a mistake found before anything was computed, one for a failure during a run."""
-    mendable = as_usage_error(error) is not None and type(error).__name__ != "Diverged"
-    return MISTAKE if mendable else FAILURE
+    return MISTAKE if isinstance(error, (UsageError, AmuletError)) and not isinstance(error, Diverged) else FAILURE
 
 
 def own_code(error: BaseException | None) -> str | None:
@@ -132,12 +122,11 @@ def own_code(error: BaseException | None) -> str | None:
 
     A user's own is what belongs neither to Amulet, nor to an installed package, nor to Python.
     """
-    library = sys.modules.get("amulet.core.errors")
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # OmegaConf's errors cause each other
         seen.add(id(error))
         # Amulet's own errors say what is wrong themselves, also those that a user's code raises.
-        if not isinstance(error, UsageError) and not (library and isinstance(error, library.AmuletError)):
+        if not isinstance(error, (UsageError, AmuletError)):
             trace = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
             if trace:
                 return f"{trace[-1].filename}, line {trace[-1].lineno} ({type(error).__name__})"
@@ -154,30 +143,30 @@ def _is_own(file: str) -> bool:
     return not any(path.is_relative_to(other) for other in others)
 
 
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and what it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def in_own_code(error: Exception) -> UsageError | None:
     """An error that came through a user's own code and that nobody foresaw; None for another."""
     code = own_code(error)
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return UsageError(text, code=code, try_=_HOW_TO_SEE_ALL, title="Your code failed") if code else None
+    return UsageError(in_a_line(error), code=code, try_=_HOW_TO_SEE_ALL, title="Your code failed") if code else None
 
 
 def unexpected(error: Exception) -> UsageError:
     """An error that nobody foresaw, in a few lines; `AMULET_TRACEBACK=1` shows all of them."""
-    if (own := in_own_code(error)) is not None:
-        return own
     trace = traceback.extract_tb(error.__traceback__)
-    where = f"{trace[-1].filename}, line {trace[-1].lineno}" if trace else None
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return UsageError(
-        text,
-        where=where,
+    return in_own_code(error) or UsageError(
+        in_a_line(error),
+        where=f"{trace[-1].filename}, line {trace[-1].lineno}" if trace else None,
         expected="nothing of the kind: please report it, with the command and all lines",
         try_=f"{TRACEBACK}=1 before the same command shows them",
         title="Amulet met an error that it did not foresee",
     )
 
 
-def _code(text: str) -> "Text":
+def _code(text: str) -> Text:
     """Text whose `backticked` parts stand out; of one that is very long the two ends."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"

@@ -3,15 +3,21 @@
 import io
 import os
 import stat
+import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from amulet_cli.base.console import err, here
+from amulet_cli.base.errors import UsageError
+
+Forms = Mapping[str, Callable[[], str | bytes]]
+"""What a command can write, by the name of the flag that asks for it."""
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 _MOST = 1 << 28  # bytes of a text that is read as a whole
 
@@ -58,20 +64,20 @@ def located(name: str | Path) -> Path:
         return Path(name).absolute()
 
 
+def shipped(name: str) -> Path:
+    """A file or folder that comes with Amulet: in the package, or in the checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    return package / name if (package / name).exists() else package.parent / name
+
+
 def is_folder(path: Path) -> bool:
-    """Whether this user can see that there is a folder."""
-    try:
-        return path.is_dir()
-    except OSError:  # a name that is too long, a folder on the way that is closed
-        return False
+    """Whether this user can see that there is a folder; no error of a name too long, or a closed folder on the way."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_file(path: Path) -> bool:
     """Whether this user can see that there is a regular file."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def bytes_below(path: Path) -> int:
@@ -136,6 +142,25 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def write_forms(forms: Forms, files: Mapping[str, str]) -> None:
+    """Make the forms that are asked for, and write each into its file; `-` is the standard output.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for form, name in files.items():
+        made = forms[form]()
+        content = made.encode() if isinstance(made, str) else made
+        if name == "-":
+            sys.stdout.write(content.decode())
+            continue
+        try:
+            write_atomically(Path(name), lambda file, content=content: file.write(content))
+        except OSError as error:
+            raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
+        err.print(f"{form} written to {here(Path(name))}", soft_wrap=True)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name != "posix":  # other systems cannot open a folder
         return
@@ -148,11 +173,9 @@ def _sync_folder(folder: Path) -> None:
 
 def _tidy(path: Path) -> None:
     for old in path.parent.glob(f".{path.name}.*.tmp"):
-        try:
+        with suppress(FileNotFoundError):  # another process was faster
             if time.time() - old.stat().st_mtime > _LEFT_BEHIND:
                 old.unlink()
-        except FileNotFoundError:  # another process was faster
-            continue
 
 
 @contextmanager

@@ -3,15 +3,12 @@
 import shlex
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from amulet_cli.base.console import Command, out
 from amulet_cli.base.flags import Block, CommandLine
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _WIDEST = 110  # of a line that is comfortable to read
 
@@ -29,7 +26,7 @@ def show(line: CommandLine) -> None:
             out.print(part, soft_wrap=True)
 
 
-def _shown(block: Block, width: int) -> "Iterator[RenderableType]":
+def _shown(block: Block, width: int) -> Iterator[RenderableType]:
     """A paragraph; or terms in one column and what they mean in the next, or below where the term is long."""
     for text in _wrapped(block.text, width):
         yield Text(text, style="bold" if block.rows else "")

@@ -13,14 +13,7 @@ def loaded() -> tuple[Plugin, ...]:
     """Every plug-in that could be loaded. Any other is named on standard error, once, and stops nothing."""
     for plugin in plugins():
         if plugin.error:
-            _warn(plugin)
+            of = f" of {plugin.distribution}" if plugin.distribution else ""
+            what = f"the plug-in {plugin.name}{of} cannot be loaded, what it brings is missing"
+            err.print(Text(f"warning  {what}: {' '.join(plugin.error.split())}", "yellow"), soft_wrap=True)
     return tuple(plugin for plugin in plugins() if not plugin.error)
-
-
-def _warn(plugin: Plugin) -> None:
-    of = f" of {plugin.distribution}" if plugin.distribution else ""
-    why = " ".join(plugin.error.split())
-    err.print(
-        Text(f"warning  the plug-in {plugin.name}{of} cannot be loaded, what it brings is missing: {why}", "yellow"),
-        soft_wrap=True,
-    )

@@ -75,18 +75,19 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration with dotted keys.
+def flat(config: Mapping[str, Any], prefix: str = "", *, nodes: bool = False) -> dict[str, Any]:
+    """A nested configuration with dotted keys: what its settings are, or the nodes that hold them as well.
 
     >>> flat({"attack": {"steps": 40}, "epochs": 30})
     {'attack.steps': 40, 'epochs': 30}
     """
     found: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
-        else:
+        inner = isinstance(value, Mapping)
+        if nodes or not inner:
             found[f"{prefix}{key}"] = value
+        if inner:
+            found |= flat(cast(Mapping[str, Any], value), f"{prefix}{key}.", nodes=nodes)
     return found
 
 

@@ -2,19 +2,18 @@
 
 import dataclasses
 
-from amulet_cli.base.console import out, silent
+from rich.text import Text
+
+from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import CommandLine
-from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, key_of, parse
 from amulet_cli.config.completion import complete
 from amulet_cli.config.composition import compose
 from amulet_cli.config.options import find_options
-from amulet_cli.execution.forecast import show_forecast
-from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.preflight import check_settings
-from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.execution.sweep import carry_out, result_of, run_sweep
 from amulet_cli.views.audit_tables import audit_tables
-from amulet_cli.views.result_json import print_runs
 
 
 def command_line() -> CommandLine:
@@ -54,34 +53,26 @@ def main(words: list[str]) -> int:
     arguments = every_attack(parse(words, command_line()))
     request = compose(arguments)
     check_settings(request)
-    if arguments.dry_run:
-        return show_forecast(request, as_json=arguments.json)
-    with prompt_end("what is finished is kept; the same command resumes"), silent(asked=arguments.json):
+
+    def run() -> int:
         code = run_sweep(request, arguments, table=False)
-        out.print()
         # A refused run has left no configuration: its attack is to be known all the same.
         results = [dataclasses.replace(result_of(job), config=job.config) for job in request.jobs]
-        out.print(audit_tables(results))
-    if arguments.json:
-        print_runs(results)
-    return code
+        out.print(Text(), audit_tables(results), sep="\n")
+        return code
+
+    return carry_out(request, arguments, run)
 
 
 def every_attack(arguments: Arguments) -> Arguments:
     """The sweep that an audit is: over all attacks, unless the command names some."""
-    overrides = arguments.overrides
-    if not any(word.startswith("attack=") for word in overrides):
-        _refuse_settings_of_one(overrides)
-        found = find_options(arguments.config_dir, "attack")
-        names = [option.name for option in found if option.name != "none" and not option.suite]
-        overrides = (f"attack={','.join(names)}", *overrides)
-    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
-
-
-def _refuse_settings_of_one(overrides: tuple[str, ...]) -> None:
-    for word in overrides:
-        if word.lstrip("+~").startswith("attack."):
+    if any(key_of(word) == "attack" for word in arguments.overrides):
+        return arguments.as_sweep()
+    for word in arguments.overrides:
+        if key_of(word).startswith("attack."):
             raise UsageError(
                 f"`{word}` is a setting of one attack, and an audit runs them all",
                 expected="attack=NAME beside it; or an option of your own in --config-dir, with your settings",
             )
+    found = find_options(arguments.config_dir, "attack")
+    return arguments.as_sweep(f"attack={','.join(o.name for o in found if o.name != 'none' and not o.suite)}")

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from amulet_cli.base.files import shipped
 from amulet_cli.base.serialize import from_yaml
 
 _SPECIAL = re.compile(r"[&%$#_]")
@@ -14,15 +14,8 @@ _ARXIV = "arXiv:"
 
 def cite() -> str:
     """BibTeX entries of the software and of every work under `references`, an empty line between them."""
-    record = from_yaml(_citation_file().read_text(encoding="utf-8"))
+    record = from_yaml(shipped("CITATION.cff").read_text(encoding="utf-8"))
     return "\n\n".join(_bibtex(work) for work in (record, *record.get("references", ())))
-
-
-def _citation_file() -> Path:
-    """In the installed package; in a checkout beside the package."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "CITATION.cff"
-    return packaged if packaged.is_file() else package.parent / "CITATION.cff"
 
 
 def _bibtex(work: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from amulet_cli.analysis.comparisons import difference
@@ -13,13 +14,7 @@ from amulet_cli.base.errors import UsageError
 from amulet_cli.base.flags import FOLDERS, CommandLine
 from amulet_cli.base.serialize import as_text, flat
 from amulet_cli.results.reading import find_results, read_result
-from amulet_cli.results.result import VICTIMS, shaping
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
-
-    from amulet_cli.results.result import Result
+from amulet_cli.results.result import VICTIMS, Result, shaping
 
 
 def command_line() -> CommandLine:
@@ -70,7 +65,7 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[A
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _run(path: str) -> "Result":
+def _run(path: str) -> Result:
     """The one run at or below a path."""
     found = find_results([path])
     if not found:
@@ -81,14 +76,14 @@ def _run(path: str) -> "Result":
     return read_result(found[0].folder)
 
 
-def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
+def _comparison(a: Result, b: Result) -> Iterator[RenderableType]:
     yield Text.assemble(("A  ", "bold"), here(a.folder))
     yield Text.assemble(("B  ", "bold"), here(b.folder))
     yield from _pairs("Settings", _settings(a, b), "the same settings")
     metrics, same = _metrics(a, b)
     yield from headed("Metrics that differ" if metrics else "No metric differs")
     if metrics:
-        yield _aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
+        yield aligned([[Text(""), Text("A"), Text("B"), Text("B - A"), Text("")], *metrics])
         yield Text(
             "in per cent and points; the difference with its 95% interval over test records that both share",
             style="dim",
@@ -102,19 +97,17 @@ def _comparison(a: "Result", b: "Result") -> "Iterator[RenderableType]":
         yield from _pairs("Machine", machine, "")
 
 
-def _settings(a: "Result", b: "Result") -> dict[str, tuple[Any, Any]]:
+def _settings(a: Result, b: Result) -> dict[str, tuple[Any, Any]]:
     return differences({**shaping(a.config), "seed": a.seed}, {**shaping(b.config), "seed": b.seed})
 
 
-def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> "Iterator[RenderableType]":
+def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]], none: str) -> Iterator[RenderableType]:
     yield from headed(title if pairs else none.capitalize())
     if pairs:
-        yield _aligned(
-            [[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()]
-        )
+        yield aligned([[Text(f"  {key}"), Text(as_text(old)), Text(as_text(new))] for key, (old, new) in pairs.items()])
 
 
-def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
+def _metrics(a: Result, b: Result) -> tuple[list[list[Text]], int]:
     """A row per victim and metric that differs, and how many do not."""
     rows: list[list[Text]] = []
     same = 0
@@ -138,7 +131,3 @@ def _metrics(a: "Result", b: "Result") -> "tuple[list[list[Text]], int]":
         if block:
             rows += [[Text(f"  {victim}", style="bold"), *[Text("")] * 4], *block]
     return rows, same
-
-
-def _aligned(rows: "list[list[Text]]") -> "RenderableType":
-    return aligned(rows, [0] * len(rows[0]))

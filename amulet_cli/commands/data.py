@@ -1,16 +1,16 @@
 """`amulet data`: which data sets there are, where their files lie, and whether they are the official ones."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.padding import Padding
 from rich.text import Text
 
 from amulet.core import DataError
 from amulet.core.reporting import reporting_to
-from amulet.datasets import CATALOG
-from amulet.datasets.fetching.integrity import check
-from amulet.datasets.folder import missing
+from amulet.datasets import CATALOG, DatasetInfo
+from amulet.datasets.fetching.integrity import State, check
+from amulet.datasets.folder import Origin, missing
 from amulet.datasets.locations import cache_folder, find, locate
 from amulet_cli.base.console import aligned, err, out, print_json
 from amulet_cli.base.errors import FAILURE, MISTAKE, UsageError, as_usage_error, show, similar
@@ -22,17 +22,12 @@ from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.progress import RichReporter
 from amulet_cli.views.dataset_show import own_options, show_one
 
-if TYPE_CHECKING:
-    from amulet.datasets import DatasetInfo
-    from amulet.datasets.fetching.integrity import State
-    from amulet.datasets.folder import Origin
-
 _ACTIONS = ("list", "verify", "path", "fetch", "show")
 
 
 _WIDTHS = (8, 15, 8, 9, 0)  # of the columns of the list
-_WHERE: "dict[Origin, str]" = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
-_STYLES: "dict[State, str]" = {
+_WHERE: dict[Origin, str] = {"package": "in the package", "cache": "in the cache", "system": "on the system"}
+_STYLES: dict[State, str] = {
     "official": "green",
     "unchecked": "yellow",
     "unlike the official one": "bold red",
@@ -110,36 +105,34 @@ def main(words: list[str]) -> int:
     names = [word for word in rest if "=" not in word]
     if "--json" in asked and action not in ("list", "verify", "path"):
         raise UsageError(f"`--json` is for list, verify and path, not for `amulet data {action}`")
-    if action == "show" and len(names) == 1 and names[0] in own_options():
-        with prompt_end("nothing was written"), reporting_to(RichReporter(err)):
-            show_one(names[0], settings, save)
-        return 0
-    chosen = _chosen(names, own_options() if action == "show" else ())
-    if "--json" in asked:
-        return _tell(action, chosen)
+    _check(names, own_options() if action == "show" else ())
+    names = names or list(CATALOG)
     if action == "show":
-        return _show(chosen, settings, save)
+        return _show(names, settings, save)
     if settings or save:
         wrong = settings[0] if settings else "--save"
         raise UsageError(
             f"`{wrong}` is for `amulet data show`, not for `amulet data {action}`", try_="amulet data --help"
         )
+    chosen = [CATALOG[name] for name in names]
+    if "--json" in asked:
+        return _tell(action, chosen)
     actions = {"list": _list, "verify": _verify, "path": _path, "fetch": _fetch}
     return actions[action](chosen)
 
 
-def _chosen(names: list[str], own: Sequence[str] = ()) -> "list[DatasetInfo]":
+def _check(names: Sequence[str], own: Sequence[str]) -> None:
+    """Refuse names of no data set, and a user's `own` beside others."""
+    known = [*CATALOG, *own]
     for name in names:
-        if name in own:
+        if name in own and len(names) > 1:
             raise UsageError(f"`amulet data show` must name nothing else beside {name}, got {len(names)} names")
-        if name not in CATALOG:
-            known = [*CATALOG, *own]
+        if name not in known:
             what = f"There is no data set `{name}`"
             raise UsageError(what, expected=", ".join(known), meant=similar(name, known), try_="amulet data")
-    return [CATALOG[name] for name in names or CATALOG]
 
 
-def _list(chosen: "list[DatasetInfo]") -> int:
+def _list(chosen: list[DatasetInfo]) -> int:
     titles = [Text(title, style="bold") for title in ("data set", "where", "on disk", "download", "licence")]
     out.print(aligned([titles], _WIDTHS))
     for info in chosen:
@@ -154,14 +147,13 @@ def _list(chosen: "list[DatasetInfo]") -> int:
     return 0
 
 
-def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
+def _tell(action: str, chosen: list[DatasetInfo]) -> int:
     """Each data set as JSON: where it is; after `verify` also what its files are."""
     found: list[dict[str, Any]] = []
     for info in chosen:
         place = locate(info)
-        folder = str(place.folder if place else cache_folder() / info.name)
         facts = {"name": info.name, "title": info.title, "licence": info.licence, "source": info.source}
-        found.append({**facts, "here": place is not None, "origin": place and place.origin, "folder": folder})
+        found.append({**facts, "here": place is not None, "origin": place and place.origin, "folder": _folder(info)})
         if action == "verify":
             found[-1]["files"] = check(info, place) if place else {}
     print_json(found)
@@ -169,7 +161,7 @@ def _tell(action: str, chosen: "list[DatasetInfo]") -> int:
     return FAILURE if bad else 0
 
 
-def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
+def _standing(info: DatasetInfo) -> tuple[str, str, str]:
     """Where a data set is, the colour of that, and what it takes on this disk."""
     place = locate(info)
     cache = cache_folder() / info.name
@@ -185,7 +177,7 @@ def _standing(info: "DatasetInfo") -> tuple[str, str, str]:
     return _WHERE[place.origin], "green", size(used)
 
 
-def _verify(chosen: "list[DatasetInfo]") -> int:
+def _verify(chosen: list[DatasetInfo]) -> int:
     bad = 0
     for info in chosen:
         place = locate(info)
@@ -205,7 +197,7 @@ def _verify(chosen: "list[DatasetInfo]") -> int:
     return FAILURE if bad else 0
 
 
-def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
+def _cure(info: DatasetInfo, origin: Origin, damaged: list[str]) -> str:
     if origin == "package":
         return "install amulet-cli again"
     if origin == "system":
@@ -214,53 +206,56 @@ def _cure(info: "DatasetInfo", origin: "Origin", damaged: list[str]) -> str:
     return f"delete {these}, then amulet data fetch {info.name}"
 
 
-def _path(chosen: "list[DatasetInfo]") -> int:
+def _path(chosen: list[DatasetInfo]) -> int:
     for info in chosen:
-        place = locate(info)
-        where = str(place.folder if place else cache_folder() / info.name)
-        out.print(where if len(chosen) == 1 else f"{info.name}  {where}", soft_wrap=True)
+        out.print(_folder(info) if len(chosen) == 1 else f"{info.name}  {_folder(info)}", soft_wrap=True)
     return 0
 
 
-def _fetch(chosen: "list[DatasetInfo]") -> int:
-    failed = 0
+def _folder(info: DatasetInfo) -> str:
+    """Where its files are, or would go."""
+    place = locate(info)
+    return str(place.folder if place else cache_folder() / info.name)
+
+
+def _fetch(chosen: list[DatasetInfo]) -> int:
+    code = 0
     with prompt_end("what was fetched is kept; the same command resumes"), reporting_to(RichReporter(err)):
         for info in chosen:
             try:
-                _fetch_one(info)
+                out.print(_fetched(info), soft_wrap=True)
             except DataError as error:  # the others may still be had
-                failed += 1
+                code = MISTAKE
                 show(as_usage_error(error) or UsageError(str(error)))
-    return MISTAKE if failed else 0
+    return code
 
 
-def _fetch_one(info: "DatasetInfo") -> None:
+def _fetched(info: DatasetInfo) -> str:
     place = locate(info)
     if place is None:
-        out.print(f"{info.name}: fetched into {find(info).folder}", soft_wrap=True)
-    elif place.origin == "package":
-        out.print(f"{info.name} comes with the package: nothing to fetch")
-    else:
-        out.print(f"{info.name}: already {_WHERE[place.origin]}, {place.folder}", soft_wrap=True)
+        return f"{info.name}: fetched into {find(info).folder}"
+    if place.origin == "package":
+        return f"{info.name} comes with the package: nothing to fetch"
+    return f"{info.name}: already {_WHERE[place.origin]}, {place.folder}"
 
 
-def _show(chosen: "list[DatasetInfo]", settings: Sequence[str] = (), save: str | None = None) -> int:
-    """Print what each data set looks like to a model; of pictures, write a sheet.
+def _show(names: Sequence[str], settings: Sequence[str], save: str | None) -> int:
+    """Print what each data set looks like to a model; of several only those that are on this machine.
 
     Args:
-        chosen: if they are several, those that are not on this machine are only named.
+        names: the data sets; a user's own stands alone.
         settings: of the loader, as on the command line of a run: `target=gender`, `root=/my/folder`.
-        save: where the sheet goes, if not to `<name>.png` in the working directory.
+        save: where the sheet of pictures goes, if not to `<name>.png` in the working directory.
     """
-    if len(chosen) > 1 and (settings or save):
+    if len(names) > 1 and (settings or save):
         what = f"`{settings[0]}`" if settings else "`--save`"
-        raise UsageError(f"{what} is for one data set, got {len(chosen)}", try_=f"amulet data show {chosen[-1].name}")
+        raise UsageError(f"{what} is for one data set, got {len(names)}", try_=f"amulet data show {names[-1]}")
     with prompt_end("nothing was written"), reporting_to(RichReporter(err)):
-        for i, info in enumerate(chosen):
+        for i, name in enumerate(names):
             if i:
                 out.print()
-            if len(chosen) > 1 and locate(info) is None:
-                out.print(f"{info.name}: not here; amulet data fetch {info.name}", soft_wrap=True)
+            if len(names) > 1 and locate(CATALOG[name]) is None:
+                out.print(f"{name}: not here; amulet data fetch {name}", soft_wrap=True)
             else:
-                show_one(info.name, settings, save)
+                show_one(name, settings, save)
     return 0

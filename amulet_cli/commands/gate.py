@@ -1,15 +1,14 @@
 """`amulet gate`: results held against the limits of a policy."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from amulet_cli.analysis.gate.judging import judge_policy
 from amulet_cli.analysis.gate.policy import read_policy, shipped_policies
-from amulet_cli.base.console import err, here, out
+from amulet_cli.base.console import out
 from amulet_cli.base.errors import UsageError
-from amulet_cli.base.files import write_atomically
+from amulet_cli.base.files import Forms, write_forms
 from amulet_cli.base.flags import FILES, FOLDERS, CommandLine, matching
 from amulet_cli.results.reading import find_results
 from amulet_cli.views.gate.files import gate_json, gate_junit, gate_sarif
@@ -60,7 +59,7 @@ def main(words: list[str]) -> int:
         )
     gate = judge_policy(policy, results)
     now = datetime.now().astimezone()
-    forms: Mapping[str, Callable[[], str | bytes]] = {
+    forms: Forms = {
         "junit": lambda: gate_junit(gate, now),
         "sarif": lambda: gate_sarif(gate),
         "markdown": lambda: gate_markdown(gate),
@@ -72,18 +71,5 @@ def main(words: list[str]) -> int:
         out.print(gate_table(gate))
         out.print()
         out.print(summary(gate), soft_wrap=True)
-    for form, name in files.items():
-        made = forms[form]()
-        _write(form, name, made.encode() if isinstance(made, str) else made)
+    write_forms(forms, files)
     return gate.exit_code
-
-
-def _write(form: str, name: str, content: bytes) -> None:
-    if name == "-":
-        sys.stdout.write(content.decode())
-        return
-    try:
-        write_atomically(Path(name), lambda file: file.write(content))
-    except OSError as error:
-        raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
-    err.print(f"{form} written to {here(Path(name))}", soft_wrap=True)

@@ -4,38 +4,29 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amulet.assessment.risks import RISKS
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
-from amulet_cli.analysis.matrix.entries import matrices
-from amulet_cli.base.console import Command, err, hanging, here, out, silent
+from amulet_cli.analysis.matrix.entries import Interactions, matrices
+from amulet_cli.base.console import Command, err, hanging, here, out
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.files import write_text
 from amulet_cli.base.flags import CommandLine, matching
-from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, parse
+from amulet_cli.config.arguments import SWEEP_FLAGS, Arguments, key_of, parse
 from amulet_cli.config.completion import complete
-from amulet_cli.config.composition import compose
+from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.options import find_options
 from amulet_cli.config.risk_selection import among, named
 from amulet_cli.config.schema import ADDED, FACTORIES, GROUPS, SETTINGS
 from amulet_cli.config.suites import STRENGTHS, STRONGEST
-from amulet_cli.execution.forecast import show_forecast
-from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.launchers import is_installed
 from amulet_cli.execution.preflight import check_settings
-from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.execution.sweep import carry_out, result_of, run_sweep
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.matrix_data import as_csv, as_json
 from amulet_cli.views.matrix_table import matrix_table
-from amulet_cli.views.result_json import print_runs
 
-if TYPE_CHECKING:
-    from amulet_cli.analysis.matrix.entries import Interactions
-    from amulet_cli.config.composition import RunRequest
-
-_EXPERIMENT = "matrix"
-_KEPT = "what is finished is kept; the same command resumes"
+_KNOWN = (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
 _OWN = ("seeds", "defenses", "risks", "strength", "smallest")
 _FIXED = ("metric", "defense=", "second_defense", "seed=")
 """How words of a run begin that its own stand for, or that make no matrix."""
@@ -103,14 +94,12 @@ def main(words: list[str]) -> int:
     check_settings(request)
     _check_smallest(request, smallest)
     request, arguments = _launched(request, arguments)
-    if arguments.dry_run:
-        return show_forecast(request, as_json=arguments.json)
-    with prompt_end(_KEPT), silent(asked=arguments.json):
+
+    def run() -> int:
         code = run_sweep(request, arguments, table=False)
-        code = max(code, _close(request, words, smallest))
-    if arguments.json:
-        print_runs(map(result_of, request.jobs))
-    return code
+        return max(code, _close(request, words, smallest))
+
+    return carry_out(request, arguments, run)
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
@@ -171,37 +160,33 @@ def _listed(value: str) -> list[str]:
 def _command(arguments: Arguments) -> Arguments:
     """The same as a sweep of the experiment."""
     overrides = arguments.overrides
-    chosen = [word for word in overrides if word.startswith("attack=")]
+    chosen = [word for word in overrides if key_of(word) == "attack"]
     if len(chosen) > 1 and f"attack={STRONGEST}" in chosen:
         raise UsageError(
             "`strength` stands for the attacks on all risks", where=f"`{chosen[-1]}`", expected="one of them"
         )
-    named = bool(chosen)
     for word in overrides:
-        key = word.lstrip("+~").partition("=")[0]
-        if key.startswith("attack.") and not named:
+        key = key_of(word)
+        if key.startswith("attack.") and not chosen:
             raise UsageError(
                 f"`{word}`: a matrix measures every risk by its default attack",
                 expected="attack=NAME beside it; or metric.every.<risk>.<setting>=... for a default attack",
             )
         if key == "metric":
             raise UsageError(f"`{word}`: a matrix measures risks", expected="risks=S1,P1 to choose among them")
-        if key in ("second_defense", "defense@second_defense"):
+        if key == "second_defense":
             raise UsageError(
                 f"`{word}`: the rows of a matrix are single defences", try_="amulet run -m second_defense=..."
             )
-        if "." not in key and "/" not in key and key not in _known() and (near := similar(key, _OWN)):
+        if "." not in key and "/" not in key and key not in _KNOWN and (near := similar(key, _OWN)):
             raise UsageError(f"`{key}` is not a setting", where=f"`{word}`", meant=[f"{one}=..." for one in near])
-    if not any(word.lstrip("+").startswith("experiment=") for word in overrides):
-        overrides = (f"+experiment={_EXPERIMENT}", *overrides)
-    return dataclasses.replace(arguments, flags={**arguments.flags, "--multirun": ""}, overrides=overrides)
+    given = any(key_of(word) == "experiment" for word in overrides)
+    return arguments.as_sweep(*([] if given else ["+experiment=matrix"]))
 
 
-def _known() -> tuple[str, ...]:
-    return (*SETTINGS, *GROUPS, *FACTORIES, *ADDED)
-
-
-def _check(request: "RunRequest", arguments: Arguments) -> None:
+def _check(request: RunRequest, arguments: Arguments) -> None:
+    """Refuse what makes no matrix. An attack on a risk that is not measured would not be run."""
+    risks = {option.name: option.risk for option in find_options(arguments.config_dir, "attack")}
     for job in request.jobs:
         if job.choices["defense"] == "none":
             raise UsageError(
@@ -212,13 +197,6 @@ def _check(request: "RunRequest", arguments: Arguments) -> None:
             raise UsageError(
                 "`checkpoint` is one model, and a matrix compares models over seeds", try_="amulet audit checkpoint=..."
             )
-    _check_attacks(request, arguments)
-
-
-def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
-    """An attack on a risk that is not measured would not be run."""
-    risks = {option.name: option.risk for option in find_options(arguments.config_dir) if option.group == "attack"}
-    for job in request.jobs:
         attack, measured = job.choices["attack"], among(job.config["metric"])
         if (risk := risks.get(attack)) and risk not in measured:
             raise UsageError(
@@ -227,7 +205,7 @@ def _check_attacks(request: "RunRequest", arguments: Arguments) -> None:
             )
 
 
-def _check_smallest(request: "RunRequest", smallest: Mapping[str, float]) -> None:
+def _check_smallest(request: RunRequest, smallest: Mapping[str, float]) -> None:
     """Refuse a metric that none of the risks has. A prefix, such as an attribute, is known after the runs."""
     if not smallest:
         return
@@ -249,13 +227,13 @@ def _check_smallest(request: "RunRequest", smallest: Mapping[str, float]) -> Non
             )
 
 
-def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest, Arguments]":
+def _launched(request: RunRequest, arguments: Arguments) -> tuple[RunRequest, Arguments]:
     """One run for each core at a time, on the CPU and unless the user chose; says what is done."""
     chosen = request.launcher != "basic" or any(word.startswith("hydra/launcher=") for word in arguments.overrides)
     if chosen or len(request.jobs) < 2 or request.jobs[0].config["device"] not in ("auto", "cpu"):
         return request, arguments
+    from amulet.core.cores import available_cores
     from amulet.training import resolve_device
-    from amulet.training.runtime import available_cores
 
     cores = min(available_cores(), len(request.jobs))
     if cores < 2 or resolve_device(request.jobs[0].config["device"]).type != "cpu":
@@ -270,7 +248,7 @@ def _launched(request: "RunRequest", arguments: Arguments) -> "tuple[RunRequest,
     return dataclasses.replace(request, launcher="joblib"), dataclasses.replace(arguments, overrides=overrides)
 
 
-def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, float]) -> int:
+def _close(request: RunRequest, words: Sequence[str], smallest: Mapping[str, float]) -> int:
     results = [result_of(job) for job in request.jobs]
     if not any(VICTIMS[1] in result.metrics for result in results):
         return 1
@@ -285,7 +263,7 @@ def _close(request: "RunRequest", words: Sequence[str], smallest: Mapping[str, f
     return 0
 
 
-def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
+def _save(found: Sequence[Interactions], folder: Path, start: str) -> None:
     """The picture and the data of each matrix, their names begun with `start`; of several, under names of their own."""
     from amulet_cli.views.figures import style
     from amulet_cli.views.figures.matrix import interaction_matrix
@@ -302,7 +280,7 @@ def _save(found: "Sequence[Interactions]", folder: Path, start: str) -> None:
         out.print(hanging("data     ", f"{here(folder / name)}.csv .json"))
 
 
-def _next(found: "Sequence[Interactions]", words: Sequence[str], folder: Path) -> None:
+def _next(found: Sequence[Interactions], words: Sequence[str], folder: Path) -> None:
     """Ten seeds where there are fewer; else the report."""
     from amulet.assessment.verdict import MIN_SEEDS
 

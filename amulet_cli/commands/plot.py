@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amulet_cli.analysis.groups import aggregate
 from amulet_cli.base.console import err, here
@@ -10,9 +9,7 @@ from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.commands.report import finished
 from amulet_cli.views.figures.catalogue import drawings, kinds
-
-if TYPE_CHECKING:
-    from amulet_cli.views.figures.drawing import Drawing
+from amulet_cli.views.figures.drawing import Drawing
 
 
 def command_line() -> CommandLine:
@@ -52,7 +49,9 @@ def main(words: list[str]) -> int:
     from amulet_cli.views.figures import style
 
     style.check_format(path)
-    chosen, others = choose(_offered(folders or ["outputs"]), *map(asked.get, ("--kind", "--metric", "--x")))
+    results = finished(folders or ["outputs"])
+    offered = drawings(aggregate(results), results)
+    chosen, others = choose(offered, *map(asked.get, ("--kind", "--metric", "--x")))
     try:
         figure = chosen.draw()
     except LookupError as error:
@@ -65,14 +64,9 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _offered(folders: Sequence[str]) -> "list[Drawing]":
-    results = finished(folders)
-    return drawings(aggregate(results), results)
-
-
 def choose(
-    offered: "Sequence[Drawing]", kind: str | None = None, metric: str | None = None, key: str | None = None
-) -> "tuple[Drawing, list[Drawing]]":
+    offered: Sequence[Drawing], kind: str | None = None, metric: str | None = None, key: str | None = None
+) -> tuple[Drawing, list[Drawing]]:
     """The one that is meant, and others of its setting that would have been as obvious.
 
     Raises:
@@ -101,9 +95,7 @@ def choose(
     return best[0], best[1:]
 
 
-def _narrowed(
-    offered: "Sequence[Drawing]", flag: str, word: str, found: "list[Drawing]", field: str
-) -> "list[Drawing]":
+def _narrowed(offered: Sequence[Drawing], flag: str, word: str, found: list[Drawing], field: str) -> list[Drawing]:
     if found:
         return found
     known = list(dict.fromkeys(value for one in offered if (value := str(getattr(one, field)))))

@@ -1,23 +1,22 @@
 """`amulet report`: any runs and sweeps as one table over their seeds."""
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
 
 from amulet_cli.analysis.comparisons import check_smallest, smallest_effects
 from amulet_cli.analysis.deployment.handout import handout
 from amulet_cli.analysis.gate.policy import read_policy
-from amulet_cli.analysis.groups import SETTING, aggregate
-from amulet_cli.base.console import err, here, out, print_json, silent
+from amulet_cli.analysis.groups import SETTING, Report, aggregate
+from amulet_cli.base.console import err, out, print_json, silent
 from amulet_cli.base.errors import UsageError, similar
-from amulet_cli.base.files import write_atomically
+from amulet_cli.base.files import Forms, write_forms
 from amulet_cli.base.flags import FOLDERS, CommandLine, rows
 from amulet_cli.results.reading import find_results
-from amulet_cli.results.result import without_trials
+from amulet_cli.results.result import Result, without_trials
 from amulet_cli.views.deployment.card import as_json
 from amulet_cli.views.deployment.forms import deployment_forms, deployment_text
 from amulet_cli.views.deployment.pdf import check_pdf
@@ -26,13 +25,6 @@ from amulet_cli.views.html.build import html_report
 from amulet_cli.views.registry import views
 from amulet_cli.views.report_tables import report_table
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from amulet_cli.analysis.groups import Report
-    from amulet_cli.results.result import Result
-
-Forms = Mapping[str, Callable[[], str] | Callable[[], bytes]]
 FORMS = ("html", "csv", "parquet", "markdown", "latex", "pdf", "model-card")
 READERS = ("deployment",)
 """For whom there is a report of its own."""
@@ -140,7 +132,7 @@ def _for_deployment(folders: "Sequence[str]", asked: Mapping[str, str], files: M
     return 0
 
 
-def finished(folders: "Sequence[str]") -> "list[Result]":
+def finished(folders: "Sequence[str]") -> list[Result]:
     """Every run in the folders, of which at least one is finished.
 
     Raises:
@@ -170,7 +162,7 @@ def _check_parquet(name: str) -> None:
         )
 
 
-def _check(report: "Report", by: str | None) -> None:
+def _check(report: Report, by: str | None) -> None:
     known = ("metric", *SETTING, *report.keys)
     if by and by not in known:
         raise UsageError(
@@ -180,7 +172,7 @@ def _check(report: "Report", by: str | None) -> None:
         )
 
 
-def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
+def _show(report: Report, by: str, files: Mapping[str, str], page: Callable[[], str]) -> None:
     forms: Forms = {
         "html": page,
         "csv": lambda: as_csv(report),
@@ -191,22 +183,11 @@ def _show(report: "Report", by: str, files: Mapping[str, str], page: Callable[[]
     _write(forms, files, lambda width: report_table(report, by, width))
 
 
-def _write(forms: "Forms", files: Mapping[str, str], view: "Callable[[int], RenderableType]", beside: str = "") -> None:
+def _write(forms: Forms, files: Mapping[str, str], view: Callable[[int], RenderableType], beside: str = "") -> None:
     """Print the view, unless a file goes to standard output, and write the files."""
     if "-" not in files.values():
         out.print(view(out.width))
     for form in files:
         if form not in forms:
             raise UsageError(f"`--{form}` does not go with `{beside}`", expected=", ".join(f"--{one}" for one in forms))
-    for form, name in files.items():
-        made = forms[form]()
-        content = made.encode() if isinstance(made, str) else made
-        if name == "-":
-            sys.stdout.write(content.decode())
-            continue
-        path = Path(name)
-        try:
-            write_atomically(path, lambda file, content=content: file.write(content))
-        except OSError as error:
-            raise UsageError(f"`--{form}` {name} cannot be written: {error.strerror}") from error
-        err.print(f"{form} written to {here(path)}", soft_wrap=True)
+    write_forms(forms, files)

@@ -1,30 +1,22 @@
 """`amulet run`: one run, or a sweep of many."""
 
-from typing import TYPE_CHECKING
-
-from amulet_cli.base.console import err, out, silent
+from amulet_cli.base.console import err, out
 from amulet_cli.base.errors import MISTAKE, UsageError
 from amulet_cli.base.flags import CommandLine, rows
 from amulet_cli.config.arguments import RUN_FLAGS, SHOWN, Arguments, parse
 from amulet_cli.config.completion import complete
-from amulet_cli.config.composition import compose
+from amulet_cli.config.composition import RunRequest, compose
 from amulet_cli.config.hydra_errors import explained
 from amulet_cli.config.hydra_setup import find_user_modules, opened
 from amulet_cli.config.schema import ADDED, CHOICES
-from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.hydra_run import hand_over
-from amulet_cli.execution.interrupt import prompt_end
 from amulet_cli.execution.job import Task, ended
 from amulet_cli.execution.preflight import check_jobs, check_settings, check_writable
 from amulet_cli.execution.progress import RichReporter
-from amulet_cli.execution.sweep import result_of, run_sweep
+from amulet_cli.execution.sweep import carry_out, run_sweep
 from amulet_cli.execution.trackers import track_done
 from amulet_cli.results.reading import read_result
-from amulet_cli.views.result_json import print_runs
 from amulet_cli.views.run_table import result_table
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import RunRequest
 
 
 def command_line() -> CommandLine:
@@ -72,21 +64,15 @@ def main(words: list[str]) -> int:
         return _let_hydra_answer(arguments)
     request = compose(arguments)
     check_settings(request)
-    if arguments.dry_run:
-        return show_forecast(request, as_json=arguments.json)
-    if arguments.max_seconds is not None and not request.sweep:
+    if "--max-time" in arguments.flags and not request.sweep:
         raise UsageError("`--max-time` ends a sweep between two runs, and this is one run", meant=["amulet run -m ..."])
-    kept = "what is finished is kept; the same command resumes"
-    with prompt_end(kept), silent(asked=arguments.json):
-        code = run_sweep(request, arguments) if request.sweep else _run_one(request, arguments)
-    if arguments.json:
-        print_runs(map(result_of, request.jobs))
-    return code
+    run = run_sweep if request.sweep else _run_one
+    return carry_out(request, arguments, lambda: run(request, arguments))
 
 
-def _run_one(request: "RunRequest", arguments: Arguments) -> int:
+def _run_one(request: RunRequest, arguments: Arguments) -> int:
     job = request.jobs[0]
-    if job.done and not job.config["force"]:
+    if not job.to_do:
         result = read_result(job.folder)
         out.print(result_table(result, job.words, arguments.config_dir, out.width))
         err.print("[dim]done before, nothing to do; force=true does it again[/]")

@@ -1,6 +1,6 @@
 """`amulet validate`: composes and checks a command without running it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -10,11 +10,8 @@ from amulet_cli.base.console import out, print_json
 from amulet_cli.base.flags import CommandLine
 from amulet_cli.config.arguments import COMPOSE_FLAGS, parse
 from amulet_cli.config.completion import complete
-from amulet_cli.config.composition import compose
+from amulet_cli.config.composition import Job, compose
 from amulet_cli.execution.preflight import check_jobs, check_places, check_settings
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job
 
 
 def command_line() -> CommandLine:
@@ -46,7 +43,7 @@ def main(words: list[str]) -> int:
     check_settings(request)
     refused = check_jobs(request, request.jobs)
     keys = request.swept if request.sweep else ("seed",)
-    states = ["refused" if job in refused else "done" if job.done else "to do" for job in request.jobs]
+    states = ["refused" if job in refused else "to do" if job.to_do else "done" for job in request.jobs]
     check_places(job for job, state in zip(request.jobs, states, strict=True) if state == "to do")
     if arguments.json:
         told = zip(request.jobs, states, strict=True)
@@ -67,6 +64,6 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _record(job: "Job", state: str, reason: str) -> dict[str, Any]:
+def _record(job: Job, state: str, reason: str) -> dict[str, Any]:
     made = {"choices": job.choices, "overrides": job.overrides, "seed": job.config["seed"]}
     return {"state": state, "reason": reason, "folder": str(job.folder), **made}

@@ -1,8 +1,9 @@
 """The command line after `run`, `validate`, `audit` or `matrix`: Hydra's flags and overrides."""
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amulet_cli.base.errors import UsageError, similar
@@ -54,11 +55,6 @@ class Arguments:
     overrides: tuple[str, ...]
 
     @property
-    def multirun(self) -> bool:
-        """Whether `-m` was given; an experiment can be a sweep without it."""
-        return "--multirun" in self.flags
-
-    @property
     def asking(self) -> bool:
         """Whether Hydra should show something instead of running anything."""
         return any(flag in self.flags for flag in _ASKING)
@@ -69,14 +65,9 @@ class Arguments:
         return "--json" in self.flags
 
     @property
-    def dry_run(self) -> bool:
-        """Whether nothing is to be run."""
-        return "--dry-run" in self.flags
-
-    @property
-    def max_seconds(self) -> float | None:
-        """After how long a sweep begins no more runs; None: never."""
-        return seconds(self.flags["--max-time"]) if "--max-time" in self.flags else None
+    def max_seconds(self) -> float:
+        """After how long a sweep begins no more runs."""
+        return seconds(self.flags["--max-time"]) if "--max-time" in self.flags else math.inf
 
     @property
     def config_dir(self) -> Path | None:
@@ -88,6 +79,10 @@ class Arguments:
         """The name of the root configuration."""
         return self.flags.get("--config-name", "config")
 
+    def as_sweep(self, *before: str) -> "Arguments":
+        """The same as a sweep, with more overrides before its own."""
+        return replace(self, flags={**self.flags, "--multirun": ""}, overrides=(*before, *self.overrides))
+
     def for_hydra(self) -> list[str]:
         """Flags first: Hydra's parser needs all overrides together."""
         flags = [
@@ -97,6 +92,15 @@ class Arguments:
             for word in ((flag, value) if value else (flag,))
         ]
         return [*flags, *self.overrides]
+
+
+def key_of(word: str) -> str:
+    """What an override sets: `defense.epsilon`, `second_defense`.
+
+    >>> key_of("+experiment=table7"), key_of("defense@second_defense=none")
+    ('experiment', 'second_defense')
+    """
+    return word.lstrip("+~").partition("=")[0].rpartition("@")[2]
 
 
 def parse(words: Sequence[str], line: CommandLine | None = None) -> Arguments:

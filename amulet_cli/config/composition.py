@@ -4,12 +4,13 @@ import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config import suites, trial
-from amulet_cli.config.arguments import Arguments
+from amulet_cli.config.arguments import Arguments, key_of
 from amulet_cli.config.checkpoint import stamped
 from amulet_cli.config.file_digest import with_digests
 from amulet_cli.config.hydra_errors import explained
@@ -18,7 +19,7 @@ from amulet_cli.config.schema import ADDED, GROUPS, SETTINGS
 from amulet_cli.config.series import parts
 from amulet_cli.config.sweeps import check_size
 from amulet_cli.results.reading import is_complete
-from amulet_cli.results.result import result_folder
+from amulet_cli.results.result import result_folder, without_about
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -49,6 +50,11 @@ class Job:
     def done(self) -> bool:
         """Whether its complete result exists."""
         return is_complete(self.folder, self.config)
+
+    @property
+    def to_do(self) -> bool:
+        """Whether it is to be run: it is not done, or is to be done again."""
+        return self.config["force"] or not self.done
 
     def differing(self, keys: Iterable[str]) -> dict[str, str]:
         """What distinguishes this job from the others of its sweep: the value of each of `keys`, as typed."""
@@ -142,7 +148,7 @@ def _expanded(
     probe = hydra.compose_config(arguments.config_name, sample, run_mode=RunMode.MULTIRUN)
     settings_of_it = cast(dict[str, Any], OmegaConf.to_container(probe.hydra.launcher))
     launcher = str(probe.hydra.runtime.choices["hydra/launcher"]), settings_of_it
-    if not arguments.multirun and probe.hydra.mode != RunMode.MULTIRUN:
+    if "--multirun" not in arguments.flags and probe.hydra.mode != RunMode.MULTIRUN:
         return [list(arguments.overrides)], None, launcher
     sweeper = probe.hydra.runtime.choices["hydra/sweeper"]
     if sweeper != "basic":
@@ -153,7 +159,7 @@ def _expanded(
     # If a key is given twice, the last one counts, as in the sweeper.
     latest = {o.get_key_element(): o for o in sweeping}
     check_size(list(latest.values()))
-    swept = tuple(k.lstrip("+").replace("defense@", "") for k, o in latest.items() if o.is_sweep_override())
+    swept = tuple(key_of(k) for k, o in latest.items() if o.is_sweep_override())
     batches = BasicSweeper.split_arguments(sweeping, max_batch_size=None)
     return [[*settings, *job] for batch in batches for job in batch], swept, launcher
 
@@ -168,9 +174,17 @@ class _Composer:
     """Composes jobs. Those that differ only in values, not in options, share the slow part of it."""
 
     def __init__(self, hydra: "Hydra", arguments: Arguments, swept: Sequence[str]) -> None:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
         self.hydra, self.config_name, self.config_dir = hydra, arguments.config_name, arguments.config_dir
         self.values = {key for key in swept if "." in key or key in SETTINGS}
-        self.parsed: dict[str, Any] = {}
+        parser = OverridesParser.create(config_loader=hydra.config_loader)
+
+        @cache
+        def parsed(word: str) -> Any:
+            return parser.parse_overrides([word])[0]
+
+        self.parsed = parsed
         self.bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
     def job(self, words: Sequence[str]) -> Job:
@@ -178,7 +192,7 @@ class _Composer:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
-        overrides = [self._parse(word) for word in words]
+        overrides = [self.parsed(word) for word in words]
         values = [o for o in overrides if o.get_key_element() in self.values]
         base, choices = self._base(tuple(w for w, o in zip(words, overrides, strict=True) if o not in values))
         config = copy.deepcopy(base)
@@ -201,14 +215,6 @@ class _Composer:
             self.bases[words] = composed, choices
         return self.bases[words]
 
-    def _parse(self, word: str) -> Any:
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        if word not in self.parsed:
-            parser = OverridesParser.create(config_loader=self.hydra.config_loader)
-            (self.parsed[word],) = parser.parse_overrides([word])
-        return self.parsed[word]
-
 
 def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str, Any]:
     """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored."""
@@ -220,7 +226,7 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
     for key in ("dataset", "model"):
         if key in plain:
             plain[key] = with_digests(plain[key], key)
-    attack, plain = plain.get("attack"), _without_about(plain)
+    attack, plain = plain.get("attack"), without_about(plain)
     if suites.is_suite(attack):
         plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
     return trial.shrunk(plain)
@@ -242,11 +248,3 @@ def shaping_overrides(parsed: Sequence[Any]) -> dict[str, Any]:
         if not (group or override.is_hydra_override() or key.split(".")[0] in _NOT_TOLD):
             shaping_overrides[f"+{key}" if key in ADDED else key] = override.value()
     return shaping_overrides
-
-
-def _without_about(node: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_about(cast(dict[str, Any], value)) if isinstance(value, dict) else value
-        for key, value in node.items()
-        if key != "about"
-    }

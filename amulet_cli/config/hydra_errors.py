@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from yaml import MarkedYAMLError, YAMLError
 
 from amulet_cli.base.errors import UsageError, similar
+from amulet_cli.config.arguments import key_of
 from amulet_cli.config.hydra_setup import settings
 from amulet_cli.config.option_files import read_option
 from amulet_cli.config.schema import CHOICES
@@ -42,7 +43,7 @@ def explained(
 class _Explanation:
     def __init__(self, hydra: "Hydra", words: Sequence[str], config_name: str, typed: Sequence[str]) -> None:
         self.hydra, self.words, self.config_name = hydra, list(words), config_name
-        self.typed = {_key(word) for word in typed}
+        self.typed = {key_of(word) for word in typed}
 
     def of(self, error: Exception) -> UsageError:
         from hydra.errors import MissingConfigException, OverrideParseException
@@ -166,8 +167,8 @@ class _Explanation:
         if key in groups:  # a group that no default mentions
             return UsageError(f"`{key}` is added to a run with a plus", where=f"`{word}`", meant=[f"+{word}"])
         parent, _, last = key.rpartition(".")
-        option = next((w for w in reversed(self.words) if _key(w) == parent), None)
-        if _key(word) not in self.typed:
+        option = next((w for w in reversed(self.words) if key_of(w) == parent), None)
+        if key_of(word) not in self.typed:
             return self._not_of_the_experiment(key, option)
         without = [other for other in self.words if other != word]
         value = word.partition("=")[2]
@@ -187,7 +188,7 @@ class _Explanation:
 
     def _not_of_the_experiment(self, key: str, option: str | None) -> UsageError:
         """An experiment sweeps over a setting of its own option, and another was chosen."""
-        experiment = next((w for w in self.words if _key(w) == "experiment"), None)
+        experiment = next((w for w in self.words if key_of(w) == "experiment"), None)
         lacking = f"`{option}` lacks" if option else "is not in this configuration"
         return UsageError(
             f"`{experiment or 'the sweep'}` sweeps over `{key}`, which {lacking}",
@@ -209,15 +210,6 @@ class _Explanation:
         for group in self._groups():
             for option in self.hydra.config_loader.get_group_options(group):
                 yield ("+experiment" if group == "experiment" else group), option
-
-
-def _key(word: str) -> str:
-    """What an override sets: `defense.epsilon`, `second_defense`.
-
-    >>> _key("+experiment=table7"), _key("defense@second_defense=none")
-    ('experiment', 'second_defense')
-    """
-    return word.lstrip("+~").partition("=")[0].rpartition("@")[2]
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,20 +1,23 @@
 """Where Hydra searches for options and modules: those of Amulet, of plug-ins and of the user."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.base.files import shipped
 from amulet_cli.base.plugins import loaded
+from amulet_cli.base.serialize import flat
 from amulet_cli.config.option_files import refuse_endless
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
 VERSION_BASE = "1.3"
+_NO_SETTINGS = {"hydra", "about", "_target_"}
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,8 @@ class OptionFolder:
 
 
 def conf_dir() -> Path:
-    """The options that come with Amulet: in the package, or in the checkout beside it."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "conf"
-    return packaged if packaged.is_dir() else package.parent / "conf"
+    """The options that come with Amulet."""
+    return shipped("conf")
 
 
 def option_folders(config_dir: Path | None = None) -> tuple[OptionFolder, ...]:
@@ -112,17 +113,8 @@ def settings(hydra: "Hydra", words: Sequence[str], config_name: str = "config") 
         found = hydra.compose_config(config_name, list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
     except HydraException:
         found = hydra.compose_config(config_name, [], RunMode.MULTIRUN)
-    plain = cast(dict[str, Any], OmegaConf.to_container(found, resolve=False))
-    return dict(_flat({key: value for key, value in plain.items() if key != "hydra"}))
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if key in ("about", "_target_"):
-            continue
-        yield f"{prefix}{key}", value
-        if isinstance(value, Mapping):
-            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+    known = flat(cast(dict[str, Any], OmegaConf.to_container(found, resolve=False)), nodes=True)
+    return {key: value for key, value in known.items() if _NO_SETTINGS.isdisjoint(key.split("."))}
 
 
 def _refuse_hidden_options(folders: list[OptionFolder]) -> None:

@@ -37,8 +37,7 @@ def refuse_endless(file: Path) -> None:
     Anything else that is wrong with it shows when it is used.
     """
     try:
-        from_yaml(read_bytes(file, _LARGEST).decode())
-    except (OSError, TooMuchYaml):
         read_option(file)
-    except (UnicodeDecodeError, yaml.YAMLError):
-        return
+    except UsageError as error:
+        if isinstance(error.__cause__, (OSError, TooMuchYaml)):
+            raise

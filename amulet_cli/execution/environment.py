@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import amulet
+from amulet.core.cores import available_cores
 from amulet.models.arithmetic import multiplications
-from amulet.training.runtime import available_cores
 
 LARGE_STEP = 1e10
 """Floating-point operations of one training step above which more than one thread is worthwhile."""

@@ -5,20 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.text import Text
 
 from amulet_cli.base.console import hanging, out, print_json
 from amulet_cli.base.format_numbers import duration, plural
 from amulet_cli.base.serialize import canonical_json, plain
+from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.execution.launchers import at_once
 from amulet_cli.execution.preflight import check_jobs
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import Result, config_hash, shaping
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job, RunRequest
 
 _OF_THE_ATTACK = ("attack", "metric")
 _OF_THE_DEFENSE = ("defense", "second_defense")
@@ -40,7 +38,7 @@ class Forecast:
     """What these will take, several at once where the launcher does that; NaN if there is none."""
 
 
-def foretell(request: "RunRequest", hardware: str) -> Forecast:
+def foretell(request: RunRequest, hardware: str) -> Forecast:
     """Check a command, and look up how long earlier runs like its jobs took.
 
     Args:
@@ -48,16 +46,16 @@ def foretell(request: "RunRequest", hardware: str) -> Forecast:
         hardware: what this machine is called in results.
     """
     refused = check_jobs(request, request.jobs)
-    states = {job: "refused" if job in refused else "done" if _is_done(job) else "to do" for job in request.jobs}
+    states = {job: "refused" if job in refused else "to do" if job.to_do else "done" for job in request.jobs}
     todo = [job for job, state in states.items() if state == "to do"]
     victims = [victim for job in todo for victim in _victims(job)]
-    past = _Past(find_results(_folders(todo)), hardware)
-    known = [seconds for job in todo if not math.isnan(seconds := past.seconds(job))]
+    folders = {Path(job.config["output_dir"]) for job in todo}
+    known = _durations(todo, find_results(filter(Path.is_dir, folders)), hardware)
     total = sum(known) / min(at_once(request), len(known)) if known else math.nan
     return Forecast(Counter(states.values()), len(victims), len(set(victims)), len(known), total)
 
 
-def show_forecast(request: "RunRequest", *, as_json: bool) -> int:
+def show_forecast(request: RunRequest, *, as_json: bool) -> int:
     """Print what a command would do; nothing is trained and nothing written."""
     from amulet_cli.execution.environment import processor
 
@@ -85,17 +83,7 @@ def _time(found: Forecast) -> str:
     return f"about {duration(found.seconds)} for {plural(found.timed, 'job')}, as earlier runs took{rest}"
 
 
-def _is_done(job: "Job") -> bool:
-    return job.done and not job.config["force"]
-
-
-def _folders(jobs: Sequence["Job"]) -> list[Path]:
-    return [
-        folder for name in dict.fromkeys(job.config["output_dir"] for job in jobs) if (folder := Path(name)).is_dir()
-    ]
-
-
-def _victims(job: "Job") -> list[str]:
+def _victims(job: Job) -> list[str]:
     """What each of a job's victims depends on."""
     made = {key: value for key, value in shaping(job.config).items() if key not in _OF_THE_ATTACK}
     undefended = {key: value for key, value in made.items() if key not in _OF_THE_DEFENSE}
@@ -105,22 +93,17 @@ def _victims(job: "Job") -> list[str]:
     ]
 
 
-class _Past:
-    """How long runs took: the same with another seed, or else with other settings of the same choices."""
-
-    def __init__(self, results: Sequence[Result], hardware: str) -> None:
-        self._same: defaultdict[str, list[float]] = defaultdict(list)
-        self._alike: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
-        for result in results:
-            if result.finished and result.environment.get("hardware") == hardware:
-                took = sum(result.timings.values())
-                self._same[config_hash(result.config)].append(took)
-                self._alike[_kind(result.choices, result.config)].append(took)
-
-    def seconds(self, job: "Job") -> float:
-        """What a job will take; NaN if none like it was run."""
-        took = self._same.get(config_hash(job.config)) or self._alike.get(_kind(job.choices, job.config))
-        return sum(took) / len(took) if took else math.nan
+def _durations(jobs: Sequence[Job], results: Sequence[Result], hardware: str) -> list[float]:
+    """The seconds of those jobs like which one was run: with another seed, or else other settings of its choices."""
+    same: defaultdict[str, list[float]] = defaultdict(list)
+    alike: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for result in results:
+        if result.finished and result.environment.get("hardware") == hardware:
+            took = sum(result.timings.values())
+            same[config_hash(result.config)].append(took)
+            alike[_kind(result.choices, result.config)].append(took)
+    known = (same.get(config_hash(job.config)) or alike.get(_kind(job.choices, job.config)) for job in jobs)
+    return [sum(took) / len(took) for took in known if took]
 
 
 def _kind(choices: Mapping[str, str], config: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -4,16 +4,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from amulet_cli.config.arguments import Arguments
 from amulet_cli.config.hydra_setup import VERSION_BASE, conf_dir, register_option_folders
-
-if TYPE_CHECKING:
-    from amulet_cli.config.arguments import Arguments
-    from amulet_cli.execution.job import Task
+from amulet_cli.execution.job import Task
 
 
-def hand_over(arguments: "Arguments", task: "Task") -> None:
+def hand_over(arguments: Arguments, task: Task) -> None:
     """Give the command to Hydra in the form of its own entry point."""
     from hydra import main as hydra_main
 

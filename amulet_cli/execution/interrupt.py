@@ -71,10 +71,8 @@ def _leave(message: str) -> NoReturn:
     err.show_cursor(True)
     err.print(f"\n[yellow]interrupted[/]: {message}")
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError):
             stream.flush()
-        except OSError:
-            continue
     os._exit(INTERRUPTED)
 
 

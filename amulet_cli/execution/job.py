@@ -14,32 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.text import Text
 
 from amulet.core import IncompatibleError
+from amulet.core.facts import RunFacts
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, out
-from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, own_code, show
+from amulet_cli.base.errors import FAILURE, UsageError, as_usage_error, exit_code, in_a_line, own_code, show
 from amulet_cli.base.files import locked
 from amulet_cli.base.format_numbers import duration
 from amulet_cli.config.composition import Job, chosen, resolved, shaping_overrides
 from amulet_cli.config.hydra_setup import find_user_modules
+from amulet_cli.execution.launchers import ParentProcess, Worker
 from amulet_cli.execution.progress import RichReporter
-from amulet_cli.execution.trackers import Recorder, Run, track
+from amulet_cli.execution.sweep_progress import SweepWatch, announce, numbered
+from amulet_cli.execution.trackers import Run, track
 from amulet_cli.results.reading import is_complete
-from amulet_cli.results.result import config_hash, setting_of
+from amulet_cli.results.result import Result, config_hash, setting_of
 from amulet_cli.results.writing import write_outcome, write_status
 from amulet_cli.views.run_table import result_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from amulet.core.facts import RunFacts
-    from amulet.core.reporting import Reporter
-    from amulet_cli.config.composition import Job
-    from amulet_cli.execution.launchers import ParentProcess, Worker
-    from amulet_cli.execution.sweep_progress import SweepWatch
-    from amulet_cli.results.result import Result
 
 ended: dict[Path, int] = {}
 """Exit codes of the jobs that ran in this process, by folder."""
@@ -52,16 +47,14 @@ class Task:
     sweep: bool = False
     total: int = 1
     swept: tuple[str, ...] = ()
-    parallel: bool = False
-    """Whether other jobs run at the same time: then one thread, and no live display."""
     config_dir: Path | None = None
     """The user's own options, for the commands that a single run ends with."""
-    watch: "SweepWatch | None" = None
+    watch: SweepWatch | None = None
     """The progress of the sweep, if its jobs run in this process."""
     before: int = 0
     """The number of jobs of the same command that Hydra got earlier, if it gets them in parts."""
-    worker: "Worker | None" = None
-    """What a launcher's process must know; only if `parallel`."""
+    worker: Worker | None = None
+    """What a launcher's process must know; other jobs run at the same time then, so there is no live display."""
     tracked_as: str = ""
     """The key of the sweep under which trackers file the job."""
     deadline: float = math.inf
@@ -74,7 +67,7 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        if self.parallel:
+        if self.worker:
             _be_a_worker(self.worker)
             find_user_modules()
         hydra = HydraConfig.get()
@@ -90,15 +83,13 @@ class Task:
 
 
 class _Attempt:
-    def __init__(self, task: Task, job: "Job", number: int) -> None:
+    def __init__(self, task: Task, job: Job, number: int) -> None:
         self.task, self.number, self.label = task, number, job.label(task.swept)
         self.config, self.choices, self.overrides, self.folder = job.config, job.choices, job.overrides, job.folder
         self.words = job.words
         self.facts: RunFacts | None = None
         whole = task.watch.standing if task.watch else None
-        self.console = RichReporter(Console(quiet=True) if task.parallel else err, whole=whole)
-        self.recorder = Recorder(self.console) if self.config.get("logger") else None
-        self.reporter: Reporter = self.recorder or self.console
+        self.reporter = RichReporter(Console(quiet=True) if task.worker else err, whole=whole)
 
     def code(self) -> int:
         """Run unless it is done; any error is written to `status.json` and the log."""
@@ -115,9 +106,9 @@ class _Attempt:
     def _run(self, began: float) -> int:
         if not self.task.sweep:
             self._say("run", f"{' · '.join(setting_of(self.choices))} · seed {self.config['seed']}")
-        elif not self.task.parallel:
+        else:
             self._say("run", "")
-        write_status(self.folder, "running", choices=dict(self.choices), overrides=dict(self.overrides))
+        write_status(self.folder, "running", **self._names())
         try:
             result = self._assess()
         except IncompatibleError as error:
@@ -127,16 +118,16 @@ class _Attempt:
             return self._say("refused", str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - one failed job must not lose a sweep
             return self._failed(error)
-        track(Run(result, self.recorder.curves if self.recorder else {}, self.task.tracked_as), self.reporter.warn)
+        track(Run(result, self.reporter.curves, self.task.tracked_as), self.reporter.warn)
         if self.task.sweep:
             took = f"in {duration(time.monotonic() - began)}"
-            return self._say("done", ", ".join(filter(None, (took, self.console.from_store))))
-        if self.console.from_store:
-            err.print(f"[dim]{self.console.from_store}[/]")
+            return self._say("done", ", ".join(filter(None, (took, self.reporter.from_store))))
+        if self.reporter.from_store:
+            err.print(f"[dim]{self.reporter.from_store}[/]")
         out.print(result_table(result, self.words, self.task.config_dir, out.width))
         return 0
 
-    def _assess(self) -> "Result":
+    def _assess(self) -> Result:
         import torch
 
         from amulet.assessment import assess, plan_facts
@@ -150,7 +141,7 @@ class _Attempt:
         environment.be_deterministic(device)
         with reporting_to(self.reporter):
             data = load_data(config["dataset"])
-        cores = self.task.worker.cores if self.task.worker else 1 if self.task.parallel else None
+        cores = self.task.worker.cores if self.task.worker else None
         store = DiskStore(store_folder(config), self.reporter)
         runtime = Runtime(device, store, self.reporter, environment.workers(config["workers"], cores))
         plan = plan_of(config, data=data, runtime=runtime)
@@ -171,7 +162,7 @@ class _Attempt:
 
     def _failed(self, error: Exception | SystemExit) -> int:
         known = None if isinstance(error, SystemExit) else as_usage_error(error)
-        text = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())
+        text = str(error) if known else in_a_line(error)
         code = known.code if known else own_code(error)
         text += f" ({code})" if code and self.task.sweep else ""
         log = self.folder / "run.log"
@@ -190,24 +181,19 @@ class _Attempt:
         return FAILURE if isinstance(error, SystemExit) else exit_code(error)
 
     def _names(self) -> dict[str, Any]:
-        names = {"choices": dict(self.choices), "overrides": dict(self.overrides)}
-        return {**names, "facts": self.facts.as_dict()} if self.facts else names
+        facts = {"facts": self.facts.as_dict()} if self.facts else {}
+        return {"choices": dict(self.choices), "overrides": dict(self.overrides), **facts}
 
     def _say(self, state: str, text: str) -> int:
         """One line on the console: the job and its state. The sweep's own process reports jobs that run elsewhere."""
-        if self.task.parallel:
+        if self.task.worker:
             return 0
-        styles = {"done": "green", "failed": "bold red", "refused": "yellow", "run": "bold"}
-        line = Text.assemble((f"{state:8}", styles.get(state, "dim")))
-        if self.task.sweep:
-            line.append(f"{self.number:>{len(str(self.task.total))}}/{self.task.total}  {self.label}", "bold")
-            line.append("  " if text else "")
-        line.append(text)
+        name = numbered(self.number, self.task.total, self.label) if self.task.sweep else ""
+        left = ""
         if self.task.watch and state != "run":
             self.task.watch.look()
             left = self.task.watch.left()
-            line.append(f", {left}" if left else "", "dim")
-        err.print(line, soft_wrap=not err.is_terminal)
+        announce(err, state, name, text, left)
         return 0
 
     @contextmanager
@@ -239,22 +225,20 @@ def _logged(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _be_a_worker(worker: "Worker | None") -> None:
+def _be_a_worker(worker: Worker) -> None:
     """Leave Ctrl-C to the parent process, end with it, and use its working directory."""
-    if worker and worker.folder and Path.cwd() != worker.folder:
+    if Path.cwd() != worker.folder:
         os.chdir(worker.folder)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(
-            target=_watch, args=(os.getppid(), worker.parent if worker else None), name=_WATCH, daemon=True
-        ).start()
+        threading.Thread(target=_watch, args=(os.getppid(), worker.parent), name=_WATCH, daemon=True).start()
 
 
 _WATCH = "amulet-parent-watch"
 
 
-def _watch(parent_id: int, parent: "ParentProcess | None") -> None:
+def _watch(parent_id: int, parent: ParentProcess | None) -> None:
     while os.getppid() == parent_id and (parent is None or parent.alive()):
         time.sleep(0.5)
     os._exit(1)

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.config.composition import RunRequest
 from amulet_cli.execution.interrupt import before_leaving
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import RunRequest
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _BATCH = "hydra.sweeper.max_batch_size"
@@ -73,14 +71,14 @@ class ParentProcess:
 class Worker:
     """What a job in a launcher's process, perhaps on another machine, must know."""
 
-    folder: Path | None = None
+    folder: Path
     """The command's working directory: relative paths and the user's modules are found from there."""
     cores: int = 1
     parent: ParentProcess | None = None
     """The command's process, where jobs run on the same machine."""
 
 
-def check(request: "RunRequest") -> None:
+def check(request: RunRequest) -> None:
     """Raise `UsageError` if the launcher of a sweep is not installed, or cannot start a job with its settings."""
     kind = _KINDS.get(request.launcher)
     if kind is None or not request.sweep:
@@ -119,7 +117,7 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def worker_of(request: "RunRequest") -> Worker | None:
+def worker_of(request: RunRequest) -> Worker | None:
     """The information for each job; None if jobs run in this process, one after the other."""
     if request.launcher == "basic":
         return None
@@ -127,9 +125,9 @@ def worker_of(request: "RunRequest") -> Worker | None:
     return Worker(Path.cwd(), _cores(request), None if far else ParentProcess.this())
 
 
-def at_once(request: "RunRequest") -> int:
+def at_once(request: RunRequest) -> int:
     """How many jobs run at a time on this machine; 1 where a cluster decides."""
-    from amulet.training.runtime import available_cores
+    from amulet.core.cores import available_cores
 
     if request.launcher in _AT_ONCE:
         return max(1, available_cores() // _cores(request))
@@ -137,17 +135,15 @@ def at_once(request: "RunRequest") -> int:
     return count if count > 0 else max(1, available_cores() + 1 + count)
 
 
-def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
+def own_overrides(request: RunRequest, words: Sequence[str]) -> list[str]:
     """Hydra's settings beyond the command: how many jobs a launcher gets at once, and under which name."""
-    from amulet.training.runtime import available_cores
-
-    own: list[str] = []
     # Hydra composes all jobs of a batch before the first: a large batch would begin with a long silence.
     batch = {
         "basic": 16,
-        **dict.fromkeys(_AT_ONCE, max(1, available_cores() // _cores(request))),
+        **dict.fromkeys(_AT_ONCE, at_once(request)),
         **dict.fromkeys(_QUEUED, _LARGEST_ARRAY),
     }.get(request.launcher)
+    own: list[str] = []
     if batch and not any(word.startswith(_BATCH) for word in words):
         own.append(f"{_BATCH}={batch}")
     if request.launcher in _QUEUED and not any(word.startswith(_NAME) for word in words):
@@ -156,7 +152,7 @@ def own_overrides(request: "RunRequest", words: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
+def prepared(request: RunRequest, words: Sequence[str]) -> Iterator[None]:
     """Start workers with their number of threads; if they would outlive Ctrl-C, make it end them."""
     import psutil
 
@@ -183,7 +179,7 @@ def prepared(request: "RunRequest", words: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def _cores(request: "RunRequest") -> int:
+def _cores(request: RunRequest) -> int:
     kind = _KINDS.get(request.launcher)
     settings: Mapping[str, Any] = request.launcher_settings
     return max(1, int(settings.get(kind.cores) or 1)) if kind and kind.cores else 1

@@ -5,10 +5,14 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from amulet_cli.base.files import bytes_below
 from amulet_cli.base.format_numbers import size
@@ -34,10 +38,9 @@ class Machine:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     problems: list[Problem] = field(default_factory=list[Problem])
 
-    def note(self, section: str, facts: Mapping[str, Any], *problems: Problem) -> None:
-        """Add a section and what is wrong with it."""
-        self.facts[section] = dict(facts)
-        self.problems.extend(problems)
+    def wrong(self, what: str, do: str) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(what, do))
 
 
 def examined(output_dir: Path, store: Path) -> Machine:
@@ -47,76 +50,66 @@ def examined(output_dir: Path, store: Path) -> Machine:
         output_dir: where results go.
         store: where trained models are kept.
     """
+    from amulet.datasets.locations import cache_folder
+
     machine = Machine()
-    _versions(machine)
-    _processor(machine)
-    _memory(machine)
-    _gpu(machine)
-    _folders(machine, {"results": output_dir, "models": store, "data": _cache()})
-    _extras(machine)
-    _plugins(machine)
+    machine.facts["versions"] = _versions(machine)
+    machine.facts["processor"] = _processor(machine)
+    machine.facts["memory"] = _memory(machine)
+    machine.facts["gpu"] = _gpu(machine)
+    machine.facts["folders"] = _folders(machine, {"results": output_dir, "models": store, "data": cache_folder()})
+    machine.facts["extras"] = _extras()
+    machine.facts["plugins"] = _plugins(machine)
     return machine
 
 
-def _versions(machine: Machine) -> None:
-    needed = [found for text in _required() if (found := _parsed(text)) and not found.extra]
-    found = {one.name: _version(one.name) for one in needed}
-    problems = [
-        Problem(
-            f"{one.name} {found[one.name]} is installed, and {one.name}{one.limits} is needed"
-            if found[one.name]
-            else f"{one.name} is not installed",
-            f"pip install '{one.name}{one.limits}'",
-        )
-        for one in needed
-        if not _fits(found[one.name], one.limits)
-    ]
+def _versions(machine: Machine) -> dict[str, Any]:
     own = {_DISTRIBUTION: _version(_DISTRIBUTION), "python": platform.python_version(), "system": platform.platform()}
-    machine.note("versions", own | found, *problems)
+    needed = [one for one, extra in _required() if not extra]
+    found = {one.name: _version(one.name) for one in needed}
+    for one in needed:
+        if not _fits(one):
+            wanted, version = f"{one.name}{one.specifier}", found[one.name]
+            there = f"{version} is installed, and {wanted} is needed" if version else "is not installed"
+            machine.wrong(f"{one.name} {there}", f"pip install '{wanted}'")
+    return own | found
 
 
-def _processor(machine: Machine) -> None:
+def _processor(machine: Machine) -> dict[str, Any]:
     import torch
 
+    from amulet.core.cores import available_cores
     from amulet.models.arithmetic import fast_dtype
-    from amulet.training.runtime import available_cores
     from amulet_cli.execution.environment import processor
 
-    cores, fast = available_cores(), str(fast_dtype(torch.device("cpu"))).removeprefix("torch.")
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    facts = {
+    cores, asked = available_cores(), os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > cores:
+        what = f"OMP_NUM_THREADS is {asked}, and there are {cores} cores: threads wait for each other"
+        machine.wrong(what, f"export OMP_NUM_THREADS={cores}, or unset it")
+    return {
         "name": processor(),
         "cores": cores,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "fast_at": fast,
+        "fast_at": str(fast_dtype(torch.device("cpu"))).removeprefix("torch."),
         "torch_threads": torch.get_num_threads(),
         "OMP_NUM_THREADS": asked or None,
     }
-    problems = [
-        Problem(
-            f"OMP_NUM_THREADS is {asked}, and there are {cores} cores: threads wait for each other",
-            f"export OMP_NUM_THREADS={cores}, or unset it",
-        )
-    ]
-    machine.note("processor", facts, *(problems if asked.isdecimal() and int(asked) > cores else ()))
 
 
-def _memory(machine: Machine) -> None:
+def _memory(machine: Machine) -> dict[str, Any]:
     import psutil
 
     memory = psutil.virtual_memory()
-    problem = Problem(
-        f"{size(memory.available)} of memory are free", "close other programs, or try --limit 2000 and workers=1"
-    )
-    facts = {"total": memory.total, "available": memory.available}
-    machine.note("memory", facts, *([problem] if memory.available < _LITTLE else []))
+    if memory.available < _LITTLE:
+        do = "close other programs, or try --limit 2000 and workers=1"
+        machine.wrong(f"{size(memory.available)} of memory are free", do)
+    return {"total": memory.total, "available": memory.available}
 
 
-def _gpu(machine: Machine) -> None:
+def _gpu(machine: Machine) -> dict[str, Any]:
     import torch
 
     facts: dict[str, Any] = {}
-    problems: list[Problem] = []
     for i in range(torch.cuda.device_count()):
         its = torch.cuda.get_device_properties(i)
         facts[f"cuda:{i}"] = {
@@ -129,30 +122,25 @@ def _gpu(machine: Machine) -> None:
         facts["mps"] = {"name": "Apple", "memory": torch.mps.recommended_max_memory()}
     if _NVIDIA.exists() and not torch.cuda.is_available():
         why = "was built for the CPU" if torch.version.cuda is None else f"needs a driver for CUDA {torch.version.cuda}"
-        problems.append(
-            Problem(
-                f"there is an NVIDIA driver, and this torch {why}",
-                "install torch for CUDA: https://pytorch.org/get-started/locally, or update the driver",
-            )
-        )
-    machine.note("gpu", facts, *problems)
+        do = "install torch for CUDA: https://pytorch.org/get-started/locally, or update the driver"
+        machine.wrong(f"there is an NVIDIA driver, and this torch {why}", do)
+    return facts
 
 
-def _folders(machine: Machine, folders: Mapping[str, Path]) -> None:
+def _folders(machine: Machine, folders: Mapping[str, Path]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    problems: list[Problem] = []
     for name, folder in folders.items():
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
         free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK)
         used, bad = _used(folder)
         facts[name] = {"path": str(folder.absolute()), "used": used, "free": free, "writable": writable}
         if not writable:
-            problems.append(Problem(f"{there} cannot be written, where {name} go", f"chmod u+w {there}, or another"))
+            machine.wrong(f"{there} cannot be written, where {name} go", f"chmod u+w {there}, or another")
         elif free < _LITTLE:
-            problems.append(Problem(f"{size(free)} are free where {name} go", f"free space on the disk of {there}"))
+            machine.wrong(f"{size(free)} are free where {name} go", f"free space on the disk of {there}")
         if bad:
-            problems.append(Problem(f"{bad} damaged files were set aside in {folder}", "delete those that end in .bad"))
-    machine.note("folders", facts, *problems)
+            machine.wrong(f"{bad} damaged files were set aside in {folder}", "delete those that end in .bad")
+    return facts
 
 
 def _used(folder: Path) -> tuple[int | None, int]:
@@ -163,52 +151,29 @@ def _used(folder: Path) -> tuple[int | None, int]:
         return None, 0
 
 
-def _extras(machine: Machine) -> None:
-    missing: dict[str, list[str]] = {}
-    for one in filter(None, map(_parsed, _required())):
-        if one.extra:
-            absent = missing.setdefault(one.extra, [])
-            if one.name != _DISTRIBUTION and not _fits(_version(one.name), one.limits):
-                absent.append(one.name)
-    machine.note("extras", {name: {"installed": not absent, "missing": absent} for name, absent in missing.items()})
+def _extras() -> dict[str, Any]:
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    for one, extra in _required():
+        if extra:
+            missing[extra] += [one.name] if one.name != _DISTRIBUTION and not _fits(one) else []
+    return {name: {"installed": not absent, "missing": absent} for name, absent in missing.items()}
 
 
-def _plugins(machine: Machine) -> None:
+def _plugins(machine: Machine) -> dict[str, Any]:
     from amulet.core.plugins import plugins
 
-    found = plugins()
-    problems = [
-        Problem(f"the plug-in {one.name} cannot be loaded: {one.error}", f"mend or remove {one.distribution}")
-        for one in found
-        if one.error
-    ]
-    machine.note("plugins", {one.name: one.error or one.distribution for one in found}, *problems)
+    for one in plugins():
+        if one.error:
+            machine.wrong(f"the plug-in {one.name} cannot be loaded: {one.error}", f"mend or remove {one.distribution}")
+    return {one.name: one.error or one.distribution for one in plugins()}
 
 
-@dataclass(frozen=True)
-class _Requirement:
-    name: str
-    limits: str
-    extra: str
-
-
-def _required() -> Sequence[str]:
-    try:
-        return importlib.metadata.requires(_DISTRIBUTION) or []
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return []
-
-
-def _parsed(text: str) -> _Requirement | None:
-    """A requirement that metadata state.
-
-    >>> _parsed("submitit>=1.5.1; extra == 'slurm'")
-    _Requirement(name='submitit', limits='>=1.5.1', extra='slurm')
-    """
-    stated, _, marker = text.partition(";")
-    found = re.match(r"\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*\(?([^()]*)\)?", stated)
-    extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
-    return found and _Requirement(found[1], found[2].strip(), extra[1] if extra else "")
+def _required() -> Iterator[tuple[Requirement, str]]:
+    """What the distribution needs, each with the extra that needs it; nothing of a checkout that is not installed."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for one in map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or ()):
+            extra = re.search(r"extra == \"([\w.-]+)\"", str(one.marker))
+            yield one, extra[1] if extra else ""
 
 
 def _version(name: str) -> str | None:
@@ -218,14 +183,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _fits(version: str | None, limits: str) -> bool:
-    """Whether a version is installed and within its limits."""
-    from packaging.specifiers import SpecifierSet
-
-    return version is not None and SpecifierSet(limits).contains(version, prereleases=True)
-
-
-def _cache() -> Path:
-    from amulet.datasets.locations import cache_folder
-
-    return cache_folder()
+def _fits(needed: Requirement) -> bool:
+    """Whether what is needed is installed, in a version within its limits."""
+    version = _version(needed.name)
+    return version is not None and needed.specifier.contains(version, prereleases=True)

@@ -1,9 +1,8 @@
 """From a composed configuration to the library's `Plan`."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -172,11 +171,6 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
 
 def _component(config: Mapping[str, Any], node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     """A component; of a trial, with the least work."""
-    built = _built(node, key, kind)
-    return built.for_trial() if config.get("trial") else built
-
-
-def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
     node = {name: value for name, value in node.items() if name != "about"}
     instantiation.check(node, key, keywords_only=True)
     built = instantiation.build(node, key)
@@ -184,7 +178,7 @@ def _built(node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
         raise UsageError(f"`{key}._target_` must be a subclass of amulet's {kind.__name__}, got {node['_target_']}")
     if built.risk not in RISKS:
         raise UsageError(f"`{node['_target_']}.risk` must be one of {', '.join(RISKS)}; got {built.risk!r}")
-    return built
+    return built.for_trial() if config.get("trial") else built
 
 
 def _given(config: Mapping[str, Any]) -> Pretrained | None:
@@ -265,40 +259,30 @@ def _extra_metrics(metrics: Mapping[str, Any]) -> dict[str, list[ExtraMetric]]:
         if node and node.get("function"):
             if not node.get("risk"):
                 raise UsageError(f"`metric.{name}.risk` must name the risk whose evidence the function takes")
-            function = instantiation.load(str(node["function"]), f"metric.{name}")
-            found.setdefault(risk_of(node["risk"]).name, []).append(_Checked(name, function))
+            found.setdefault(risk_of(node["risk"]).name, []).append(_checked(name, str(node["function"])))
     return found
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """A user's metric, whose numbers are looked at before they are used."""
+def _checked(name: str, path: str) -> ExtraMetric:
+    """A user's metric, whose numbers are looked at before they are used: by name, or a `Measurement`."""
+    function = instantiation.load(path, f"metric.{name}")
 
-    name: str
-    function: Callable[[Any], Any]
+    def wrong(got: str) -> UsageError:
+        what = f"`metric.{name}.function` must give numbers by name, {got}"
+        return UsageError(what, where=path, expected="a dict of floats, or a Measurement")
 
-    def __call__(self, evidence: Any) -> Any:
-        """Its numbers.
-
-        Raises:
-            UsageError: it gives something else than a `Measurement` or numbers by name.
-        """
-        given = self.function(evidence)
+    def measure(evidence: Any) -> Mapping[str, float] | Measurement:
+        given = function(evidence)
         if isinstance(given, Measurement):
             return given
         if not isinstance(given, Mapping):
-            raise self._wrong(f"got {type(given).__name__}")
+            raise wrong(f"got {type(given).__name__}")
         numbers: dict[str, float] = {}
         for key, value in cast(Mapping[Any, Any], given).items():
             try:
                 numbers[str(key)] = float(value)
             except (TypeError, ValueError, RuntimeError):  # the last from a tensor of several numbers
-                raise self._wrong(f"got {type(value).__name__} for `{key}`") from None
+                raise wrong(f"got {type(value).__name__} for `{key}`") from None
         return numbers
 
-    def _wrong(self, got: str) -> UsageError:
-        return UsageError(
-            f"`metric.{self.name}.function` must give numbers by name, {got}",
-            where=f"{getattr(self.function, '__module__', '')}.{getattr(self.function, '__qualname__', self.function)}",
-            expected="a dict of floats, or a Measurement",
-        )
+    return measure

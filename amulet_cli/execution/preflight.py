@@ -5,26 +5,24 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amulet.core import IncompatibleError
+from amulet.core import IncompatibleError, Reporter
 from amulet.core.reporting import reporting_to
 from amulet_cli.base.console import err, hanging
 from amulet_cli.base.errors import UsageError, as_usage_error, in_own_code
 from amulet_cli.config import schema, suites, trial
+from amulet_cli.config.arguments import key_of
 from amulet_cli.config.composition import Job, RunRequest
 from amulet_cli.config.schema import GROUPS
 from amulet_cli.execution import launchers, trackers
 from amulet_cli.execution.progress import RichReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from amulet.assessment import Plan
-    from amulet.core import Reporter
 
 
 def check_settings(request: RunRequest) -> None:
@@ -93,7 +91,7 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     return refused
 
 
-def _checked(request: RunRequest, jobs: Sequence[Job], reporter: "Reporter") -> dict[Job, str]:
+def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> dict[Job, str]:
     from amulet.assessment import check
     from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
 
@@ -151,7 +149,7 @@ def _check_declared(job: Job) -> None:
         return
 
 
-def _costs(plan: "Plan") -> "Iterator[str]":
+def _costs(plan: "Plan") -> Iterator[str]:
     """What a defence's own risk, which nobody asked for by name, will cost in models."""
     from amulet.assessment.risks import RISKS
 
@@ -167,19 +165,19 @@ def _costs(plan: "Plan") -> "Iterator[str]":
 
 
 @contextmanager
-def placed(job: Job, request: RunRequest) -> "Iterator[None]":
+def placed(job: Job, request: RunRequest) -> Iterator[None]:
     """Add the override, option and job to a `UsageError` from this block."""
     try:
         yield
     except Exception as error:
         known = as_usage_error(error) or in_own_code(error)
-        if known is None or type(error).__name__ == "IncompatibleError":
+        if known is None or isinstance(error, IncompatibleError):
             raise
         raise known.within(_place(known, job, request)) from error
 
 
 @contextmanager
-def _busy(text: str) -> "Iterator[Reporter]":
+def _busy(text: str) -> Iterator[Reporter]:
     """Show activity on a terminal: the first import of torch takes seconds.
 
     A download, or another long stage, is shown instead while it lasts.
@@ -196,13 +194,12 @@ def _place(error: UsageError, job: Job, request: RunRequest) -> str:
     where = ""
     if found:
         group, key = found[1], found[1] + found[2]
-        words = {word.lstrip("+").partition("=")[0].replace("defense@", ""): word for word in job.words}
+        words = {key_of(word): word for word in job.words}
         if key in words:
             where = f"`{words[key]}`"
         elif group in job.choices:
             where = f"`{group}={job.choices[group]}`"
-            experiment = next((word for word in job.words if word.startswith("+experiment=")), None)
-            where += f" with `{experiment}`" if experiment else ""
+            where += f" with `{words['experiment']}`" if "experiment" in words else ""
     if not request.sweep:
         return where
     number = f"job {request.jobs.index(job) + 1} of {len(request.jobs)}"

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -62,13 +62,20 @@ class RichReporter(Reporter):
         self.clock = clock
         self._open: list[_Stage] = []
         self._lock = threading.RLock()
-        self._live: Live | None = None
-        self._beat: _Beat | None = None
+        self._display: Live | Beat | None = None
         self._reused: Counter[str] = Counter()
+        self._curves: dict[str, dict[str, list[float]]] = {}
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> Stage:
-        """A stage that is shown from `with` until its end."""
-        return _Stage(self, name, total, unit)
+        """A stage that is shown from `with` until its end; the figures of one in epochs are kept."""
+        number = 1 + sum(known == name or known.startswith(f"{name} #") for known in self._curves)
+        curve = self._curves.setdefault(name if number == 1 else f"{name} #{number}", {}) if unit == "epoch" else None
+        return _Stage(self, name, total, unit, curve)
+
+    @property
+    def curves(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
+        """For each stage and figure one number per epoch so far; a repeated stage name gets a number."""
+        return {name: curve for name, curve in self._curves.items() if curve}
 
     def note(self, text: str) -> None:
         """Print a note."""
@@ -99,23 +106,16 @@ class RichReporter(Reporter):
                 return
             if self._aside is not None:
                 self._aside.stop()
-            self._live = live_display(self.console, self._draw, _LIVE_PER_SECOND)
-            if self._live is None:
-                self._beat = _Beat(self.tick)
-                self._beat.start()
+            self._display = live_display(self.console, self._draw, _LIVE_PER_SECOND) or Beat(self.tick)
 
     def end(self, stage: "_Stage", *, failed: bool) -> None:
         """Hide a stage; a long one leaves a line."""
         with self._lock:
             self._open.remove(stage)
-            live, beat = self._live, self._beat
-            if not self._open:
-                self._live = self._beat = None
-        if not self._open:
-            if live is not None:
-                live.stop()
-            if beat is not None:
-                beat.stop()
+            last, display = not self._open, self._display
+        if last:
+            if display is not None:
+                display.stop()
             if self._aside is not None:
                 self._aside.start()
         log.info("%s: %s", stage.name, stage.ending(failed=failed))
@@ -147,9 +147,11 @@ class RichReporter(Reporter):
 class _Stage(Stage):
     """Counts steps; the display reads everything else from it."""
 
-    def __init__(self, reporter: RichReporter, name: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, reporter: RichReporter, name: str, total: int | None, unit: str, curve: dict[str, list[float]] | None
+    ) -> None:
         super().__init__(name, total, unit)
-        self.reporter = reporter
+        self.reporter, self.curve = reporter, curve
         self.done = 0
         self.figures: dict[str, float] = {}
         self._started = self._ended = self._spoken = 0.0
@@ -159,6 +161,9 @@ class _Stage(Stage):
         self.done += steps
         if figures:
             self.figures = figures
+        if self.curve is not None:
+            for name, value in figures.items():
+                self.curve.setdefault(name, []).append(float(value))
 
     def __enter__(self) -> Stage:
         self._started = self.reporter.clock()
@@ -214,16 +219,16 @@ class _Stage(Stage):
         return [f"{name} {value:.3g}" for name, value in list(self.figures.items())]
 
 
-class _Beat(threading.Thread):
-    """Calls `tick` twice a second until it is stopped."""
+class Beat(threading.Thread):
+    """Calls `tick` again and again, twice a second or after as many seconds as `pause` says, until it is stopped."""
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(self, tick: Callable[[], None], pause: Callable[[], float] = lambda: 0.5) -> None:
         super().__init__(daemon=True)
-        self._tick = tick
-        self._over = threading.Event()
+        self._tick, self._pause, self._over = tick, pause, threading.Event()
+        self.start()
 
     def run(self) -> None:
-        while not self._over.wait(0.5):
+        while not self._over.wait(self._pause()):
             self._tick()
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from amulet.training.runtime import available_cores
+from amulet.core.cores import available_cores
 
 if TYPE_CHECKING:
     from ray import ObjectRef

@@ -5,8 +5,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,14 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from amulet_cli.base import format_numbers
-from amulet_cli.execution.progress import live_display
+from amulet_cli.config.composition import Job
+from amulet_cli.execution.progress import Beat, live_display
 from amulet_cli.results.reading import reason_of
 from amulet_cli.results.seal import read_mapping
 
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job
-
-_ENDED = {"done": "green", "failed": "bold red", "refused": "yellow"}
+_STYLES = {"done": "green", "failed": "bold red", "refused": "yellow"}
 _EVERY = 60.0  # seconds after which a plain line says that the sweep is still alive
 _POLL = 0.5
 _FILES_PER_SECOND = 1000  # checked at most: the folders can be on a network
@@ -42,7 +41,7 @@ class SweepWatch:
 
     def __init__(
         self,
-        jobs: "Sequence[Job]",
+        jobs: Sequence[Job],
         swept: Sequence[str],
         before: int,
         console: Console,
@@ -60,23 +59,21 @@ class SweepWatch:
         self._most = 1
         self._began = self._latest = self._spoken = clock()
         self._lock = threading.RLock()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._beat: Beat | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
         self._began = self._latest = self._spoken = self._clock()
         self._live = live_display(self._console, self._draw, 2) if self._aloud else None
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
+        self._beat = Beat(self.look, lambda: max(_POLL, len(self._pending) / _FILES_PER_SECOND))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._beat is not None:
+            self._beat.stop()
+            self._beat.join()
         self.look()
         if self._live is not None:
             self._live.stop()
@@ -90,7 +87,7 @@ class SweepWatch:
                 state = status.get("state")
                 if state == "running":
                     self._running.setdefault(folder, now)
-                elif state in _ENDED:
+                elif state in _STYLES:
                     self._end(folder, label, status, now)
             self._most = max(self._most, len(self._running))
             if self._aloud and self._live is None and now - self._spoken >= _EVERY:
@@ -113,8 +110,8 @@ class SweepWatch:
             if not self._durations or not self._pending:
                 return ""
             now = self._clock()
-            every = _mean([took for its in self._durations.values() for took in its])
-            means = {kind: _mean(its) for kind, its in self._durations.items()}
+            every = fmean([took for its in self._durations.values() for took in its])
+            means = {kind: fmean(its) for kind, its in self._durations.items()}
             rest = 0.0
             for folder in self._pending:
                 elapsed = now - self._running.get(folder, now)
@@ -129,19 +126,11 @@ class SweepWatch:
         self._latest = now
         if not self._aloud:
             return
-        state = str(status["state"])
-        line = Text.assemble((f"{state:8}", _ENDED[state]))
-        line.append(f"{self.finished:>{len(str(self.total))}}/{self.total}  {label}  ", "bold")
-        reason = reason_of(status).strip()
-        line.append(reason.splitlines()[0] if reason else f"in {format_numbers.duration(took)}")
-        left = self.left()
-        line.append(f", {left}" if left and self._live is None else "", "dim")
-        self._console.print(line, soft_wrap=not self._console.is_terminal)
+        what = reason_of(status).strip() or f"in {format_numbers.duration(took)}"
+        left = self.left() if self._live is None else ""
+        name = numbered(self.finished, self.total, label)
+        announce(self._console, str(status["state"]), name, what.splitlines()[0], left)
         self._spoken = now
-
-    def _follow(self) -> None:
-        while not self._over.wait(max(_POLL, len(self._pending) / _FILES_PER_SECOND)):
-            self.look()
 
     def _draw(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -159,8 +148,17 @@ class SweepWatch:
         return grid
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def numbered(number: int, total: int, label: str) -> str:
+    """A job by its place among all of them and by what distinguishes it."""
+    return f"{number:>{len(str(total))}}/{total}  {label}"
+
+
+def announce(console: Console, state: str, name: str, what: str, left: str = "") -> None:
+    """One line: the state of a job, which one it is, what became of it, and how long the others will take."""
+    style = _STYLES.get(state, "bold" if state == "run" else "dim")
+    line = Text.assemble((f"{state:8}", style), (f"{name}  " if name and what else name, "bold"), what)
+    line.append(f", {left}" if left else "", "dim")
+    console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _roughly(seconds: float) -> str:

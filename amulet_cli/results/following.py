@@ -1,10 +1,10 @@
 """Results that are followed while sweeps write them: only what has changed is read again."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from amulet_cli.results.reading import find_folders, result_in
 from amulet_cli.results.result import Result
@@ -13,25 +13,44 @@ _READ = ("status.json", "metrics.json", "config.yaml", "metrics.csv")
 """The files of a run that a reader looks into; what comes or goes beside them changes the folder itself."""
 
 Signature = tuple[tuple[int, int, int], ...]
+Read = TypeVar("Read")
 
 
-class Seen(NamedTuple):
-    """A run as it was read, and when its folder was last written to, in seconds since 1970."""
+class Look(NamedTuple):
+    """A run that is to be read."""
 
-    result: Result
+    folder: Path
     changed: float
+    """When its folder was last written to, in seconds since 1970."""
+    closed: str = ""
+    """Why its folder cannot be looked into; empty where it can."""
+
+    def result(self) -> Result:
+        """The run as it is now."""
+        return (
+            Result(folder=self.folder, state="unreadable", reason=self.closed)
+            if self.closed
+            else result_in(self.folder)
+        )
 
 
-class Following:
+class Following(Generic[Read]):
     """All runs at or below some paths, looked at again and again.
 
     Args:
         paths: folders of runs or of sweeps; they must exist when it first looks.
+        read: reads runs, and gives for each as soon as it can what a reader wants of it.
         known: the signatures of folders that have been read before.
     """
 
-    def __init__(self, paths: Iterable[str | Path], known: Mapping[Path, Signature] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str | Path],
+        read: Callable[[Sequence[Look]], Iterable[tuple[Look, Read]]],
+        known: Mapping[Path, Signature] = MappingProxyType({}),
+    ) -> None:
         self.paths = [Path(path) for path in paths]
+        self._reading = read
         self._known = dict(known)
         self.total = self.read = 0
         """Folders that were found by the last look, and how many of them have been read so far."""
@@ -41,25 +60,30 @@ class Following:
         """By folder, what distinguishes the state in which it was read from others."""
         return dict(self._known)
 
-    def changes(self) -> Iterator[Seen | Path]:
-        """Look once: every run that is new or has changed since, as it is read; then the folders that are gone.
+    def changes(self) -> Generator[tuple[Path, Read | None]]:
+        """Look once: every run that is new or has changed since, newest first; then None for each folder that is gone.
 
         Raises:
             UsageError: a path does not exist any more.
         """
-        folders, closed = find_folders(self.paths)
-        blocked: Mapping[Path, Result] = {run.folder: run for run in closed}
-        self.total, self.read = len(folders) + len(blocked), 0
-        for folder in (*folders, *blocked):
-            signature = _signature(folder)
+        found, closed = find_folders(self.paths)
+        reasons = dict.fromkeys(found, "") | {run.folder: run.reason for run in closed}
+        new: list[Look] = []
+        signatures: dict[Path, Signature] = {}
+        for folder, reason in reasons.items():
+            signature = _signature(folder)  # before it is read: what is written meanwhile is seen by the next look
             if self._known.get(folder) != signature:
-                self._known[folder] = signature  # before it is read: what is written meanwhile is seen by the next look
-                result = blocked.get(folder) or result_in(folder)
-                yield Seen(result, max((mtime for mtime, _, _ in signature), default=0) / 1e9)
+                new.append(Look(folder, max(mtime for mtime, _, _ in signature) / 1e9, reason))
+                signatures[folder] = signature
+        new.sort(key=lambda look: -look.changed)
+        self.total, self.read = len(reasons), len(reasons) - len(new)
+        for look, made in self._reading(new):
+            self._known[look.folder] = signatures[look.folder]
             self.read += 1
-        for folder in set(self._known) - {*folders, *blocked}:
+            yield look.folder, made
+        for folder in self._known.keys() - reasons.keys():
             del self._known[folder]
-            yield folder
+            yield folder, None
 
 
 def _signature(folder: Path) -> Signature:

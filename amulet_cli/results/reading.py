@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from amulet.core.blocks import RecordBlocks
@@ -22,8 +23,11 @@ _AGAIN = "the same command again: it does what is missing"
 
 def read_result(folder: Path) -> Result:
     """The finished result in `folder`; `UsageError` if there is none, or it cannot be read."""
+    return _finished(folder, seal.read_mapping(folder / "status.json"))
+
+
+def _finished(folder: Path, status: Mapping[str, Any]) -> Result:
     path = folder / "metrics.json"
-    status = seal.read_mapping(folder / "status.json")
     if status.get("state") in ("failed", "refused"):
         raise UsageError(
             f"This run {'was refused' if status['state'] == 'refused' else 'failed'}: {reason_of(status)}",
@@ -31,7 +35,8 @@ def read_result(folder: Path) -> Result:
             try_=_AGAIN,
         )
     try:
-        content: Any = seal.read_json(path)
+        text = read_bytes(path)
+        content: Any = seal.parsed(text)
     except FileNotFoundError:
         raise UsageError(
             "No finished result here: `metrics.json` is missing",
@@ -55,9 +60,11 @@ def read_result(folder: Path) -> Result:
     try:
         if wrong := wrong_shape(content):
             raise ValueError(wrong)
-        files = seal.files_of(content)
+        as_written = seal.is_as_written(content, text)
+        files = seal.files_of(content, compared=as_written)
         seal.check(folder, files, ("config.yaml", "metrics.csv"))
-        return replace(from_content(folder, content, _config(folder)), files=files)
+        config = seal.config_in(content) if as_written else _config(folder)
+        return from_content(folder, content, config, files)
     except OSError as error:
         raise UsageError(f"This result cannot be read: {error.strerror}", where=str(error.filename)) from error
     except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -92,11 +99,11 @@ def find_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[Result]]
 
     for path in map(Path, paths):
         check_there(path)
-        start = path.parent if path.is_file() else path
-        for name, inner, files in os.walk(start, onerror=told):
+        start = located(path.parent if path.is_file() else path)
+        for name, inner, files in os.walk(start, onerror=told):  # follows no link, so that each name is located too
             inner[:] = [one for one in inner if one != "artifacts"]  # a tracker's artifacts are copies
             if "metrics.json" in files or "status.json" in files:
-                folders[located(name)] = None
+                folders[Path(name)] = None
     return sorted(folders, key=_natural), closed
 
 
@@ -119,8 +126,10 @@ def is_complete(folder: Path, cfg: Mapping[str, Any]) -> bool:
     return result.seed == cfg["seed"] and config_hash(result.config) == config_hash(cfg)
 
 
-def from_content(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> Result:
-    """The finished result of what a `metrics.json` and a `config.yaml` hold."""
+def from_content(
+    folder: Path, content: Mapping[str, Any], config: Mapping[str, Any], files: Mapping[str, str] = MappingProxyType({})
+) -> Result:
+    """The finished result of what a `metrics.json` and a `config.yaml` hold, with the digests of its files."""
     old = content["schema"] == 1
     named: Callable[[str], str] = schema1.renamed if old else str
     numbers = [_numbers(content.get(part, {}), named) for part in ("metrics", "baselines")]
@@ -152,6 +161,7 @@ def from_content(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
         timings=content.get("timings", {}),
         environment=content.get("environment", {}),
         facts=schema1.facts_of(names, config) if old else RunFacts.from_dict(content.get("facts", {})),
+        files=files,
     )
 
 
@@ -203,7 +213,7 @@ def result_in(folder: Path) -> Result:
     state, reason = str(status.get("state", "unreadable")), reason_of(status)
     if state not in ("failed", "refused"):
         try:
-            return read_result(folder)
+            return _finished(folder, status)
         except UsageError as error:
             if os.path.lexists(folder / "metrics.json") or state in ("done", "unreadable"):
                 state, reason = "unreadable", str(error)

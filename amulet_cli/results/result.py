@@ -13,6 +13,7 @@ from typing import Any, cast
 from amulet.core.blocks import RecordBlocks
 from amulet.core.facts import RunFacts
 from amulet_cli.base.format_numbers import plural
+from amulet_cli.base.serialize import plain
 
 SCHEMA = 2
 """What is written; 1, without `facts`, is read too."""
@@ -108,7 +109,7 @@ def config_hash(cfg: Mapping[str, Any]) -> str:
     >>> config_hash({"epochs": 1, "seed": 0}) == config_hash({"seed": 7, "epochs": 1, "device": "cuda"})
     True
     """
-    return hashlib.sha256(json.dumps(shaping(cfg), sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(shaping(cfg), finite=False), sort_keys=True).encode()).hexdigest()
 
 
 def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in kept.items() if key not in _OF_CHECKPOINT}
     if kept.get("trial", "") is None:  # as results from before there were trials
         del kept["trial"]
-    return _without_about(kept)
+    return without_about(kept)
 
 
 def result_folder(cfg: Mapping[str, Any], choices: Mapping[str, str], output_dir: str | Path) -> Path:
@@ -145,10 +146,11 @@ def setting_of(choices: Mapping[str, str]) -> tuple[str, str, str, str]:
     return choices["dataset"], choices["model"], defense, choices["attack"]
 
 
-def _without_about(value: Any) -> Any:
+def without_about(value: Any) -> Any:
+    """A part of a configuration without the texts that describe its options."""
     if isinstance(value, Mapping):
         items = cast(Mapping[Any, Any], value).items()
-        return {str(key): _without_about(item) for key, item in items if key != "about"}
+        return {key: without_about(item) for key, item in items if key != "about"}
     if isinstance(value, (list, tuple)):
-        return [_without_about(item) for item in cast(Sequence[Any], value)]
+        return [without_about(item) for item in cast(Sequence[Any], value)]
     return value

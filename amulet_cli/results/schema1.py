@@ -6,9 +6,11 @@ Metrics that have better names since are read under those.
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from amulet.assessment.risks import RISKS
 from amulet.core.component import Factory
 from amulet.core.errors import SettingError
 from amulet.core.facts import AttackFacts, DefenseFacts, Harm, MetricFacts, RiskFacts, RunFacts
+from amulet.core.risk import UTILITY
 
 RENAMED = {
     "demographic_parity": "demographic_parity_difference",
@@ -17,48 +19,31 @@ RENAMED = {
     "false_positive_parity": "false_positive_rate_difference",
 }
 """Old names of metrics, without a prefix."""
-_HARMS: Mapping[str, Mapping[str, Harm]] = {
-    "utility": {"train_accuracy": "none", "test_accuracy": "lower", "test_balanced_accuracy": "lower"},
-    "evasion": {"robust_accuracy": "lower"},
-    "poisoning": {"attack_success_rate": "higher", "poisoned_accuracy": "higher", "poisoned_test_accuracy": "lower"},
-    "unauth_model_ownership": {
-        "stolen_test_accuracy": "higher",
-        "fidelity": "higher",
-        "correct_fidelity": "higher",
-        "agreement_and_correct": "higher",
-        "fidelity_kappa": "higher",
-        "ownership_accuracy": "lower",
-        "ownership_fpr": "higher",
-        "ownership_fnr": "higher",
-        "watermark_accuracy": "lower",
-        "p_value": "higher",
-        "fingerprint_membership_auc": "higher",
-        "fingerprint_attribute_auc": "higher",
-    },
-    "membership_inference": {
-        "auc": "higher",
-        "balanced_accuracy": "higher",
-        "tpr_at_1pct_fpr": "higher",
-        "tpr_at_0.1pct_fpr": "higher",
-        "epsilon": "higher",
-    },
-    "attribute_inference": {
-        "balanced_accuracy": "higher",
-        "auc": "higher",
-        "attack_accuracy": "higher",
-        "advantage": "higher",
-    },
-    "data_reconstruction": {"mse": "lower", "ssim": "higher"},
-    "distribution_inference": {"distinguishing_accuracy": "higher"},
-    "discriminatory_behavior": {
-        "demographic_parity_difference": "higher",
-        "true_positive_rate_difference": "higher",
-        "false_positive_rate_difference": "higher",
-        "equalized_odds_difference": "higher",
-        "p_rule": "lower",
-        "worst_group_accuracy": "lower",
-    },
+_METRICS = {
+    "utility": ("train_accuracy", "test_accuracy", "test_balanced_accuracy"),
+    "evasion": ("robust_accuracy",),
+    "poisoning": ("attack_success_rate", "poisoned_accuracy", "poisoned_test_accuracy"),
+    "unauth_model_ownership": (
+        *("stolen_test_accuracy", "fidelity", "correct_fidelity", "agreement_and_correct", "fidelity_kappa"),
+        *("ownership_accuracy", "ownership_fpr", "ownership_fnr", "watermark_accuracy", "p_value"),
+        *("fingerprint_membership_auc", "fingerprint_attribute_auc"),
+    ),
+    "membership_inference": ("auc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr", "epsilon"),
+    "attribute_inference": ("balanced_accuracy", "auc", "attack_accuracy", "advantage"),
+    "data_reconstruction": ("mse", "ssim"),
+    "distribution_inference": ("distinguishing_accuracy",),
+    "discriminatory_behavior": (
+        *("demographic_parity_difference", "true_positive_rate_difference", "false_positive_rate_difference"),
+        *("equalized_odds_difference", "p_rule", "worst_group_accuracy"),
+    ),
 }
+"""By risk, in the order of tables."""
+_HARMS: dict[str, Harm] = {
+    "train_accuracy": "none",
+    **dict.fromkeys(("test_accuracy", "test_balanced_accuracy", "robust_accuracy", "poisoned_test_accuracy"), "lower"),
+    **dict.fromkeys(("ownership_accuracy", "watermark_accuracy", "mse", "p_rule", "worst_group_accuracy"), "lower"),
+}
+"""The others are worse the higher they are."""
 _DECIDE = {
     "evasion": "robust_accuracy",
     "poisoning": "attack_success_rate",
@@ -73,17 +58,6 @@ _BY_ATTRIBUTE = ("attribute_inference", "discriminatory_behavior")
 _SCORES = ("lira", "rmia", "loss")  # their `auc` is P1's; `race.auc` is P2's
 _VERIFY = ("ownership_accuracy", "ownership_fpr", "ownership_fnr", "p_value")
 _NO_FRACTIONS = ("p_value", "mse", "ssim", "epsilon")
-_RISKS = (
-    ("utility", "U", "utility"),
-    ("evasion", "S1", "evasion"),
-    ("poisoning", "S2", "data poisoning"),
-    ("unauth_model_ownership", "S3", "unauthorized model ownership"),
-    ("membership_inference", "P1", "membership inference"),
-    ("attribute_inference", "P2", "attribute inference"),
-    ("data_reconstruction", "P3", "data reconstruction"),
-    ("distribution_inference", "P4", "distribution inference"),
-    ("discriminatory_behavior", "F", "discriminatory behavior"),
-)
 _DEFENSES = {
     "AdversarialTrainingPGD": ("evasion", "in", "adversarial training"),
     "OutlierRemoval": ("poisoning", "before", "outlier removal"),
@@ -108,7 +82,10 @@ def facts_of(metrics: Iterable[str], config: Mapping[str, Any]) -> RunFacts:
     """What a result of schema 2 would state, as far as names and classes tell it."""
     return RunFacts(
         metrics={name: _metric(name) for name in dict.fromkeys(metrics)},
-        risks={name: RiskFacts(name=name, code=code, title=title) for name, code, title in _RISKS},
+        risks={
+            risk.name: RiskFacts(name=risk.name, code=risk.code, title=risk.title)
+            for risk in (UTILITY, *RISKS.values())
+        },
         defenses=tuple(_defense(config[key]) for key in ("defense", "second_defense") if _target(config.get(key))),
         attack=_attack(config.get("attack")),
         attacks=_attacks(config),
@@ -129,13 +106,13 @@ def _metric(name: str) -> MetricFacts:
         name=base,
         label=label,
         risk=risk,
-        harm=_HARMS[risk][base],
+        harm=_HARMS.get(base, "higher"),
         unit=unit,
         decides=decides and not prefix.startswith("class_"),
         verifies=base in _VERIFY,
         subject=_subject(risk, prefix) if prefix and not after else {},
         after=after,
-        rank=list(_HARMS[risk]).index(base),
+        rank=_METRICS[risk].index(base),
     )
 
 
@@ -151,7 +128,7 @@ def _subject(risk: str, prefix: str) -> dict[str, str]:
 def _owner(name: str) -> tuple[str, str]:
     """The risk of a metric, and its name without a prefix; some names have a dot of their own."""
     found = {
-        risk: base for risk, names in _HARMS.items() for base in names if name == base or name.endswith(f".{base}")
+        risk: base for risk, names in _METRICS.items() for base in names if name == base or name.endswith(f".{base}")
     }
     if {"membership_inference", "attribute_inference"} <= found.keys():
         del found["attribute_inference" if name.startswith(_SCORES) else "membership_inference"]
@@ -167,9 +144,9 @@ def _defense(node: Any) -> DefenseFacts:
     kind = target.rpartition(".")[2]
     if target.startswith("amulet.") and kind in _DEFENSES:
         risk, stage, family = _DEFENSES[kind]
-        return DefenseFacts(kind=target, risk=risk, stage=stage, family=family)
-    loaded = _loaded(target)
-    risk, stage, family = (str(getattr(loaded, name, "")) for name in ("risk", "stage", "family"))
+    else:
+        loaded = _loaded(target)
+        risk, stage, family = (str(getattr(loaded, name, "")) for name in ("risk", "stage", "family"))
     return DefenseFacts(kind=target, risk=risk, stage=stage, family=family)
 
 
@@ -188,7 +165,7 @@ def _attacks(config: Mapping[str, Any]) -> dict[str, AttackFacts]:
     chosen_metrics = config.get("metric")
     options = cast(Mapping[str, Any], chosen_metrics) if isinstance(chosen_metrics, Mapping) else {}
     found: dict[str, AttackFacts] = {}
-    for name, _, _ in _RISKS[1:]:
+    for name in RISKS:
         settings: dict[str, Any] = dict((options.get("every") or {}).get(name) or {})
         for node in options.values():
             if isinstance(node, Mapping) and cast(Mapping[str, Any], node).get("risk") == name:

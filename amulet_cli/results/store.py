@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,6 @@ _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 class _NotOurs(Exception):
     """Why a file is not valid."""
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A trained model on disk."""
-
-    key: str
-    path: Path
-    size: int
-    """Bytes."""
-    modified: float
-    """Seconds since the epoch."""
 
 
 class DiskStore:
@@ -127,11 +114,6 @@ class DiskStore:
                 if error.errno not in _READ_ONLY:
                     raise
             yield
-
-    def list(self) -> list[StoredFile]:
-        """The entries, by key."""
-        found = [(path, path.stat()) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))]
-        return [StoredFile(path.stem, path, stat.st_size, stat.st_mtime) for path, stat in found]
 
     def _path(self, key: str) -> Path:
         if not re.fullmatch(r"\w[\w.-]*", key):

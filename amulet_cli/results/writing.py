@@ -70,7 +70,8 @@ def write_outcome(
     ]
     folder.mkdir(parents=True, exist_ok=True)
     _make_way(folder)  # until the end the files may not belong together
-    write_text(folder / "config.yaml", yaml.safe_dump(plain(config, finite=False), sort_keys=False))
+    settings = plain(config, finite=False)
+    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     written = from_content(folder, content, config)
     write_text(folder / "metrics.csv", tidy_csv(_table(written)))
     arrays = {name: np.asarray(value) for name, value in sorted(outcome.arrays.items())}
@@ -80,7 +81,7 @@ def write_outcome(
     for name, drawn in images.items():
         write_whole(folder / name, lambda file, drawn=drawn: file.write(drawn))
     whole = seal.sealed(content, folder, ("config.yaml", "metrics.csv", "evidence.npz", *images))
-    write_text(folder / "metrics.json", canonical_json(whole))
+    write_text(folder / "metrics.json", seal.as_text(whole, settings))
     write_status(folder, "done")
     return replace(written, files=seal.files_of(whole))
 

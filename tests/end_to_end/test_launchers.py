@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from amulet.training import runtime
 from amulet_cli.cli import main
 from amulet_cli.config.composition import RunRequest
 from amulet_cli.execution import environment, launchers
@@ -263,7 +262,7 @@ def test_a_launchers_jobs_have_a_share_of_the_machine(monkeypatch: pytest.Monkey
         assert worker is not None
         assert worker.cores == cores
         assert worker.folder == Path.cwd()
-    for module in (environment, runtime):
+    for module in (environment, cores):
         monkeypatch.setattr(module, "available_cores", lambda: 8)
     assert environment.workers("auto") == 8
     assert environment.workers("auto", 1) == 1

@@ -4,7 +4,6 @@ A tracker is a class that a `_target_` of the group `logger` names: its keyword-
 """
 
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
-from amulet_cli.execution.trackers.curves import Recorder
 from amulet_cli.execution.trackers.tracking import Tracking, check, track, track_done
 
-__all__ = ["Recorder", "Run", "Sweep", "Tracker", "Tracking", "check", "track", "track_done"]
+__all__ = ["Run", "Sweep", "Tracker", "Tracking", "check", "track", "track_done"]

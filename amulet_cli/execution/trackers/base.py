@@ -4,15 +4,14 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import ClassVar
 
+from amulet_cli.base.serialize import flat
+from amulet_cli.config.composition import Job
 from amulet_cli.results.result import CHOICES, Result, config_hash
-
-if TYPE_CHECKING:
-    from amulet_cli.config.composition import Job
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 """For each training stage and figure one number per epoch: ``{"train undefended": {"loss": [0.7, 0.5]}}``."""
@@ -27,7 +26,7 @@ class Sweep:
     jobs: int
 
     @classmethod
-    def of(cls, jobs: "Sequence[Job]", swept: Sequence[str]) -> "Sweep":
+    def of(cls, jobs: Sequence[Job], swept: Sequence[str]) -> "Sweep":
         """The sweep that these jobs make."""
         parts = sorted(f"{config_hash(job.config)} {job.config['seed']}" for job in jobs)
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -60,10 +59,19 @@ class Run:
         return found
 
     @property
+    def points(self) -> Iterator[tuple[str, float, int]]:
+        """Every number with its step: metrics at the seed, curves by epoch."""
+        yield from ((name, value, self.result.seed) for name, value in self.metrics.items())
+        for stage, figures in self.curves.items():
+            for figure, values in figures.items():
+                yield from ((f"{stage}/{figure}", value, epoch) for epoch, value in enumerate(values, start=1))
+
+    @property
     def parameters(self) -> dict[str, str | float | int | bool]:
         """The configuration, flat: ``{"defense.epsilon": 0.05}``; what is not a single value as JSON."""
-        config = {key: value for key, value in self.result.config.items() if key != "logger"}
-        return dict(_flat(config, ""))
+        config = flat({key: value for key, value in self.result.config.items() if key != "logger"})
+        single = (str, float, int, bool)
+        return {k: v if isinstance(v, single) else json.dumps(v, default=str) for k, v in config.items()}
 
     @property
     def tags(self) -> dict[str, str]:
@@ -116,19 +124,6 @@ class Tracker(ABC):
 
     def end(self, sweep: Sweep, states: Mapping[str, int]) -> None:  # noqa: B027
         """Called when a sweep has ended, with the number of jobs in each state."""
-
-
-def _flat(node: Mapping[str, Any], prefix: str) -> "list[tuple[str, str | float | int | bool]]":
-    found: list[tuple[str, str | float | int | bool]] = []
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            found += _flat(cast(Mapping[str, Any], value), f"{name}.")
-        elif isinstance(value, (str, float, int, bool)):
-            found.append((name, value))
-        else:
-            found.append((name, json.dumps(value, default=str)))
-    return found
 
 
 def _code() -> str:

@@ -3,12 +3,11 @@
 import importlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from amulet_cli.base.files import locked
 from amulet_cli.execution.trackers.base import Run, Sweep, Tracker
 
 _LONGEST = 6000  # the longest parameter that MLflow accepts
@@ -42,7 +41,6 @@ class Mlflow(Tracker):
 
     @property
     def place(self) -> str:
-        """The address and the experiment."""
         return f"{self.uri} {self.experiment}"
 
     def begin(self, sweep: Sweep) -> None:
@@ -62,12 +60,7 @@ class Mlflow(Tracker):
                 tags |= {_SWEEP: run.sweep, _PARENT: self._parent(client, experiment, sweep)}
             made = client.create_run(experiment, tags={_NAME: run.name})
             name, now = made.info.run_id, made.info.start_time
-            numbers = [made_of.Metric(key, value, now, run.result.seed) for key, value in run.metrics.items()]
-            for stage, figures in run.curves.items():
-                for figure, values in figures.items():
-                    numbers += [
-                        made_of.Metric(f"{stage}/{figure}", v, now, epoch) for epoch, v in enumerate(values, start=1)
-                    ]
+            numbers = [made_of.Metric(key, value, now, step) for key, value, step in run.points]
             params = [made_of.Param(key, str(value)[:_LONGEST]) for key, value in run.parameters.items()]
             for start in range(0, max(len(numbers), len(params)), 100):  # as much as it accepts at once
                 part = slice(start, start + 100)
@@ -97,13 +90,8 @@ class Mlflow(Tracker):
         """A client and the experiment's id; one process after the other if the database is a file."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-        if not self.uri.startswith("sqlite:"):
-            client = _mlflow().MlflowClient(self.uri)
-            yield client, self._experiment(client)
-            return
-        locks = self.output_dir / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / "mlflow.lock"):
+        lock = locked(self.output_dir / ".locks" / "mlflow.lock", lambda: None)
+        with lock if self.uri.startswith("sqlite:") else nullcontext():
             client = _mlflow().MlflowClient(self.uri)
             yield client, self._experiment(client)
 

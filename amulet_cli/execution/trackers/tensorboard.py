@@ -23,7 +23,6 @@ class Tensorboard(Tracker):
 
     @property
     def place(self) -> str:
-        """The folder."""
         return str(self.folder)
 
     def log(self, run: Run) -> str:
@@ -34,12 +33,8 @@ class Tensorboard(Tracker):
         here = self.folder.joinpath(*run.result.setting, run.result.hash, f"seed={run.result.seed}")
         shutil.rmtree(here, ignore_errors=True)
         with SummaryWriter(str(here)) as writer:
-            for name, value in run.metrics.items():
-                writer.add_scalar(name, value, run.result.seed)
-            for stage, figures in run.curves.items():
-                for figure, values in figures.items():
-                    for epoch, value in enumerate(values, start=1):
-                        writer.add_scalar(f"{stage}/{figure}", value, epoch)
+            for name, value, step in run.points:
+                writer.add_scalar(name, value, step)
             for name, text in run.tags.items():
                 writer.add_text(name, text)
             # Like `add_hparams`, but in the run's file and not in an additional folder.

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -38,18 +39,17 @@ def check(config: Mapping[str, Any]) -> None:
         instantiation.build(node, key, Path(config["output_dir"]))
 
 
-def track(run: Run, warn: Warn) -> None:
-    """Send a run to the trackers of its configuration; a failure is a warning."""
+def track(run: Run, warn: Warn, *, again: bool = True) -> None:
+    """Send a run to the trackers of its configuration, or to those that do not have it; a failure is a warning."""
     for key, tracker in _trackers(run.result.config):
         if key not in _broken:
-            _send(key, tracker, run, warn)
+            with _guarded(key, warn):
+                _send(key, tracker, run, again=again)
 
 
-def track_done(result: Result, logger: Mapping[str, Any], warn: Warn) -> None:
+def track_done(result: Result, logger: Mapping[str, Any] | None, warn: Warn, sweep: str = "") -> None:
     """Send a result that was written earlier to the trackers that do not have it."""
-    run = Run(replace(result, config={**result.config, "logger": logger}))
-    for key, tracker in _trackers(run.result.config):
-        _send(key, tracker, run, warn, again=False)
+    track(Run(replace(result, config={**result.config, "logger": logger}), sweep=sweep), warn, again=False)
 
 
 class Tracking:
@@ -57,49 +57,47 @@ class Tracking:
 
     def __init__(self, config: Mapping[str, Any], sweep: Sweep, warn: Warn) -> None:
         self.sweep, self.warn = sweep, warn
-        self._config = config
+        self._logger = config.get("logger")
         self._trackers = list(_trackers(config))
 
     def begin(self) -> None:
         """Before the first job."""
         _broken.clear()
         for key, tracker in self._trackers:
-            with_warning(key, self.warn, lambda tracker=tracker: tracker.begin(self.sweep))
+            with _guarded(key, self.warn):
+                tracker.begin(self.sweep)
 
     def end(self, results: Sequence[Result]) -> None:
         """After the last one: runs that were done before, or whose process could not send them, are sent now."""
         states = Counter(result.state for result in results)
+        for result in results if self._trackers else ():
+            if result.finished:
+                track_done(result, self._logger, self.warn, self.sweep.key)
         for key, tracker in self._trackers:
-            for result in results:
-                if result.finished and key not in _broken:
-                    run = Run(replace(result, config={**result.config, "logger": self._config["logger"]}))
-                    _send(key, tracker, replace(run, sweep=self.sweep.key), self.warn, again=False)
             if key not in _broken:
-                with_warning(key, self.warn, lambda tracker=tracker: tracker.end(self.sweep, states))
+                with _guarded(key, self.warn):
+                    tracker.end(self.sweep, states)
 
 
-def with_warning(key: str, warn: Warn, action: Callable[[], object]) -> None:
-    """Call it; an error is reported, and that tracker is not used again."""
+@contextmanager
+def _guarded(key: str, warn: Warn) -> Iterator[None]:
+    """An error of a tracker in this block is reported, and that tracker is not used again."""
     try:
-        action()
+        yield
     except Exception as error:  # noqa: BLE001 - another service may fail in any way, which must not lose a result
         _broken.add(key)
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         warn(f"`{key}` failed, results are complete without it: {type(error).__name__}: {text}")
 
 
-def _send(key: str, tracker: Tracker, run: Run, warn: Warn, *, again: bool = True) -> None:
-    def send() -> None:
-        file = run.result.folder / _SENT
-        sent = read_mapping(file)
-        stamp = (run.result.folder / "metrics.json").stat().st_mtime_ns
-        entry = {"place": tracker.place, "written": stamp, **({"sweep": run.sweep} if run.sweep else {})}
-        if not again and entry.items() <= sent.get(key, {}).items():
-            return
+def _send(key: str, tracker: Tracker, run: Run, *, again: bool) -> None:
+    file = run.result.folder / _SENT
+    sent = read_mapping(file)
+    stamp = (run.result.folder / "metrics.json").stat().st_mtime_ns
+    entry = {"place": tracker.place, "written": stamp, **({"sweep": run.sweep} if run.sweep else {})}
+    if again or not entry.items() <= sent.get(key, {}).items():
         sent[key] = {**entry, "run": tracker.log(run)}
         write_text(file, canonical_json(sent))
-
-    with_warning(key, warn, send)
 
 
 def _trackers(config: Mapping[str, Any]) -> Iterator[tuple[str, Tracker]]:

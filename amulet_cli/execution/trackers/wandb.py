@@ -33,7 +33,6 @@ class Wandb(Tracker):
 
     @property
     def place(self) -> str:
-        """The project."""
         return f"{self.mode} {self.entity or ''}/{self.project}"
 
     def log(self, run: Run) -> str:

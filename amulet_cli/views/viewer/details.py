@@ -15,7 +15,7 @@ from amulet_cli.base.serialize import as_text, differing, flat
 from amulet_cli.results.result import VICTIMS, Result, shaping
 from amulet_cli.views.row_numbers import row_numbers
 from amulet_cli.views.run_table import change_cells
-from amulet_cli.views.viewer.feed import facts_of
+from amulet_cli.views.viewer.rows import facts_of
 
 Cell = Mapping[str, Any]
 

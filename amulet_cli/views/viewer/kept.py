@@ -24,7 +24,7 @@ class Kept:
     """
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        code = (files("amulet_cli.views.viewer") / "feed.py").read_text(encoding="utf-8")
+        code = (files("amulet_cli.views.viewer") / "rows.py").read_text(encoding="utf-8")
         told = "\0".join([__version__, code, *map(str, roots)])
         self.path = cache_folder() / "viewer" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
 

@@ -13,6 +13,7 @@ from amulet_cli.results.following import Following
 from amulet_cli.results.reading import check_there
 from amulet_cli.views.viewer.feed import Feed
 from amulet_cli.views.viewer.kept import Kept
+from amulet_cli.views.viewer.readers import Readers
 
 _PAUSE, _PER_LOOK = 0.5, 4.0  # seconds between two looks: at least; and times as long as a look took
 _ALONE = 15.0  # seconds without a question after which nobody is there to look for
@@ -32,8 +33,8 @@ class Live:
         for path in paths:
             check_there(Path(path))
         self.roots = [located(path) for path in paths]
-        self._feed, self._kept = Feed(self.roots), Kept(self.roots)
-        self._following = Following(self.roots, self._kept.restore(self._feed))
+        self._feed, self._kept = Feed(), Kept(self.roots)
+        self._following = Following(self.roots, Readers(self.roots).rows, self._kept.restore(self._feed))
         self._unsaved = False
         self._over, self._wanted = threading.Event(), threading.Event()
         self._asked = time.monotonic()
@@ -78,8 +79,8 @@ class Live:
         while not self._over.is_set():
             began = time.monotonic()
             try:
-                for change in self._following.changes():
-                    self._feed.keep(change)
+                for folder, row in self._following.changes():
+                    self._feed.keep(folder, row)
                     self._unsaved = True
                     if self._over.is_set():
                         return

@@ -211,7 +211,7 @@ class Plain:
     """A reporter that writes to a pipe, by a clock of ours, beating only when told to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("amulet_cli.execution.progress._Beat.start", _do_nothing)
+        monkeypatch.setattr("amulet_cli.execution.progress.Beat.start", _do_nothing)
         self.clock = Clock()
         self.file = io.StringIO()
         self.reporter = RichReporter(Console(file=self.file, width=120), self.clock)

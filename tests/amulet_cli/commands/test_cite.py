@@ -1,8 +1,6 @@
 """How to cite Amulet: one file says it, for a forge, for `amulet --cite` and in the wheel."""
 
-import importlib.util
 import re
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import yaml
 
 import amulet
 import amulet_cli
-from amulet_cli.commands import cite as module
+from amulet_cli.base import files
 from amulet_cli.commands.cite import cite
 
 ROOT = Path(amulet_cli.__file__).resolve().parents[1]
@@ -53,18 +51,15 @@ def test_software_and_paper(record: Any) -> None:
     assert paper["url"].endswith(paper["eprint"])
 
 
-def test_an_installed_package_reads_its_own_copy_and_escapes_for_latex(tmp_path: Path, record: Any) -> None:
-    commands = tmp_path / "amulet_cli" / "commands"
-    commands.mkdir(parents=True)
-    shutil.copy(module.__file__, commands / "cite.py")
+def test_an_installed_package_reads_its_own_copy_and_escapes_for_latex(
+    tmp_path: Path, record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "amulet_cli"
+    (package / "base").mkdir(parents=True)
+    monkeypatch.setattr(files, "__file__", str(package / "base" / "files.py"))
     record["title"] = "100% of A_B & more"
-    (commands.parent / "CITATION.cff").write_text(yaml.safe_dump(record), "utf-8")
-    spec = importlib.util.spec_from_file_location("installed_cite", commands / "cite.py")
-    assert spec is not None
-    assert spec.loader is not None
-    installed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(installed)
-    (_, _, software), _ = entries(installed.cite())
+    (package / "CITATION.cff").write_text(yaml.safe_dump(record), "utf-8")
+    (_, _, software), _ = entries(cite())
     assert software["title"] == r"{100\% of A\_B \& more}"
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from amulet.assessment import RISKS
+from amulet.core import cores as processor
 from amulet.evasion.attacks import EvasionPGD
 from amulet.membership_inference.attacks import LiRA
-from amulet.training import runtime
 from amulet_cli.cli import main
 from amulet_cli.commands import matrix as verb
 from amulet_cli.commands.matrix import _command, _launched, _translated  # pyright: ignore[reportPrivateUsage]
@@ -119,7 +119,7 @@ def test_one_clear_message_for_a_mistake(words: str, text: str, capsys: pytest.C
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, *words: str, cores: int = 2) -> tuple[str, tuple[str, ...]]:
-    monkeypatch.setattr(runtime, "available_cores", lambda: cores)
+    monkeypatch.setattr(processor, "available_cores", lambda: cores)
     arguments = _command(parse(_translated(words)))
     found, after = _launched(compose(arguments), arguments)
     return found.launcher, after.overrides[len(arguments.overrides) :]

@@ -159,7 +159,7 @@ def test_flags_and_overrides_in_any_order() -> None:
     arguments = parse(["seed=1", "--resolve", "--cfg", "job", "epochs=2", "--config-name=config"])
     assert arguments.for_hydra() == ["--resolve", "--cfg", "job", "--config-name", "config", "seed=1", "epochs=2"]
     assert arguments.asking
-    assert parse(["seed=0,1", "-m"]).multirun
+    assert "--multirun" in parse(["seed=0,1", "-m"]).flags
     with pytest.raises(UsageError, match="must be followed by a value"):
         parse(["--package", "--cfg"])
 

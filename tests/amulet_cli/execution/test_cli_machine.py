@@ -8,8 +8,8 @@ import time
 import torch
 from torch import nn
 
+from amulet.core.cores import available_cores
 from amulet.models import LinearNet
-from amulet.training.runtime import available_cores
 from amulet_cli.execution.environment import environment, step_cost, threads
 
 

@@ -1,6 +1,7 @@
 """The seal: what was changed, cut, lost or never written by Amulet is named, left out, and done again."""
 
 import json
+import math
 import os
 import random
 import shutil
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
-from amulet_cli.results import evidence, seal
+from amulet_cli.results import evidence, reading, seal
 from amulet_cli.results.reading import find_results, is_complete, read_result
 from amulet_cli.results.result import Result
 from tests.helpers.made_up_results import MadeUp, config, reseal, typical, write
@@ -44,6 +46,45 @@ def test_no_changed_bit_goes_unseen(result: Result, name: str) -> None:
             assert find_results([result.folder])[0].state == "unreadable", (place, bit)
     path.write_bytes(content)
     assert is_complete(result.folder, config())
+
+
+def test_what_is_as_it_was_written_is_compared_and_read_at_once(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("neither YAML is parsed nor the content written again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "from_yaml", never)
+        patched.setattr(seal, "_digest", never)
+        read = read_result(result.folder)
+    assert read == result
+    assert list(read.config) == list(yaml.safe_load((result.folder / "config.yaml").read_text()))
+
+
+def test_what_another_program_wrote_again_is_compared_by_its_content(result: Result) -> None:
+    path = result.folder / "metrics.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content))
+    assert read_or_none(result.folder) == result
+    content["seal"]["config"] = "{}"  # of no effect: the configuration is then read from its own file
+    path.write_text(json.dumps(content))
+    assert read_or_none(result.folder) == result
+    content["metrics"]["defended"]["fidelity"] = 0.5
+    path.write_text(json.dumps(content))
+    assert read_or_none(result.folder) is None
+
+
+@pytest.mark.parametrize("seal_", [None, 3, {"text": None}, {"text": "é" * 64}, {"text": "0" * 64}])
+def test_a_seal_of_another_form_is_no_seal(result: Result, seal_: Any) -> None:
+    path = result.folder / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seal": seal_}))
+    assert read_or_none(result.folder) is None
+
+
+def test_a_configuration_keeps_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    written = write(tmp_path, typical(), overrides={"defense.epsilon": math.inf})
+    assert read_result(written.folder).config["defense"]["epsilon"] == math.inf
 
 
 def read_or_none(folder: Path) -> Result | None:

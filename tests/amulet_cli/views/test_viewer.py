@@ -1,7 +1,10 @@
 """The viewer's server: what it tells of runs, and what it does not give away."""
 
 import json
+import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,15 @@ import pytest
 from amulet.core.facts import MetricFacts
 from amulet_cli.base.errors import UsageError
 from amulet_cli.results import following
+from amulet_cli.results.following import Look
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import Result, result_folder
 from amulet_cli.results.writing import write_status
+from amulet_cli.views.viewer import readers
 from amulet_cli.views.viewer.kept import Kept
 from amulet_cli.views.viewer.live import Live
+from amulet_cli.views.viewer.readers import Readers
+from amulet_cli.views.viewer.rows import Row, Rows
 from amulet_cli.views.viewer.server import HOST, Server
 from tests.helpers.made_up_results import choices, config, reseal, typical, with_records, write
 from tests.helpers.report_toys import membership
@@ -134,6 +141,80 @@ def test_a_second_viewer_reads_only_what_has_changed(tmp_path: Path, monkeypatch
     assert [row for row in second["runs"] if row["seed"] == 2] == [row for row in first["runs"] if row["seed"] == 2]
     assert second["metrics"] == first["metrics"]
     assert second["gone"] == [row["id"] for row in first["runs"] if row["seed"] == 1]
+
+
+def test_rows_are_sent_while_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        for path in write(tmp_path, typical(seed), seed=seed).folder.iterdir():
+            os.utime(path, (1e9 + seed, 1e9 + seed))
+            os.utime(path.parent, (1e9 + seed, 1e9 + seed))
+    goes_on = threading.Event()
+    known = following.result_in
+
+    def reading(folder: Path) -> Result:
+        if folder.name == "seed=0":  # the oldest
+            assert goes_on.wait(20)
+        return known(folder)
+
+    monkeypatch.setattr(following, "result_in", reading)
+    with viewing(tmp_path) as server:
+        end, found = time.monotonic() + 20, ask(server, "feed?since=0").json
+        while found["read"] < 2 and time.monotonic() < end:
+            found = ask(server, "feed?since=0").json
+        assert (found["reading"], found["read"], found["total"]) == (True, 2, 3)
+        assert {row["seed"] for row in found["runs"]} == {1, 2}
+        goes_on.set()
+        later = feed_when(server, 1, found["revision"])
+        assert [row["seed"] for row in later["runs"]] == [0]
+
+
+def test_many_are_read_in_processes_as_few_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [write(tmp_path, with_records(typical(seed)), seed=seed).folder for seed in range(5)]
+    (folders[1] / "metrics.json").write_text("{")
+    (folders[2] / "config.yaml").write_text("epochs: 3")
+    looks = [*(Look(folder, 1e9) for folder in folders), Look(tmp_path / "closed", 0.0, "This folder cannot be read")]
+    here = dict(Readers([tmp_path]).rows(looks))
+    assert list(here) == looks
+    assert [bool(json.loads(row.text)["reason"]) for row in here.values()] == [False, True, True, False, False, True]
+    monkeypatch.setattr(readers, "_FEW", 2)
+    monkeypatch.setattr(readers, "_PIECE", 1)
+    monkeypatch.setattr(readers, "available_cores", lambda: 2)
+    read_there: list[Row] = []
+    helped, helping, reading = threading.Event(), readers.HelperProcess.rows, Rows.of
+
+    def in_helper(process: readers.HelperProcess, piece: list[Look]) -> list[Row]:
+        made = helping(process, piece)
+        read_there.extend(made)
+        helped.set()
+        return made
+
+    def in_this(rows: Rows, look: Look) -> Row:
+        assert helped.wait(20)
+        return reading(rows, look)
+
+    def keys(rows: dict[Look, Row]) -> set[str]:
+        return {key for row in rows.values() for key in row.metrics}
+
+    monkeypatch.setattr(readers.HelperProcess, "rows", in_helper)
+    monkeypatch.setattr(Rows, "of", in_this)
+    there = dict(Readers([tmp_path]).rows(looks))
+    assert read_there
+    assert there.keys() == here.keys()
+    assert all((row.id, row.text) == (here[look].id, here[look].text) for look, row in there.items())
+    assert keys(there) == keys(here)
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_what_a_process_that_has_ended_did_not_read_is_read_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    looks = [Look(write(tmp_path, typical(seed), seed=seed).folder, 0.0) for seed in range(3)]
+    monkeypatch.setattr(readers, "_FEW", 0)
+    monkeypatch.setattr(readers, "_PIECE", 1)
+    monkeypatch.setattr(readers, "available_cores", lambda: 3)
+    monkeypatch.setattr(readers.sys, "executable", shutil.which("echo" if starts else "true"))
+    found = dict(Readers([tmp_path]).rows(looks))
+    assert [json.loads(found[look].text)["state"] for look in looks] == ["done"] * 3
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"rows": 3, "metrics": {}}', '{"rows": {"a": 1}, "metrics": {}}'])

@@ -1,18 +1,20 @@
 """The viewer's page in a real browser: on a desk and on a phone, by the keyboard, beside a running sweep."""
 
+import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from amulet_cli.results.following import Following, Seen
-from amulet_cli.results.result import result_folder
+from amulet_cli.results import following
+from amulet_cli.results.result import Result, result_folder
 from amulet_cli.results.writing import write_status
 from amulet_cli.views.viewer.server import Server
 from tests.helpers.chromium import CHROMIUM, Page, chromium
 from tests.helpers.made_up_results import choices, config, typical, with_records, write
-from tests.helpers.report_toys import in_memory, membership
+from tests.helpers.report_toys import membership
 from tests.helpers.viewers import viewing
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -177,23 +179,41 @@ def test_a_running_sweep_is_followed(page: Page, tmp_path: Path) -> None:
         page.open("about:blank")
 
 
-def test_two_thousand_results_open_quickly(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = [Seen(result, 1e9 + i) for i, result in enumerate(in_memory(200, 10))]
+def test_the_page_says_how_far_reading_is(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        folder = write(tmp_path, typical(seed), seed=seed).folder
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (1e9 + seed, 1e9 + seed))
+    goes_on, known = threading.Event(), following.result_in
 
-    def changes(self: Following) -> Iterator[Seen | Path]:
-        if self.paths != [tmp_path.resolve()]:  # of another test
-            return
-        self.total = self.read = len(seen)
-        while seen:
-            yield seen.pop()
+    def reading(folder: Path) -> Result:
+        if folder.name == "seed=0":  # the oldest
+            assert goes_on.wait(60)
+        return known(folder)
 
-    monkeypatch.setattr(Following, "changes", changes)
+    monkeypatch.setattr(following, "result_in", reading)
     with viewing(tmp_path) as server:
-        end = time.monotonic() + 60
-        while seen and time.monotonic() < end:
-            time.sleep(0.05)
         page.open(server.address)
-        assert float(page.until(READY)) < 1000 * SECONDS
+        page.until("$('status').textContent === 'Reading results: 2 of 3 read …'")
+        page.until("document.querySelectorAll('#body tr').length === 2")
+        goes_on.set()
+        page.until("$('status').textContent === '3 runs: 3 done'")
+        page.open("about:blank")
+
+
+def test_two_thousand_results_are_shown_while_they_are_read(page: Page, tmp_path: Path) -> None:
+    first = write(tmp_path, with_records(typical())).folder
+    for seed in range(1, 2000):
+        other = first.with_name(f"seed={seed}")
+        other.mkdir()
+        for path in first.iterdir():
+            (other / path.name).hardlink_to(path)
+    began = time.monotonic()
+    with viewing(tmp_path) as server:
+        page.open(server.address)
+        page.until("document.querySelector('#body tr')", SECONDS)
+        page.until(READY)
+        assert time.monotonic() - began < SECONDS
         assert page.ask("$('status').textContent") == "2,000 runs: 2,000 done"
         assert page.ask("document.querySelectorAll('#body tr').length") == 100
         page.ask("$('more').click()")

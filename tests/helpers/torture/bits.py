@@ -21,7 +21,7 @@ def changed_bits(count: int, seed: int) -> Tried:
         [known] = find_results([folder / "outputs"])
         store = DiskStore(folder / "outputs" / "models")
         files = [known.folder / name for name in (*SAME, "config.yaml", "metrics.json", "status.json")]
-        models = [entry.path for entry in store.list()]
+        models = sorted(store.folder.glob("*.safetensors"))
         for _ in range(count):
             path = draw.choice([*files, *models])
             content, place = path.read_bytes(), draw.randrange(path.stat().st_size)
