@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         training,
         unauth_model_ownership,
         utils,
+        victims,
     )
     from amulet_cli.python import Results, assess, audit, load_results
 
@@ -50,6 +51,7 @@ __all__ = [
     "training",
     "unauth_model_ownership",
     "utils",
+    "victims",
 ]
 
 _RUNNER = "amulet_cli.python"

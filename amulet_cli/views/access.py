@@ -15,11 +15,11 @@ _HEAD = """\
 # What each attack needs
 
 Written by `python -m amulet_cli.views.access` from what the attacks state, with their default settings. An attack that
-needs more than the victim grants is refused before anything is trained. [victims.md](victims.md) tells which victim
+needs more than the victim grants is refused before anything is trained. [victims.md](victims.md) says which victim
 grants what.
 
-`answers`: probabilities for records of the adversary's choice, which logits follow from (a service, an ONNX file).
-`refitted`: answers, and other models that are trained as it was (an estimator). `network`: everything.
+`answers`: probabilities for records of the adversary's choice; their logarithms serve as logits (a service, an ONNX
+file). `refitted`: answers, and other models that are trained as it was (an estimator). `network`: everything.
 """
 _ANSWERS = Access.LOGITS | Access.QUERIES
 _KINDS = {

@@ -25,6 +25,7 @@ SOURCES = (
     "docs/[!_]*",
     "docs/[!_]*/**/*",
     "experiments/**/*",
+    "amulet_cli/analysis/deployment/*.yaml",
     "amulet_cli/policies/*.yaml",
     ".github/**/gate.yml",
     ".github/**/action.yml",

@@ -1,5 +1,6 @@
 """What a user's editor and type checker see."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 import amulet
 from amulet.assessment import RISKS
+from amulet.core.plugins import GROUP
 
 SCRIPT = """\
 import torch
@@ -45,6 +47,13 @@ def test_dir_shows_what_there_is() -> None:
     assert {"Plan", "assess"} <= set(dir(amulet.assessment))
     with pytest.raises(AttributeError, match="has no attribute 'EvasionPDG'"):
         _ = amulet.evasion.EvasionPDG
+
+
+def test_the_packages_of_the_public_page_are_there() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "public.md").read_text("utf-8")
+    packages = set(re.findall(r"`amulet\.([a-z]\w*)`", page)) - {GROUP.removeprefix("amulet.")}
+    assert "victims" in packages
+    assert packages <= set(dir(amulet))
 
 
 @pytest.mark.parametrize("risk", list(RISKS))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,15 @@ def test_every_page_is_in_the_menu(pages: Any) -> None:
     }
     made = {Path("docs/api") / f"{package}.md" for package, _ in pages.references()}
     assert not [str(page) for page in sorted(written | made) if f"{page.as_posix()}\n" not in menu]
+
+
+def test_what_pages_link_to_is_on_the_site(pages: Any) -> None:
+    """`make site` says so too, after a while."""
+    names = {path.resolve() for path in pages.sources()}
+    texts = {page: re.sub(r"`[^`]*`", "", page.read_text("utf-8")) for page in names if page.suffix == ".md"}
+    links = [(page, link) for page, text in texts.items() for link in re.findall(r"\]\(([^)#:\s]+)[^):]*\)", text)]
+    assert len(links) > 100
+    assert not [(page.name, link) for page, link in links if (page.parent / link).resolve() not in names]
 
 
 def test_the_reference_has_every_public_package(pages: Any) -> None:

@@ -80,48 +80,17 @@ def by_scores(
         levels: how many values of a column of numbers are tried.
     """
     moves, asked = moves_of(ball, levels), 0
-    count, device = len(y), y.device
-    found, place = ball.x.clone(), torch.arange(count, device=device)
-    current, best = ball.x, ball.x
-    height = _margins(model, current, y)  # the caller knows that these are answered correctly
-    highest, left = height, torch.full((count,), queries, device=device)
+    found, place = ball.x.clone(), torch.arange(len(y), device=y.device)
+    height = _margins(model, ball.x, y)  # the caller knows that these are answered correctly
+    now = _Search(ball.x, height, ball.x, height, torch.full((len(y),), queries, device=y.device))
     while len(place) and len(moves.variable):
-        tried = _candidates(ball, current, moves)
-        use = _usable(ball, tried, current, moves) & _affordable(left, tried.shape[1], generator)
-        score = torch.full(use.shape, float("-inf"), device=device)
-        score[use] = _margins(model, tried[use], y.repeat_interleave(use.sum(dim=1)))
-        left = left - use.sum(dim=1)
-        joint = _together(ball, tried, score - height.unsqueeze(1), current, moves)
-        ask = (score.amax(dim=1) <= 0) & (joint != current).any(dim=1) & (left > 0)
-        jointly = torch.full_like(height, float("-inf"))
-        jointly[ask] = _margins(model, joint[ask], y[ask])
-        left = left - ask.long()
-        top = score.argmax(dim=1)
-        step = tried[torch.arange(len(top), device=device), top]
-        step = torch.where((jointly > score.amax(dim=1)).unsqueeze(1), joint, step)
-        reached = torch.maximum(score.amax(dim=1), jointly)
-        better = reached > highest
-        highest = torch.where(better, reached, highest)
-        best = torch.where(better.unsqueeze(1), step, best)
-        stuck = reached <= height
-        current, height = torch.where(stuck.unsqueeze(1), current, step), torch.where(stuck, height, reached)
-        again = stuck & (highest <= 0) & (left > 0)
-        if again.any():
-            current = torch.where(again.unsqueeze(1), ball.at(ball.draw(generator)), current)
-            height = height.clone()
-            height[again] = _margins(model, current[again], y[again])
-            left = left - again.long()
-            better = again & (height > highest)
-            highest = torch.where(better, height, highest)
-            best = torch.where(better.unsqueeze(1), current, best)
-        going = ((highest <= 0) & (left > 0)).nonzero().squeeze(1)
+        now = _round(model, ball, y, now, moves, generator)
+        going = ((now.highest <= 0) & (now.left > 0)).nonzero().squeeze(1)
         if len(going) < len(place):
-            found[place], asked = best, asked + int((queries - left).sum()) - int((queries - left[going]).sum())
-            place, y, current, best, height, highest, left = (
-                part[going] for part in (place, y, current, best, height, highest, left)
-            )
-            ball = ball.take(going)
-    found[place] = best
+            found[place], spent = now.best, queries - now.left
+            asked += int(spent.sum()) - int(spent[going].sum())
+            place, y, now, ball = place[going], y[going], now.take(going), ball.take(going)
+    found[place] = now.best
     return found, asked
 
 
@@ -180,6 +149,58 @@ def by_labels(
     return found, asked
 
 
+class _Search(NamedTuple):
+    """How far the search by scores is with the records that it has not turned."""
+
+    current: Tensor
+    """(b, f) where they are."""
+    height: Tensor
+    """(b,) the margins there."""
+    best: Tensor
+    """(b, f) the highest so far."""
+    highest: Tensor
+    """(b,) the margins there."""
+    left: Tensor
+    """(b,) how many answers may be asked for yet."""
+
+    def take(self, rows: Tensor) -> "_Search":
+        """Some of the records."""
+        return _Search(*(part[rows] for part in self))
+
+    def seen(self, point: Tensor, height: Tensor) -> "_Search":
+        """With what was found at other points (b, f) as the best, where it is higher."""
+        better = height > self.highest
+        best = torch.where(better.unsqueeze(1), point, self.best)
+        return self._replace(best=best, highest=torch.where(better, height, self.highest))
+
+
+def _round(
+    model: nn.Module, ball: PossibleBall, y: Tensor, now: _Search, moves: Moves, generator: torch.Generator
+) -> _Search:
+    """One round for all records: a step to the best move, or to all moves that help; a new start where none does."""
+    tried = _candidates(ball, now.current, moves)
+    use = _usable(ball, tried, now.current, moves) & _affordable(now.left, tried.shape[1], generator)
+    score = torch.full(use.shape, float("-inf"), device=y.device)
+    score[use] = _margins(model, tried[use], y.repeat_interleave(use.sum(dim=1)))
+    left = now.left - use.sum(dim=1)
+    joint = _together(ball, tried, score - now.height.unsqueeze(1), now.current, moves)
+    ask = (score.amax(dim=1) <= 0) & (joint != now.current).any(dim=1) & (left > 0)
+    jointly = torch.full_like(now.height, float("-inf"))
+    jointly[ask] = _margins(model, joint[ask], y[ask])
+    left = left - ask.long()
+    step = tried[torch.arange(len(y), device=y.device), score.argmax(dim=1)]
+    step = torch.where((jointly > score.amax(dim=1)).unsqueeze(1), joint, step)
+    reached = torch.maximum(score.amax(dim=1), jointly)
+    now, stuck = now.seen(step, reached), reached <= now.height
+    again = stuck & (now.highest <= 0) & (left > 0)
+    current = torch.where(stuck.unsqueeze(1), now.current, step)
+    height = torch.where(stuck, now.height, reached)
+    if again.any():
+        current = torch.where(again.unsqueeze(1), ball.at(ball.draw(generator)), current)
+        height[again] = _margins(model, current[again], y[again])
+    return now._replace(current=current, height=height, left=left - again.long()).seen(current, height)
+
+
 def _margins(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The margins (q,) of inputs (q, f), in portions; above 0 where the model is wrong."""
     size, parts = max(1, _INPUTS // max(x.shape[1], 1)), [torch.empty(0, device=x.device)]
@@ -235,9 +256,8 @@ def _together(ball: PossibleBall, tried: Tensor, gain: Tensor, current: Tensor, 
         most, which = gain[:, own].max(dim=1)
         move = own[which]
         gained = most.clamp(0, 1e6)
-        weight = torch.where(
-            ball.limits.numeric[variable], 1.0, 1 + gained / (1 + gained)
-        )  # the most helpful groups first
+        # The most helpful groups first.
+        weight = torch.where(ball.limits.numeric[variable], 1.0, 1 + gained / (1 + gained))
         value = tried[rows, move] * weight.unsqueeze(1)
         point = torch.where(moves.touched[move] & (most > 0).unsqueeze(1), value, point)
     return ball.at(point)
