@@ -222,11 +222,8 @@ def _carrier(config: Mapping[str, Any]) -> Carrier | None:
 
 
 def is_given(config: Mapping[str, Any]) -> bool:
-    """Whether the undefended victim is a trained model that somebody gives, and so is not trained here."""
-    if config["checkpoint"] or (carrier := _carrier(config)) is None:
-        return bool(config["checkpoint"])
-    own = carrier.estimator()
-    return own is None or hasattr(own, "classes_")
+    """Whether the undefended victim is given, and so is not trained here; no file is read."""
+    return bool(config["checkpoint"]) or _carrier(config) is not None
 
 
 def _victim(carrier: Carrier, config: Mapping[str, Any], data: AmuletDataset | None) -> GivenVictim | None:
