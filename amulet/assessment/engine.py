@@ -107,16 +107,18 @@ def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
         for defense in plan.defenses:
             defense.check(plan.data)
     left_out: dict[str, str] = {}
+    asked = Access.QUERIES in plan.granted()
     for risk in plan.risks():
         with _optional(risk, plan, left_out):
             if plan.given is not None:
-                check_pretrained(plan.given, [] if plan.as_it_is(risk) else [risk], (), adapted=False)
+                judged = [] if plan.as_it_is(risk) else [risk]
+                check_pretrained(plan.given, judged, (), adapted=False, asked=asked, trains_none=plan.trains_none)
             if risk != UTILITY.name:
                 warnings += [f"{risk}: {text}" for text in usable(risk, plan)[1]]
     if plan.given is not None:
         adapted = recipe.architecture != plan.architecture
         kept = [risk for risk in plan.risks() if risk not in left_out and not plan.as_it_is(risk)]
-        warnings += check_pretrained(plan.given, kept, plan.defenses, adapted=adapted)
+        warnings += check_pretrained(plan.given, kept, plan.defenses, adapted=adapted, asked=asked)
     return warnings, left_out
 
 

@@ -89,7 +89,7 @@ def key_of(risk: str, victim: Victim, attack: Attack, splits: DataSplits) -> str
         "settings": attack.settings(),
         "victim": [victim.trained.key, victim.records.digest, victim.stream.root, *victim.stream.path],
         "recipe": victim.recipe.describe(),
-        "given": None if victim.pretrained is None else [victim.pretrained.digest, victim.pretrained.recipe_known],
+        "given": None if (own := victim.pretrained) is None else [own.digest, own.recipe_known, own.members_known],
         "plain": splits.plain_recipe.describe(),
         "defenses": [[d.describe(), d.settings()] for d in splits.defenses if d.risk == risk],
         "data": [data.name, data.train.digest, data.test.digest, data.num_classes, data.feature_names, data.groups],

@@ -129,7 +129,11 @@ class Plan:
     def as_it_is(self, risk: str) -> bool:
         """Whether a risk that trains the victim again is measured on the given one: its members are known, and the
         attack needs no other models."""
-        if self.given is None or not self.given.members_known or risk == UTILITY.name:
+        return self.given is not None and self.given.members_known and not self.defenses and self.trains_none(risk)
+
+    def trains_none(self, risk: str) -> bool:
+        """Whether the attack on a risk, or one of a suite, needs no other models that are trained as the victim was."""
+        if risk == UTILITY.name:
             return False
         return any(Access.TRAINING not in one.needs for one in members_of(self.attack_on(risk)).values())
 

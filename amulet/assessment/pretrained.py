@@ -1,6 +1,6 @@
 """What can be assessed on a model that was trained elsewhere, with warnings about the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amulet.assessment.risks import risk_of
 from amulet.core.errors import IncompatibleError, SettingError
@@ -16,8 +16,11 @@ _HOW = (
 )
 _HOW_OTHERS = (
     "how the {noun} was trained is unknown. Give the estimator itself (in memory, or a .skops file), of which clones "
-    "are fitted, or take an attack that trains no other models (docs/access.md)"
+    "are fitted, or take an attack that needs no other models (docs/access.md)"
 )
+_WHICH = "{risk} of the {noun} itself can be judged only where it is known which records it was trained on. {say}"
+_SAY = "If it was the training records of this data set, say so: members=given"
+_SAY_OF_ANSWERS = "If a column says so, name it: dataset.member=COLUMN"
 _CHANGES = (
     "undefended: the {noun} may answer otherwise by now: these numbers hold for the time when it was asked. force=true "
     "asks it again"
@@ -27,6 +30,10 @@ _RECORDS = (
     "undefended: what the {noun} was trained on is unknown. If test records or the adversary's were among it, "
     "test_accuracy and robust_accuracy are too high, and the adversary knows too much; train it on other records"
 )
+_SHARED = (
+    "undefended: the records of the adversary are among those that the {noun} was trained on, for the training records "
+    "are known to be: where they help an attack it finds more than an adversary with records of its own"
+)
 _ANEW = (
     "undefended: {risk} is measured on models trained again by the recipe of this command: it says what that recipe "
     "gives away, not what the {noun} does"
@@ -34,7 +41,13 @@ _ANEW = (
 
 
 def check_pretrained(
-    pretrained: Given, risks: Sequence[str], defenses: Sequence[Defense], *, adapted: bool
+    pretrained: Given,
+    risks: Sequence[str],
+    defenses: Sequence[Defense],
+    *,
+    adapted: bool,
+    asked: bool = True,
+    trains_none: Callable[[str], bool] = lambda _: False,
 ) -> list[str]:
     """Warnings about assessing `risks` with a given undefended victim.
 
@@ -43,6 +56,8 @@ def check_pretrained(
         risks: the risks to measure, but for those that are measured on the given model as it is.
         defenses: the defences of the defended victim.
         adapted: does a defence need another architecture than the given one?
+        asked: can it be asked about any record?
+        trains_none: whether the attack on a risk could be run on the given model, if its members were known.
 
     Raises:
         IncompatibleError: something would train the victim again with an unknown recipe, or needs its training records.
@@ -60,8 +75,13 @@ def check_pretrained(
             raise IncompatibleError(f"{name} has to train the defended victim, and {how}")
     retraining = [risk_of(name) for name in risks if risk_of(name).retrains]
     if retraining and not pretrained.recipe_known:
-        raise IncompatibleError(f"{retraining[0].title} trains the victim again on other records, and {how}")
+        risk = retraining[0]
+        if trains_none(risk.name) and not pretrained.members_known:
+            raise IncompatibleError(_WHICH.format(noun=noun, risk=risk.title, say=_SAY if asked else _SAY_OF_ANSWERS))
+        raise IncompatibleError(f"{risk.title} trains the victim again on other records, and {how}")
     warnings = [] if pretrained.members_known else [_RECORDS.format(noun=noun)]
+    if pretrained.members_known and asked:
+        warnings.append(_SHARED.format(noun=noun))
     warnings += [_ANEW.format(noun=noun, risk=risk.title) for risk in retraining]
     if not pretrained.lasting:
         warnings.append(_CHANGES.format(noun=noun))

@@ -7,10 +7,13 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from amulet.core.access import Access
 from amulet.core.errors import SettingError
+from amulet.core.stream import Stream
 from amulet.datasets.base import AmuletDataset
+from amulet.datasets.records import Records
 from amulet.datasets.split import stratified_split
 from amulet.membership_inference.attacks import CanaryAudit, LiRA
 from amulet.membership_inference.attacks.candidates import CandidateAttack
@@ -49,7 +52,8 @@ def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> Membe
     population.
     """
     stream = splits.attack_stream("membership")
-    if victim.pretrained is not None and victim.pretrained.members_known and Access.TRAINING not in attack.needs:
+    own = victim.pretrained is not None and victim.pretrained.members_known and not splits.defenses
+    if own and Access.TRAINING not in attack.needs:
         return _of_the_given(victim, attack, splits)
     drawn = attack.candidates(victim, splits)
     pool, members, training = drawn.pool, drawn.members, drawn.training
@@ -102,17 +106,28 @@ def assess(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> Membe
 def _of_the_given(victim: Victim, attack: CandidateAttack, splits: DataSplits) -> MembershipEvidence:
     """The given model itself, whose members are known: candidates are these and half of the test records.
 
-    The other half is the population, with which the candidates are compared.
+    The other half is the population, with which the candidates are compared. With `attack.pool_size` half of that many
+    of each are candidates, if there are so many.
     """
     members, stream = splits.data.train, splits.attack_stream("membership")
     half = len(splits.test_records) // 2
     sizes = [half, len(splits.test_records) - half]
     mine, theirs = stratified_split(splits.test_records.y.cpu(), sizes, (stream / "outsiders").generator())
     outsiders, population = splits.test_records.take(mine), splits.test_records.take(theirs)
+    if attack.pool_size is not None:
+        members, outsiders = (
+            _some(part, attack.pool_size // 2, stream / "pool" / name)
+            for part, name in ((members, "members"), (outsiders, "outsiders"))
+        )
+    candidates = members.concat(outsiders)
+
+    def answer(records: Records) -> Tensor:
+        """What was asked before is not asked again; noisy copies are asked about once and not kept."""
+        kept = records.digest in (candidates.digest, population.digest)
+        return victim.logits(records) if kept else predict(victim.model, records)
+
     inside = torch.cat([torch.ones(len(members), dtype=torch.bool), torch.zeros(len(outsiders), dtype=torch.bool)])
-    evidence = attack.run(
-        victim.logits, splits.plain_recipe, members.concat(outsiders), inside, population, stream, victim=victim.name
-    )
+    evidence = attack.run(answer, splits.plain_recipe, candidates, inside, population, stream, victim=victim.name)
     manifest = {
         "pool": {"drawn_from": "the records that the given model was trained on, and half of the test records"},
         "members": len(members),
@@ -125,3 +140,10 @@ def _of_the_given(victim: Victim, attack: CandidateAttack, splits: DataSplits) -
         **attack.manifest(),
     }
     return dataclasses.replace(evidence, manifest=manifest)
+
+
+def _some(records: Records, count: int, stream: Stream) -> Records:
+    """At most `count` of them, stratified."""
+    if count >= len(records):
+        return records
+    return records.take(stratified_split(records.y.cpu(), [count], stream.generator())[0])

@@ -12,7 +12,7 @@ from amulet.training.state_dicts import fitting
 
 
 class Given(Protocol):
-    """A model that somebody gives: its training data are unknown, its recipe may be known."""
+    """A model that somebody gives: what it was trained on, and how, is known if its owner tells."""
 
     @property
     def noun(self) -> str:
@@ -53,8 +53,8 @@ class Given(Protocol):
 class Pretrained:
     """A trained model's state dict, or what a training script saved around it.
 
-    Its training data are unknown. Its recipe may be known: then anything that trains the victim again uses the recipe
-    of the plan; otherwise it is refused.
+    Its training data and its recipe are unknown unless its owner tells. What trains the victim again uses the recipe of
+    the plan, or is refused; membership is measured on the model itself by attacks that need no other models.
     """
 
     weights: Mapping[str, Any]
@@ -65,16 +65,13 @@ class Pretrained:
     """Were they made with the plan's recipe?"""
     accuracy: float | None = None
     """Their accuracy on test records, as their owner knows it."""
+    members_known: bool = False
+    """Are the records of the training part those that they were trained on?"""
 
     @property
     def noun(self) -> str:
         """What it is called in messages."""
         return "checkpoint"
-
-    @property
-    def members_known(self) -> bool:
-        """Weights do not tell."""
-        return False
 
     @property
     def lasting(self) -> bool:

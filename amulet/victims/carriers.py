@@ -107,7 +107,7 @@ class EstimatorFile(Carrier):
     def _content(self) -> tuple[str, bytes]:
         if not self.path:
             raise SettingError(f"`path` must name the file of a trained model: {', '.join(ENDINGS)}")
-        content = content_of(self.path)
+        content = content_of(self.path, "path")
         known = (self.sha256 or {}).get("path")
         if known is not None and hashlib.sha256(content).hexdigest() != known:
             raise SettingError(f"`path`: {self.path} has changed since the command was given; give it again")

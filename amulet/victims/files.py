@@ -15,10 +15,10 @@ _OUT = (
 )
 
 
-def check_ending(path: str) -> None:
-    """`SettingError` for a file of another kind, a pickle above all; nothing is read."""
+def check_ending(path: str, setting: str = "model") -> None:
+    """`SettingError` about `setting` for a file of another kind, a pickle above all; nothing is read."""
     if not path.lower().endswith(ENDINGS):
-        raise SettingError(f"`model`: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}. {_OUT}")
+        raise SettingError(f"`{setting}`: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}. {_OUT}")
 
 
 def estimator_in(path: str, content: bytes, trusted: Sequence[str] = ()) -> tuple[Any, bool]:

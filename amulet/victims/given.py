@@ -125,17 +125,17 @@ def of(
     return _estimator(model, data, view, columns, classes, accuracy)
 
 
-def content_of(path: str) -> bytes:
-    """A model's file.
+def content_of(path: str, setting: str = "model") -> bytes:
+    """A model's file, which `setting` names.
 
     Raises:
         SettingError: it is of no kind that is read here, or cannot be read.
     """
-    check_ending(path)
+    check_ending(path, setting)
     try:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise SettingError(f"`model`: {path} cannot be read ({error.strerror})") from error
+        raise SettingError(f"`{setting}`: {path} cannot be read ({error.strerror})") from error
 
 
 def of_file(

@@ -31,6 +31,7 @@ def command_line() -> CommandLine:
         checkpoint=FILE        its trained weights (a state dict): the undefended victim, attacked as it is
         recipe=given           the checkpoint was trained with the settings of this command: where an attack needs \
             that, a model may be trained again with them
+        members=given          the given model was trained on the training records: membership is judged on itself
 
         Also:
         attack=lira,badnets    these attacks only

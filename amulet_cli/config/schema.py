@@ -51,6 +51,7 @@ SETTINGS = {
     "checkpoint": _Setting(dict[str, str] | None),
     "checkpoint_accuracy": _Setting(float | None, between=(0, 1)),
     "recipe": _Setting(Literal["unknown", "given"]),
+    "members": _Setting(Literal["unknown", "given"]),
     "logger": _Setting(dict[str, Any] | None),
     "trial": _Setting(int | None, least=20),
 }

@@ -29,9 +29,11 @@ class Forecast:
     states: Mapping[str, int]
     """Jobs by `to do`, `done` and `refused`."""
     victims: int
-    """Models that the jobs to do are about."""
+    """Models that the jobs to do are about; one that is given counts once."""
     trainings: int
     """Different ones among them: each is trained once, or was before."""
+    given: int
+    """Others, which are given: nothing trains them."""
     timed: int
     """Jobs to do like which one was run on this machine before."""
     seconds: float
@@ -45,14 +47,18 @@ def foretell(request: RunRequest, hardware: str) -> Forecast:
         request: its jobs.
         hardware: what this machine is called in results.
     """
+    from amulet_cli.execution.plan import is_given
+
     refused = check_jobs(request, request.jobs)
     states = {job: "refused" if job in refused else "to do" if job.to_do else "done" for job in request.jobs}
     todo = [job for job, state in states.items() if state == "to do"]
-    victims = [victim for job in todo for victim in _victims(job)]
+    given = {_model(job): is_given(job.config) for job in todo}
+    trained = [victim for job in todo for victim in _victims(job)[given[_model(job)] :]]
+    ready = sum(given.values())
     folders = {Path(job.config["output_dir"]) for job in todo}
     known = _durations(todo, find_results(filter(Path.is_dir, folders)), hardware)
     total = sum(known) / min(at_once(request), len(known)) if known else math.nan
-    return Forecast(Counter(states.values()), len(victims), len(set(victims)), len(known), total)
+    return Forecast(Counter(states.values()), ready + len(trained), len(set(trained)), ready, len(known), total)
 
 
 def show_forecast(request: RunRequest, *, as_json: bool) -> int:
@@ -65,10 +71,10 @@ def show_forecast(request: RunRequest, *, as_json: bool) -> int:
         return 0
     states = ", ".join(f"{count} {state}" for state, count in found.states.items())
     out.print(Text.assemble((plural(len(request.jobs), "job"), "bold"), f": {states}"))
-    shared = found.victims - found.trainings
-    out.print(
-        hanging("models   ", f"{found.trainings} to train, or in the store; {shared} more are shared between jobs")
-    )
+    shared = found.victims - found.trainings - found.given
+    given = f"{found.given} given; " if found.given else ""
+    text = f"{given}{found.trainings} to train, or in the store; {shared} more are shared between jobs"
+    out.print(hanging("models   ", text))
     out.print(hanging("time     ", _time(found)))
     return 0
 
@@ -91,6 +97,11 @@ def _victims(job: Job) -> list[str]:
     return [
         canonical_json(plain([job.config["seed"], one])) for one in ([undefended, made] if defended else [undefended])
     ]
+
+
+def _model(job: Job) -> str:
+    """By what a job's undefended victim is given, if it is."""
+    return canonical_json(plain([job.config["checkpoint"], job.config["model"]]))
 
 
 def _durations(jobs: Sequence[Job], results: Sequence[Result], hardware: str) -> list[float]:

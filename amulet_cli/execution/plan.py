@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,6 +45,11 @@ def plan_of(config: Mapping[str, Any], *, data: AmuletDataset | None = None, run
         for risk, node in (config["attack"].get("suites") or {}).items()
     }
     carrier = _carrier(config)
+    if config["members"] == "given" and not (carrier or config["checkpoint"]):
+        raise UsageError(
+            "`members=given` is about a model that is given, and this one is trained here, where its records are known",
+            expected="checkpoint=FILE, model=estimator or model=endpoint beside it; or leave it out",
+        )
     return Plan(
         data=data,
         architecture=carrier.network(data) if carrier else _factory(config, "model"),
@@ -186,7 +192,8 @@ def _given(config: Mapping[str, Any]) -> Pretrained | None:
         return None
     found, known = weights(**config["checkpoint"]), config["recipe"] == "given"
     digest, accuracy = config["checkpoint"]["sha256"], config["checkpoint_accuracy"]
-    return Pretrained(found, digest, recipe_known=known, accuracy=accuracy)
+    members = config["members"] == "given"
+    return Pretrained(found, digest, recipe_known=known, accuracy=accuracy, members_known=members)
 
 
 def _carrier(config: Mapping[str, Any]) -> Carrier | None:
@@ -209,12 +216,25 @@ def _carrier(config: Mapping[str, Any]) -> Carrier | None:
     return carrier
 
 
+def is_given(config: Mapping[str, Any]) -> bool:
+    """Whether the undefended victim is given, and so is not trained here; no file is read."""
+    return bool(config["checkpoint"]) or _carrier(config) is not None
+
+
 def _victim(carrier: Carrier, config: Mapping[str, Any], data: AmuletDataset | None) -> GivenVictim | None:
     """The victim; None before any data is read, which it has to fit."""
     if data is None:
         return None
     with _of_the_model(config):
-        return carrier.on(data)
+        victim = carrier.on(data)
+    if config["members"] == "unknown":
+        return victim
+    if data.answers is not None:
+        raise UsageError(
+            "`members=given` is about the training records, and a table of predictions names its own",
+            expected="dataset.member=COLUMN, which is 1 or 0",
+        )
+    return replace(victim, members_known=True)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ LOST = "no finite number, kept as null"
 VICTIMS = ("undefended", "defended")
 _OF_CHECKPOINT = ("checkpoint", "checkpoint_accuracy", "recipe")
 _WITHOUT_EFFECT = {"seed", "device", "num_threads", "workers", "output_dir", "store", "force", "hydra", "logger"}
+_ADDED = {"trial": None, "members": "unknown"}
+"""What settings were before they existed: results from that time are found again."""
 CHOICES = ("dataset", "model", "defense", "second_defense", "attack")
 
 Numbers = Mapping[str, Mapping[str, float]]
@@ -119,8 +121,9 @@ def shaping(cfg: Mapping[str, Any]) -> dict[str, Any]:
         kept["checkpoint"] = kept["checkpoint"]["sha256"]
     else:  # without a checkpoint its recipe has no meaning
         kept = {key: value for key, value in kept.items() if key not in _OF_CHECKPOINT}
-    if kept.get("trial", "") is None:  # as results from before there were trials
-        del kept["trial"]
+    for key, usual in _ADDED.items():  # as results from before there were these
+        if kept.get(key, "") == usual:
+            del kept[key]
     return without_about(kept)
 
 

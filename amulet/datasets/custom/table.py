@@ -9,7 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -70,7 +70,7 @@ def read_table(path: Path, header: bool | None = None) -> Table:
         content = path.read_bytes()
     except OSError as error:
         where = "" if path.is_absolute() else f"; the working directory is {Path.cwd()}"
-        beside = [str(other) for other in path.parent.glob("*")] if path.parent.is_dir() else []
+        beside = [str(other) for other in path.parent.glob("*") if _is_table(other, readers)]
         near = get_close_matches(str(path), beside, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else where
         raise DataError(f"{path}: cannot be read ({error.strerror}){hint}") from error
@@ -80,6 +80,14 @@ def read_table(path: Path, header: bool | None = None) -> Table:
     if not table.rows:
         raise DataError(f"{path}: has column names and no records")
     return table
+
+
+def _is_table(path: Path, readers: Iterable[tuple[str, ...]]) -> bool:
+    """Is there a file of a kind that is read?"""
+    try:
+        return path.is_file() and path.name.lower().endswith(tuple(end for endings in readers for end in endings))
+    except OSError:
+        return False
 
 
 def _csv(path: Path, content: bytes, digest: str, *, header: bool | None) -> Table:

@@ -13,6 +13,7 @@ import torch
 
 from amulet.core import DataError, SettingError
 from amulet.datasets import AmuletDataset, load_custom
+from amulet.datasets.custom.table import read_table
 
 N = 40
 JOBS = ("cook", "nurse", "pilot")
@@ -415,6 +416,14 @@ def test_a_misspelt_file_is_guessed(workdir: Path) -> None:
     csv(workdir)
     with pytest.raises(DataError, match=r"did you mean people\.csv\?"):
         load_custom(path="poeple.csv", target="risk")
+
+
+def test_no_folder_and_no_other_kind_of_file_is_meant(workdir: Path) -> None:
+    Path("docs.csv").mkdir()
+    Path("doc.txt").write_text("a")
+    with pytest.raises(DataError, match="cannot be read") as error:
+        read_table(Path("doc.csv"))
+    assert "did you mean" not in str(error.value)
 
 
 def test_test_files_that_do_not_fit_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Estimators, files and services are assessed as networks are; what they do not grant is refused."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from amulet import victims
 from amulet.assessment import Plan, assess, check
-from amulet.core import DataError, Factory, IncompatibleError, SettingError, Stream
+from amulet.core import Access, DataError, Factory, IncompatibleError, SettingError, Stream
 from amulet.datasets import AmuletDataset, load_census
 from amulet.evasion.attacks import EvasionPGD, TabularSearch, TransferAttack
 from amulet.evasion.defenses import AdversarialTrainingPGD
@@ -65,6 +66,33 @@ def test_gradients_are_refused_before_anything_is_fitted(data: AmuletDataset) ->
         check(plan(data, victim, attack=EvasionPGD(steps=1)))
     with pytest.raises(IncompatibleError, match=r"changes the training of a network"):
         check(plan(data, victim, defenses=(AdversarialTrainingPGD(),)))
+
+
+@pytest.mark.parametrize("attack", [PopulationAttack(), LabelOnly(queries=2), QuantileRegression(epochs=1)])
+def test_membership_of_the_given_model_itself(
+    attack: Any, data: AmuletDataset, boosted: HistGradientBoostingClassifier
+) -> None:
+    victim = dataclasses.replace(victims.of(boosted, data), estimator=None, members_known=True)
+    victim = dataclasses.replace(victim, access=victim.access & ~Access.TRAINING)
+    outcome = assess(plan(data, victim, attack=attack))
+    name = "undefended.membership_inference."
+    ids, members = outcome.arrays[f"{name}ids"], outcome.arrays[f"{name}members"].astype(bool)
+    assert sorted(ids[members]) == sorted(data.train.ids.tolist())
+    assert set(ids[~members]) < set(data.test.ids.tolist())
+    right = boosted.predict(data.train.inputs().numpy()) == data.train.y.numpy()
+    assert outcome.manifest["membership_inference"]["undefended"]["train_accuracy"] == pytest.approx(right.mean())
+    assert not any("trained again" in text for text in outcome.warnings)
+    unknown = dataclasses.replace(victim, members_known=False)
+    with pytest.raises(IncompatibleError, match=r"known which records it was trained on.* members=given"):
+        check(plan(data, unknown, attack=attack))
+
+
+def test_with_a_defence_both_victims_are_trained_on_half_of_the_candidates(data: AmuletDataset) -> None:
+    model = LogisticRegression().fit(data.train.inputs().numpy(), data.train.y.numpy())
+    victim = dataclasses.replace(victims.of(model, data), members_known=True)
+    outcome = assess(plan(data, victim, attack=PopulationAttack(), defenses=(OutlierRemoval(),)))
+    found = outcome.manifest["membership_inference"]
+    assert found["undefended"]["members"] == found["defended"]["members"] == 200
 
 
 def test_a_search_without_gradients_attacks_it(data: AmuletDataset, boosted: HistGradientBoostingClassifier) -> None:
@@ -170,7 +198,7 @@ def test_a_service_is_asked_within_its_budget(data: AmuletDataset, service: tupl
     check(plan(data, asked, attack=TransferAttack()))  # the surrogate is of the adversary's own kind
     with pytest.raises(IncompatibleError, match="trained as it was, which the endpoint"):
         check(plan(data, asked, attack=TransferAttack(knows_defense=True)))
-    with pytest.raises(IncompatibleError, match="trains the victim again"):
+    with pytest.raises(IncompatibleError, match=r"known which records .* members=given"):
         check(plan(data, victims.of(service[0], data), attack=PopulationAttack()))
 
 

@@ -21,7 +21,7 @@ from amulet.discriminatory_behavior.attacks import DiscriminatoryBehavior
 from amulet.distribution_inference.attacks import DistributionInference
 from amulet.evasion.attacks import EvasionPGD
 from amulet.evasion.defenses import AdversarialTrainingPGD
-from amulet.membership_inference.attacks import LiRA
+from amulet.membership_inference.attacks import LiRA, PopulationAttack
 from amulet.models import LinearNet
 from amulet.poisoning.attacks import BadNets
 from amulet.training import Defense, MemoryStore, Pretrained, Recipe, Runtime, Stored
@@ -208,6 +208,7 @@ def test_the_content_shapes_a_result_and_the_place_does_not() -> None:
     assert config_hash(one) == config_hash({**one, "checkpoint": {"file": "b.pt", "sha256": "1"}})
     assert config_hash(one) != config_hash({**one, "checkpoint": {"file": "a.pt", "sha256": "2"}})
     assert config_hash(one) != config_hash({**one, "recipe": "given"})
+    assert config_hash(one) == config_hash({**one, "members": "unknown"}) != config_hash({**one, "members": "given"})
     without = {"epochs": 1, "checkpoint": None, "recipe": "given"}
     assert config_hash(without) == config_hash({"epochs": 1})
 
@@ -251,6 +252,16 @@ def test_what_trains_anew_needs_the_recipe(attack: Any) -> None:
         with pytest.raises(IncompatibleError, match=r"trains the victim again .* is unknown.* recipe=given"):
             check(plan(attack=attack, data=data))
     assert any("trained again" in text for text in check(plan(attack=attack, data=None, pretrained=KNOWN)))
+
+
+def test_members_are_told_by_their_owner() -> None:
+    told = dataclasses.replace(GIVEN, members_known=True)
+    outcome = assess(plan(attack=PopulationAttack(), pretrained=told))
+    assert outcome.manifest["membership_inference"]["undefended"]["members"] == len(CENSUS.train)
+    with pytest.raises(IncompatibleError, match="members=given"):
+        check(plan(attack=PopulationAttack(), data=None))
+    with pytest.raises(IncompatibleError, match="trains the victim again"):
+        check(plan(attack=LiRA(), pretrained=told))
 
 
 class _After(Defense):

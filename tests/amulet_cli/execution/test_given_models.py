@@ -73,7 +73,8 @@ def test_another_content_is_another_result(workdir: Path) -> None:
     ("words", "says"),
     [
         (["model=estimator"], "`model.path` must name the file"),
-        (["model=estimator", "model.path=gone.onnx"], "gone.onnx cannot be read"),
+        (["model=estimator", "model.path=gone.onnx"], "`model.path`: gone.onnx cannot be read"),
+        (["model=estimator", "model.path=model.pkl"], "`model.path`: model.pkl must end in"),
         (["model=estimator", "model.path=model.pkl"], "A pickle can run any program"),
         (["model=estimator", "model.path=a.onnx", "checkpoint=a.onnx"], "leave one out"),
         (["model=estimator", "model.path=a.onnx", "model.colums=raw"], "model.columns"),
@@ -157,3 +158,37 @@ def test_a_pipeline_on_a_table_of_its_owner(workdir: Path) -> None:
     assert accuracy == pytest.approx(model.score(loans, loans["repaid"]), abs=0.03)
     assert any("raw columns, which its names are" in text for text in result.warnings)
     assert main(["run", *words, "model.accuracy=0.5"]) == 2
+
+
+def test_a_dry_run_trains_no_given_model(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=estimator", saved(workdir), *SMALL, "attack=tabular_search,model_extraction", "seed=0,1"]
+    assert main(["audit", *words, "--dry-run"]) == 0
+    assert "models   1 given; 0 to train, or in the store; 0 more are shared" in capsys.readouterr().out
+    assert main(["audit", *words, "defense=outlier_removal", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["given"], found["trainings"], found["victims"]) == (1, 2, 5)  # the defended one for each seed
+
+
+@pytest.mark.parametrize("attack", ["membership_population", "membership_labels", "membership_quantile"])
+def test_membership_of_a_file_whose_members_are_known(
+    attack: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xgboost = pytest.importorskip("xgboost", reason="needs xgboost: pip install 'amulet-cli[estimators]'")
+    xgboost.XGBClassifier(n_estimators=3, n_jobs=1).fit(X, Y).save_model("model.ubj")
+    words = ["model=estimator", "model.path=model.ubj", *SMALL, f"attack={attack}", "attack.pool_size=100"]
+    assert main(["run", *words]) == 2
+    assert "say so: members=given" in " ".join(capsys.readouterr().err.split())
+    assert main(["run", *words, "members=given"]) == 0
+    (result,) = find_results([Path("outputs")])
+    manifest = result.manifest["membership_inference"]["undefended"]
+    assert (manifest["members"], manifest["non_members"], manifest["population"], manifest["n_shadow"]) == (
+        50, 50, 100, 0,
+    )  # fmt: skip
+    assert not any("trained again" in text or "is unknown" in text for text in result.warnings)
+    assert any("records of the adversary are among those" in text for text in result.warnings)
+
+
+def test_members_are_those_of_a_given_model(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *SMALL[:2], "attack=membership_population", "members=given"]) == 2
+    assert "`members=given` is about a model that is given" in " ".join(capsys.readouterr().err.split())
+    assert main(["run", "model=estimator", saved(workdir), *SMALL, "attack=lira", "members=given", "--dry-run"]) == 0
