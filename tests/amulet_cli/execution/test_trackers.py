@@ -15,7 +15,7 @@ from amulet_cli.execution.trackers import Run, Sweep, tracking
 from amulet_cli.execution.trackers.mlflow import Mlflow
 from amulet_cli.results.reading import find_results
 from amulet_cli.results.result import Result, config_hash
-from tests.helpers.cli_helpers import TINY, amulet
+from tests.helpers.cli_helpers import TINY
 
 SWEEP = ("-m", *TINY, "defense=adv_training", "defense.steps=1", "seed=0,1")
 Here = Callable[..., "tuple[int, str, str]"]
@@ -205,12 +205,12 @@ def mlflow_runs(folder: Path, **settings: Any) -> list[Any]:
     return sorted(client.search_runs([experiment.experiment_id]), key=lambda run: run.info.run_name)
 
 
-def test_mlflow_has_the_sweep_and_its_jobs(workdir: Path, here: Here) -> None:
-    for module in ("mlflow", "sqlalchemy"):
+def test_mlflow_has_the_sweep_and_its_jobs_from_several_processes(workdir: Path, here: Here) -> None:
+    for module in ("mlflow", "sqlalchemy", "hydra_plugins.hydra_joblib_launcher"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    for _ in range(2):  # the second time there is nothing new
-        code, _, err = here(*SWEEP, "logger=mlflow")
+    for spread in (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), ()):  # the second time there is nothing new
+        code, _, err = here(*SWEEP, "logger=mlflow", *spread)
         assert code == 0, err
         assert "warning" not in err
     *jobs, parent = mlflow_runs(workdir / "outputs")
@@ -234,20 +234,6 @@ def test_mlflow_has_the_sweep_and_its_jobs(workdir: Path, here: Here) -> None:
         kept = json.loads((artifacts / "metrics.json").read_text())
         assert kept["metrics"] == json.loads((result.folder / "metrics.json").read_text())["metrics"]
         assert {path.name for path in artifacts.iterdir()} == {"metrics.json", "metrics.csv", "config.yaml"}
-
-
-def test_mlflow_takes_runs_from_several_processes(tmp_path: Path) -> None:
-    for module in ("mlflow", "sqlalchemy", "hydra_plugins.hydra_joblib_launcher"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
-    words = ("-m", *TINY, "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    run = amulet("run", *words, "logger=[mlflow]", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "warning" not in run.stderr
-    *jobs, parent = mlflow_runs(tmp_path / "outputs")
-    assert sorted(job.data.params["seed"] for job in jobs) == ["0", "1"]
-    assert {job.data.tags["mlflow.parentRunId"] for job in jobs} == {parent.info.run_id}
-    assert all("undefended/test_accuracy" in job.data.metrics for job in jobs)
 
 
 def test_tensorboard_reads_what_was_written(workdir: Path, here: Here) -> None:
