@@ -77,6 +77,14 @@ def multiplications(model: nn.Module, x: Tensor) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+def step_cost(model: nn.Module, x: Tensor) -> int:
+    """Floating-point operations of training on inputs (b, *shape), in layers with a `weight`.
+
+    About one forward pass, and two more for the gradients.
+    """
+    return 3 * 2 * sum(multiplications(model, x))
+
+
 def convolutional(model: nn.Module, x: Tensor) -> bool:
     """Is most of the arithmetic in convolutions? Then bfloat16 is worthwhile; for small matrix products it is not."""
     if not any(isinstance(module, _ConvNd) for module in model.modules()):

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 import amulet
 from amulet.core.cores import available_cores
-from amulet.models.arithmetic import multiplications
+from amulet.models.arithmetic import step_cost
 
 LARGE_STEP = 1e10
 """Floating-point operations of one training step above which more than one thread is worthwhile."""
-_PASSES = 3  # a training step costs about one forward pass, and two more for the gradients
 
 
 def threads(setting: str | int, model: nn.Module, example: Tensor, batch_size: int) -> int:
@@ -44,11 +43,6 @@ def workers(setting: str | int, cores: int | None = None) -> int:
     """
     wanted = available_cores() if setting == "auto" else int(setting)
     return wanted if cores is None else min(wanted, cores)
-
-
-def step_cost(model: nn.Module, example: Tensor) -> int:
-    """Floating-point operations of training on one record, in layers with a `weight`."""
-    return _PASSES * 2 * sum(multiplications(model, example))
 
 
 def be_deterministic(device: torch.device) -> None:

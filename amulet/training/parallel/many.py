@@ -1,7 +1,9 @@
 """Training many models of one recipe at once."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -9,11 +11,15 @@ import torch
 from amulet.core.reporting import Reporter
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
+from amulet.models.arithmetic import step_cost
 from amulet.training.base_recipe import BaseRecipe, Trained
 from amulet.training.parallel.stacked import make_stack, stack_size, why_not
 from amulet.training.store import MemoryStore, Stored
 
 _Job = tuple[Records, Stream, str]
+_UPDATE = 5e-4  # seconds that an update of the weights takes beside its products
+_RATE = 2e10  # products and sums of one thread in a second
+_START = 5.0  # seconds of training that pay for starting processes, in each of which torch is loaded
 
 
 def produce_many(
@@ -21,7 +27,8 @@ def produce_many(
 ) -> list[Trained]:
     """One model for each pair of records and stream, each under its own key in the store.
 
-    On the CPU in single-threaded worker processes, on CUDA stacked, elsewhere one after the other. All methods give
+    On the CPU in single-threaded worker processes unless all of it takes a few seconds, on CUDA stacked, elsewhere one
+    after the other. All methods give
     the same models up to rounding in the recipe's precision; the choice depends on the device and the recipe, not on a
     timing (`benchmarks/fit_many.py` has the measurement).
     """
@@ -53,13 +60,28 @@ def _trained(recipe: BaseRecipe, jobs: Sequence[_Job], label: str) -> Iterator[t
     silent = recipe.changed(runtime=dataclasses.replace(runtime, reporter=Reporter(), workers=1))
     workers = min(runtime.workers, len(jobs))
     if runtime.device.type == "cpu" and workers > 1:
-        return _in_workers(silent, jobs, workers)
+        if pays(silent, jobs[0][0], len(jobs)):
+            return _in_workers(silent, jobs, workers)
+        return map(partial(_one, silent), jobs)
     if runtime.device.type == "cuda" and len(jobs) > 1:
         reason = why_not(silent, jobs[0][0])
         if reason is None:
             return in_stacks(silent, jobs, label)
         runtime.reporter.note(f"{label}: trained one after the other, because {reason}")
     return _in_turn(silent, jobs)
+
+
+def pays(recipe: BaseRecipe, records: Records, count: int) -> bool:
+    """Whether training so many models on such records takes longer than starting processes for it; known by estimate.
+
+    Of defended models and estimators nothing is known, so it does.
+    """
+    if recipe.is_defended or not recipe.differentiable:
+        return True
+    updates = recipe.epochs * max(math.ceil(len(records) / recipe.batch_size), recipe.min_updates)
+    example = records.batch(slice(0, 1)).to("cpu").inputs()
+    work = step_cost(recipe.build(records.shape, Stream(0)), example) * min(recipe.batch_size, len(records))
+    return count * updates * (_UPDATE + work / _RATE) > _START
 
 
 def _in_turn(recipe: BaseRecipe, jobs: Sequence[_Job]) -> Iterator[tuple[str, Stored]]:
@@ -81,9 +103,12 @@ def in_stacks(recipe: BaseRecipe, jobs: Sequence[_Job], label: str) -> Iterator[
 
 
 def _one(recipe: BaseRecipe, job: _Job) -> tuple[str, Stored]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    records, stream, key = job
-    return key, recipe.make(records, stream, key)[0]
+    try:
+        return job[2], recipe.make(*job)[0]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _in_workers(recipe: BaseRecipe, jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, Stored]]:

@@ -15,7 +15,7 @@ from amulet.evasion.defenses import AdversarialTrainingPGD
 from amulet.models import predict
 from amulet.training import EarlyStopping, Recipe, Runtime
 from amulet.training.parallel import many as many_module
-from amulet.training.parallel.many import in_stacks
+from amulet.training.parallel.many import in_stacks, pays
 from amulet.training.parallel.stacked import make_stack, stack_size, train_stack, why_not
 from amulet.training.store import MemoryStore, Stored
 
@@ -228,8 +228,14 @@ def test_a_stack_trains_only_what_the_store_lacks_and_locks_in_order() -> None:
     assert made.keys() == {key for _, _, key in jobs}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_give_the_same_bytes_and_keep_the_order(workers: int) -> None:
+@pytest.mark.parametrize(("workers", "processes"), [(1, True), (2, True), (2, False)])
+def test_workers_give_the_same_bytes_and_keep_the_order(
+    workers: int, processes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(*_: Any) -> bool:
+        return processes
+
+    monkeypatch.setattr(many_module, "pays", chosen)
     heard = Heard()
     recipe = _recipe(runtime=Runtime(workers=workers, reporter=heard))
     tables, streams = [_records(30 + k, seed=k) for k in range(4)], [Stream(k) for k in range(4)]
@@ -242,6 +248,16 @@ def test_workers_give_the_same_bytes_and_keep_the_order(workers: int) -> None:
     again = recipe.produce_many([*tables, _records(9)], [*streams, Stream(9)])
     assert [trained.loaded for trained in again] == [True] * 4 + [False]
     assert any("4 of 5 loaded" in note for note in heard.notes)
+
+
+def test_processes_are_started_for_what_takes_longer_than_that() -> None:
+    small, large = _records(60), _records(12_000)
+    assert not pays(_recipe(), small, 16)
+    assert pays(_recipe(epochs=10), large, 16)
+    assert pays(_recipe(epochs=100, min_updates=100), small, 16), "as many updates as of many records"
+    pictures = _recipe(architecture=Factory("amulet.models.SmallCNN"), batch_size=60)
+    assert pays(pictures.changed(epochs=100), _records(600, (1, 28, 28)), 4), "its products count"
+    assert pays(_recipe(defenses=(AdversarialTrainingPGD(),)), small, 2), "what a defence costs is not known"
 
 
 def test_the_way_is_chosen_by_device_and_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from torch import nn
 
 from amulet.core.cores import available_cores
 from amulet.models import LinearNet
-from amulet_cli.execution.environment import environment, step_cost, threads
+from amulet.models.arithmetic import step_cost
+from amulet_cli.execution.environment import environment, threads
 
 
 def test_step_cost_counts_products() -> None:
