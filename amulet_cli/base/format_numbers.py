@@ -2,6 +2,8 @@
 
 import math
 
+_ROUNDING = 1e-12
+
 
 def number(value: float, *, fraction: bool = True, unit: bool = True) -> str:
     """A metric's value: fractions in per cent with two decimals, others with three digits, from 1,000 on with all.
@@ -57,15 +59,24 @@ def with_interval(value: float, span: tuple[float, float] | None, *, fraction: b
 
 
 def plus_minus(mean: float, error: float, *, fraction: bool = True) -> str:
-    """Mean and standard error; only the mean if a single seed gives no error.
+    """Mean and standard error; only the mean if a single seed gives no error. What rounding makes of none is none.
 
-    >>> plus_minus(0.8312, 0.0021), plus_minus(0.8312, float("nan"))
-    ('83.12 ± 0.21', '83.12')
+    >>> plus_minus(0.8312, 0.0021), plus_minus(0.8312, float("nan")), plus_minus(8.0, 6.28e-16, fraction=False)
+    ('83.12 ± 0.21', '83.12', '8 ± 0')
     """
     text = number(mean, fraction=fraction, unit=False)
     if not math.isfinite(error):
         return text
-    return f"{text} ± {number(error, fraction=fraction, unit=False)}"
+    return f"{text} ± {spread(error, mean, fraction=fraction)}"
+
+
+def spread(value: float, mean: float, *, fraction: bool = True) -> str:
+    """A standard error or deviation; none where it is only rounding of the mean.
+
+    >>> spread(0.0021, 0.8), spread(1.09e-15, 8.0, fraction=False)
+    ('0.21', '0')
+    """
+    return number(0.0 if value < _ROUNDING * abs(mean) else value, fraction=fraction, unit=False)
 
 
 def duration(seconds: float) -> str:

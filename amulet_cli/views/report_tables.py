@@ -130,7 +130,7 @@ def _numbers(row: Row, *, wide: bool) -> list[Text]:
     for place, victim in enumerate(VICTIMS):
         summary = row.summaries[victim]
         if wide and summary.n > 1:
-            cells[place] += f" (sd {format_numbers.number(summary.sd, fraction=row.facts.fraction, unit=False)})"
+            cells[place] += f" (sd {format_numbers.spread(summary.sd, summary.mean, fraction=row.facts.fraction)})"
     words = [*cells, f"{numbers.change:>6}", numbers.interval, str(numbers.n)]
     return [*map(Text, words), Text("!" if row.warnings else "", style="bold yellow")]
 
