@@ -262,7 +262,7 @@ def test_a_launchers_jobs_have_a_share_of_the_machine(monkeypatch: pytest.Monkey
         assert worker is not None
         assert worker.cores == cores
         assert worker.folder == Path.cwd()
-    for module in (environment, cores):
+    for module in (environment, processor):
         monkeypatch.setattr(module, "available_cores", lambda: 8)
     assert environment.workers("auto") == 8
     assert environment.workers("auto", 1) == 1
