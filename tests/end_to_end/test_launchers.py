@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from amulet.core import cores as processor
 from amulet_cli.cli import main
 from amulet_cli.config.composition import RunRequest
 from amulet_cli.execution import environment, launchers
