@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,6 +18,7 @@ from amulet_cli.base import console
 from amulet_cli.cli import main
 from tests.helpers.cli_helpers import FOLDER, PATIENCE, TINY, amulet, own_options, start
 
+ROOT = Path(__file__).parents[2]
 SMALL = ("defense=adv_training", "attack=evasion_pgd", "attack.steps=2", "defense.steps=2", *TINY)
 
 
@@ -103,7 +106,9 @@ def test_smoke_from_command_to_files(tmp_path: Path, here: Here) -> None:
     # The same table but for the way the metrics are sorted.
     assert sorted(again.stdout.split()) == sorted(run.stdout.split())
 
-    gate = here("gate", str(Path(__file__).parents[2] / "docs" / "examples" / "gate_smoke.yaml"), "--json")
+    workflow = yaml.safe_load((ROOT / ".github/workflows/gate.yml").read_text())
+    policy = str(ROOT / workflow["jobs"]["smoke"]["steps"][-1]["with"]["policy"])
+    gate = here("gate", policy, "--json")
     judged = {one["id"]: one["outcome"] for one in json.loads(gate.stdout)["judgements"]}
     assert judged == {
         "better-than-guessing": "pass",
@@ -113,6 +118,23 @@ def test_smoke_from_command_to_files(tmp_path: Path, here: Here) -> None:
     }
     assert gate.returncode == 0
     assert here("gate", "bank_credit").returncode == 4
+    shown = action_of_the_gate(tmp_path, policy)
+    assert shown["code.txt"] == "code=0\n"
+    assert shown["summary.md"] == shown["gate.md"]
+    assert all(name in shown["gate.md"] for name in judged)
+    assert {"gate.xml", "gate.sarif"} <= shown.keys()
+
+
+def action_of_the_gate(folder: Path, policy: str) -> dict[str, str]:
+    """What the step of the action leaves that runs the gate in a workflow: each file's content by its name."""
+    action = yaml.safe_load((ROOT / ".github/actions/gate/action.yml").read_text())
+    (script,) = (step["run"] for step in action["runs"]["steps"] if step.get("id") == "gate")
+    files = folder / "gate"
+    env = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    env |= {"POLICY": policy, "FOLDERS": "outputs", "FILES": str(files)}
+    env |= {"GITHUB_OUTPUT": str(files / "code.txt"), "GITHUB_STEP_SUMMARY": str(files / "summary.md")}
+    subprocess.run(["bash", "--norc", "-eo", "pipefail", "-c", script], cwd=folder, env=env, check=True)
+    return {path.name: path.read_text() for path in files.iterdir()}
 
 
 def test_two_folders_the_same_bytes_and_seeds_differ(tmp_path: Path, here: Here) -> None:
