@@ -13,10 +13,9 @@ _ITS_OWN = ("risk", "among", "function", "about")
 
 def among(metrics: Mapping[str, Any]) -> list[str]:
     """The risks that `metric.every` is about, in the paper's order: all, or those of its `among`; none without it."""
-    node = metrics.get(NAME)
-    if not isinstance(node, Mapping):
+    if not metrics.get(NAME):
         return []
-    wanted = cast(Mapping[str, Any], node).get("among")
+    wanted = _node(metrics).get("among")
     if wanted is None:
         return list(RISKS)
     if not isinstance(wanted, (list, tuple)) or not wanted:
@@ -36,9 +35,8 @@ def named(words: Sequence[Any], where: str) -> list[str]:
 
 def attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What `metric.every.<risk>` says of the attack that measures the risk, by its name."""
-    node = cast(Mapping[str, Any], metrics.get(NAME) or {})
     found: dict[str, dict[str, Any]] = {}
-    for key, settings in node.items():
+    for key, settings in _node(metrics).items():
         if key in _ITS_OWN:
             continue
         risk = _named(key, f"metric.every.{key}")
@@ -51,6 +49,13 @@ def attack_settings(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def known_risks() -> str:
     """The risks for an error's text: `S1 evasion, ...`."""
     return ", ".join(f"{risk.code} {risk.name}" for risk in RISKS.values())
+
+
+def _node(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    node = metrics.get(NAME) or {}
+    if not isinstance(node, Mapping):
+        raise UsageError(f"`metric.{NAME}` must be a mapping of settings, got {node!r}")
+    return cast(Mapping[str, Any], node)
 
 
 def _named(word: Any, where: str) -> str:

@@ -1,7 +1,9 @@
 """The metric option `every`: all risks that make sense, the others left out with the reason."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from amulet.assessment.combinations import DataFacts, stand_in
 from amulet.core import Factory, IncompatibleError, SettingError
 from amulet.evasion import protocol
 from amulet.evasion.attacks import EvasionPGD
+from amulet_cli.base.errors import UsageError
 from amulet_cli.cli import main
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import compose
@@ -67,6 +70,12 @@ def test_among_chooses_by_name_or_code_in_the_papers_order() -> None:
     made = planned("metric.every.among=[P1,evasion,fairness]")
     assert made.risks() == ["utility", "evasion", "membership_inference", "discriminatory_behavior"]
     assert among({"utility": {"risk": None}}) == []
+
+
+@pytest.mark.parametrize("read", [among, attack_settings])
+def test_what_is_no_mapping_is_refused(read: Callable[[dict[str, Any]], object]) -> None:
+    with pytest.raises(UsageError, match=r"`metric\.every` must be a mapping"):
+        read({"every": "é"})
 
 
 def test_settings_of_the_attacks_by_risk() -> None:
