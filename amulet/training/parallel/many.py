@@ -28,9 +28,8 @@ def produce_many(
     """One model for each pair of records and stream, each under its own key in the store.
 
     On the CPU in single-threaded worker processes unless all of it takes a few seconds, on CUDA stacked, elsewhere one
-    after the other. All methods give
-    the same models up to rounding in the recipe's precision; the choice depends on the device and the recipe, not on a
-    timing (`benchmarks/fit_many.py` has the measurement).
+    after the other. All methods give the same models up to rounding in the recipe's precision; the choice depends on
+    the device, the recipe and the records, not on a timing (`benchmarks/fit_many.py` has the measurement).
     """
     if len(records) != len(streams):
         raise ValueError(f"`streams` must have one entry for each of {len(records)} tables, got {len(streams)}")
@@ -78,10 +77,12 @@ def pays(recipe: BaseRecipe, records: Records, count: int) -> bool:
     """
     if recipe.is_defended or not recipe.differentiable:
         return True
-    updates = recipe.epochs * max(math.ceil(len(records) / recipe.batch_size), recipe.min_updates)
+    updates = count * recipe.epochs * max(math.ceil(len(records) / recipe.batch_size), recipe.min_updates)
+    if updates * _UPDATE > _START:
+        return True
     example = records.batch(slice(0, 1)).to("cpu").inputs()
     work = step_cost(recipe.build(records.shape, Stream(0)), example) * min(recipe.batch_size, len(records))
-    return count * updates * (_UPDATE + work / _RATE) > _START
+    return updates * (_UPDATE + work / _RATE) > _START
 
 
 def _in_turn(recipe: BaseRecipe, jobs: Sequence[_Job]) -> Iterator[tuple[str, Stored]]:
