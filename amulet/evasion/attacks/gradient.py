@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from amulet.evasion.attacks.ascent import cross_entropy, lowered, search
+from amulet.evasion.attacks.ascent import cross_entropy, lowered, margin, search
 from amulet.evasion.attacks.balls import Ball
 from amulet.evasion.attacks.base import EvasionAttack
 from amulet.evasion.attacks.expectation import Averaged, spread
@@ -29,8 +29,8 @@ class GradientAttack(EvasionAttack):
     """Steps of steepest ascent in a ball around each input, from one or more starts; the best iterate is kept.
 
     The search may compute in bfloat16. What it finds is judged in float32, and what does not hold there is searched
-    for again in float32; so is a sample of what withstood it, and all of that if float32 finds more. A record that is
-    wrong as it stands is left alone.
+    for again in float32; so is a sample of what withstood it. If float32 finds more, it goes on from what is nearest to
+    another answer until a sixteenth of the batch yields nothing. A record that is wrong as it stands is left alone.
 
     A model whose answers are random is attacked through the mean of `eot` answers (expectation over transformation,
     Athalye et al., ICML 2018): its gradient is followed, and it decides whether a record fell.
@@ -139,18 +139,25 @@ class GradientAttack(EvasionAttack):
             return best
         y = aims[0]
         with torch.no_grad():
-            held = wanted & (model(best).argmax(dim=1) == y)
+            logits = model(best).float()
+            held = wanted & (logits.argmax(dim=1) == y)
             seemed = searcher.model(best.to(searcher.dtype)).argmax(dim=1) != y
         # Low precision saw an error that float32 does not: it is a step or two away.
         self._again(model, ball, aims, best.clone(), best, (held & seemed).nonzero().squeeze(1))
         left = (held & ~seemed).nonzero().squeeze(1)
-        every = max(1, len(left) // max(64, len(y) // 16))
+        part = max(64, len(y) // 16)
         sample = torch.zeros_like(left, dtype=torch.bool)
-        sample[::every] = True
-        missed = self._again(model, ball, aims, start, best, left[sample])
-        if missed:  # float32 finds what low precision did not: it has the last word on all of them
-            missed += self._again(model, ball, aims, start, best, left[~sample])
-        self.missed += missed
+        sample[:: max(1, len(left) // part)] = True
+        found = self._again(model, ball, aims, start, best, left[sample])
+        self.missed += found
+        if found:  # float32 finds what low precision did not: it goes on, first where an answer is nearest to changing
+            rest = left[~sample]
+            nearest = rest[margin(logits[rest], y[rest]).argsort(descending=True)]
+            for index in nearest.split(part):
+                found = self._again(model, ball, aims, start, best, index)
+                self.missed += found
+                if not found:
+                    break
         return best
 
     def _again(
