@@ -29,6 +29,8 @@ class OwnColumn:
     `codes`."""
     codes: np.ndarray | None = None
     """Of numbers: what each of `values` is in [0, 1], float32, rising; None: a group, or one value."""
+    gap: int | None = None
+    """Of numbers some of which are missing: the first of the two inputs for `given` and for `missing`."""
 
     def read(self, x: np.ndarray) -> pd.Series[Any]:
         """The column of records (n, columns): a value that is unchanged as it was, of a group the largest."""
@@ -40,7 +42,8 @@ class OwnColumn:
             found = self.values.take(np.zeros(len(x), dtype=np.int64))
         else:
             found = self.values.take(x[:, self.start : self.end].argmax(axis=1))
-        return pd.Series(found, name=self.name)
+        column = pd.Series(found, name=self.name)
+        return column if self.gap is None else column.mask(x[:, self.gap] < x[:, self.gap + 1])
 
     def _numbers(self, given: np.ndarray) -> np.ndarray:
         codes, values = self.codes, np.asarray(self.values)
@@ -73,52 +76,65 @@ def encoded(frame: pd.DataFrame, *, array: Any = None) -> tuple[Inputs, OwnTable
     """The inputs of a table in [0, 1], and the way back.
 
     Numbers are scaled by the range of all records, so none is cut off; every other column becomes a one-hot group, in
-    which a missing value is a value of its own. A column with one value is no input, and is there again on the way
-    back.
+    which a missing value is a value of its own. Where numbers are missing, a group of two inputs says whether one is
+    given, and the input of a missing one is that of the median; on the way back it is missing again. A column with one
+    value is no input, and is there again on the way back.
 
     Args:
         frame: all records; its index is not looked at.
         array: the type of the array that the records came in, if they did.
 
     Raises:
-        DataError: numbers are missing or infinite.
+        DataError: numbers are infinite.
     """
     import pandas as pd
 
     columns: dict[str, Column] = {}
     own: list[tuple[str, Any, np.ndarray, Any]] = []
     texts: list[str] = []
+    gaps: dict[str, str] = {}
+    taken = {str(name) for name in frame.columns}
     for name in frame.columns:
         series, text = frame[name], str(name)
         if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
             numbers = series.to_numpy(np.float64, na_value=np.nan)
-            if not np.isfinite(numbers).all():
+            if np.isinf(numbers).any():
                 raise DataError(
-                    f"`{text}` has {int((~np.isfinite(numbers)).sum()):,} numbers that are missing or infinite, and "
-                    "attacks need one that they can change: fill them in, or leave these records out"
+                    f"`{text}` has {int(np.isinf(numbers).sum()):,} numbers that are infinite, and attacks need one "
+                    "that they can change: write them as missing, or leave these records out"
                 )
-            columns[text] = Column(numbers=numbers)
-            own.append((text, name, numbers, series.array))
+            lost = np.isnan(numbers)
+            if lost.any() and not lost.all():
+                middle = np.argsort(numbers)[(~lost).sum() // 2]
+                numbers, series = np.where(lost, numbers[middle], numbers), series.mask(lost, series.iloc[middle])
+                gaps[text] = f"{text} is"
+                while gaps[text] in taken:
+                    gaps[text] += "_"
+            columns[text] = Column(numbers=np.nan_to_num(numbers))
+            own.append((text, name, columns[text].values, series.array))
+            if text in gaps:
+                columns[gaps[text]] = Column(None, lost.astype(np.int64), ("given", "missing"))
         else:
             places, names, first = _categories(series)
             columns[text] = Column(None, places, names)
             own.append((text, name, places, series.array.take(first)))
             texts.append(text)
     rows = np.arange(len(frame))
-    inputs = encode(columns, texts, (rows, rows))
+    inputs = encode(columns, [*texts, *gaps.values()], (rows, rows))
     groups, found = dict(inputs.groups), list[OwnColumn]()
     start = 0
     for text, name, numbers, values in own:
-        dtype = frame[name].dtype
+        dtype, own_values, codes, end = frame[name].dtype, values, None, start
         if len(np.unique(numbers)) < 2:
-            found.append(OwnColumn(name, dtype, start, start, values[:1]))
+            own_values = values[:1]
         elif text in texts:
-            found.append(OwnColumn(name, dtype, start, groups[start], values))
-            start = groups[start]
+            end = groups[start]
         else:
             codes, first = np.unique(inputs.x[:, start], return_index=True)
-            found.append(OwnColumn(name, dtype, start, start + 1, values[first], codes))
-            start += 1
+            own_values, end = values[first], start + 1
+        gap = end if text in gaps else None
+        found.append(OwnColumn(name, dtype, start, end, own_values, codes, gap))
+        start = end if gap is None else groups[gap]
     return inputs, OwnTable(tuple(found), array)
 
 

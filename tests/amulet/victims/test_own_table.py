@@ -62,6 +62,26 @@ def test_arrays_come_back_as_arrays() -> None:
     np.testing.assert_array_equal(view(inputs.x), values)
 
 
-def test_missing_numbers_are_refused() -> None:
-    with pytest.raises(DataError, match="`age` has 1 numbers that are missing"):
-        encoded(pd.DataFrame({"age": [1.0, np.nan], "b": [1, 2]}))
+def test_missing_numbers_stay_missing() -> None:
+    frame = table()
+    rng = np.random.default_rng(2)
+    for name in ("age", "gain", "year", "small"):
+        frame[name] = frame[name].mask(rng.random(len(frame)) < 0.2)
+    frame["empty"] = np.nan
+    inputs, view = encoded(frame)
+    pd.testing.assert_frame_equal(view(inputs.x), frame)
+    at = inputs.names.index("age is=missing")
+    assert dict(inputs.groups)[at - 1] == at + 1
+    assert len(np.unique(inputs.x[frame["age"].isna(), inputs.names.index("age")])) == 1
+    given = inputs.x.copy()
+    given[:, at - 1], given[:, at] = 1, 0
+    filled = view(given)["age"]
+    assert filled.dtype == "Int64"
+    assert filled[frame["age"].isna()].nunique() == 1
+    assert filled[frame["age"].isna()].isin(frame["age"]).all()
+    pd.testing.assert_series_equal(filled[frame["age"].notna()], frame["age"].dropna())
+
+
+def test_infinite_numbers_are_refused() -> None:
+    with pytest.raises(DataError, match="`age` has 1 numbers that are infinite"):
+        encoded(pd.DataFrame({"age": [1.0, np.inf], "b": [1, 2]}))

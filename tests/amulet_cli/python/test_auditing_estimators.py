@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -50,6 +50,17 @@ def test_a_pipeline_is_audited_in_its_own_columns(workdir: Path) -> None:
     assert (model[-1].coef_ == before).all()
     assert set(found.by_group.reset_index().group) >= {"female", "male"}
     assert "lira_offline.auc" in set(frame.metric)
+
+
+def test_records_with_gaps_are_audited(workdir: Path) -> None:
+    parts = [frame.assign(age=frame.age.mask(frame.age % 5 == 0)) for frame in (people(), people(seed=1))]
+    model = HistGradientBoostingClassifier(max_iter=10).fit(parts[0][["age", "income"]], parts[0]["good"])
+    found = amulet.audit(model, *parts, target="good", attack=["tabular_search", "model_extraction"], **FAST)
+    assert (found.failed, found.refused) == ((), ())
+    values = found.to_frame().groupby("metric").value
+    own = model.score(parts[1][["age", "income"]], parts[1]["good"])
+    assert values.get_group("test_accuracy").to_numpy() == pytest.approx(own)
+    assert values.get_group("robust_accuracy").item() <= own
 
 
 def test_whatever_carries_it_the_numbers_are_the_same(workdir: Path) -> None:

@@ -57,25 +57,30 @@ def killed_launchers(count: int, seed: int) -> Tried:
     draw, lost = random.Random(seed), list[Failure]()
     known = [name for name, module in _LAUNCHERS.items() if not module or is_installed(module)]
     ways = [*((*SWEEP, f"hydra/launcher={name}") for name in known), _MATRIX]
-    killed = 0
+    killed = rounds = 0
     with empty_folder() as folder:
         for number, words in enumerate(ways):
-            calm, hurt = f"calm{number}", f"hurt{number}"
+            calm, left = f"calm{number}", -(-count // len(ways))
             began = time.monotonic()
             if _begun(words, calm).wait() != 0:
                 raise RuntimeError((folder / f"{calm}.log").read_text())
             whole = time.monotonic() - began
-            for turn in range(-(-count // len(ways))):
-                how = f"amulet {' '.join(words)}, --launchers {count} --seed {seed}, turn {turn}"
-                process = _begun(words, hurt)
-                time.sleep(draw.uniform(0.2, 1.0) * whole)
-                before = complete(folder / hurt)
-                killed += _kill(draw.choice(("all", "command", "worker")), process, draw)
-                lost += [(f"{path} changed", how) for path in _changed(before)]
-            if (code := _begun(words, hurt).wait()) != 0:
-                lost.append((f"exit code {code} in the end", f"amulet {' '.join(words)}"))
-            lost += [(what, f"amulet {' '.join(words)}") for what in differences(folder / calm, folder / hurt)]
-    return Tried(killed, lost, f"{', '.join(known)}, matrix")
+            while left > 0:
+                hurt = f"hurt{rounds}"
+                deaths = 1
+                while left > 0 and deaths:  # else it was done before, and the next begins in an empty folder
+                    how = f"amulet {' '.join(words)}, --launchers {count} --seed {seed}, {left} left"
+                    process = _begun(words, hurt)
+                    time.sleep(draw.uniform(0.2, 1.0) * whole)
+                    before = complete(folder / hurt)
+                    deaths = _kill(draw.choice(("all", "command", "worker")), process, draw)
+                    killed, left = killed + deaths, left - deaths
+                    lost += [(f"{path} changed", how) for path in _changed(before)]
+                if (code := _begun(words, hurt).wait()) != 0:
+                    lost.append((f"exit code {code} in the end", f"amulet {' '.join(words)}"))
+                lost += [(what, f"amulet {' '.join(words)}") for what in differences(folder / calm, folder / hurt)]
+                rounds += 1
+    return Tried(killed, lost, f"{rounds} sweeps of 2 runs under {', '.join(known)}, matrix")
 
 
 def _begun(words: tuple[str, ...], folder: str) -> "subprocess.Popen[bytes]":
@@ -89,7 +94,7 @@ def _kill(whom: str, process: "subprocess.Popen[bytes]", draw: random.Random) ->
     family: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
-    victims = [process.pid] if whom != "worker" else []
+    victims = [process.pid]
     if whom == "all":
         victims += [child.pid for child in family]
     elif whom == "worker" and family:
