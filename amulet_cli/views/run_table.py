@@ -12,6 +12,7 @@ from rich.text import Text
 from amulet.core.facts import MetricFacts
 from amulet_cli.analysis.comparisons import change_of
 from amulet_cli.analysis.deciding import suites_of
+from amulet_cli.analysis.in_words import in_words
 from amulet_cli.analysis.rows import RunGroup, change_words
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import ARROWS, Command, aligned, hanging, here
@@ -53,9 +54,17 @@ def result_table(
     parts += [Text(), Text(legend, style="dim"), *_suites(result)]
     for warning in result.warnings:
         parts += [Text(), hanging("warning  ", warning, "yellow")]
+    told = in_words(result, {name: _told(result, name) for name in names}) if len(victims) > 1 else ""
+    parts += [Text(), hanging("in words ", told)] if told else []
     parts += [Text(), hanging("results  ", here(result.folder))]
     parts += [Command("next     ", command) for command in next_commands(result, words, config_dir)]
     return Group(*parts)
+
+
+def _told(result: Result, name: str) -> tuple[str, str]:
+    """A change and what it means, as plain text."""
+    change, _, word = change_cells(result, name)
+    return change.plain.strip(), word.plain
 
 
 def _suites(result: Result) -> list[RenderableType]:
