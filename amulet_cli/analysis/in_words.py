@@ -48,7 +48,7 @@ def in_words(result: Result, changes: Mapping[str, tuple[str, str]]) -> str:
         parts.append(f"test accuracy {'rises' if word == 'better' else 'falls'} by {amount.lstrip('+-')} points")
     elif word == "≈":
         parts.append("test accuracy does not clearly change")
-    return f"With {defense_name(result.facts.defenses)} {'; '.join(parts)}. One seed is no verdict: that takes ten."
+    return f"With {defense_name(result.facts.defenses)} {'; '.join(parts)}. This is one seed; a verdict needs at least ten."
 
 
 def _part(risks: Mapping[str, Sequence[str]], fate: tuple[str, str], *, first: bool) -> str:
