@@ -182,7 +182,7 @@ def _with_more_seeds(change: "Change", lean: str, *, fraction: bool) -> str:
         text = "The interval holds 0: it points neither way"
     else:
         text = "There is no interval"
-    text += f"; a verdict takes {MIN_SEEDS} seeds"
+    text += f"; a verdict needs {MIN_SEEDS} seeds"
     records = change.records_error if math.isfinite(change.records_error) else 0.0
     if change.n > 1 and math.isfinite(change.seeds_error):
         half = 1.96 * math.hypot(change.seeds_error * math.sqrt(change.n / MIN_SEEDS), records)

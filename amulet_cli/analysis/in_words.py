@@ -29,6 +29,8 @@ def in_words(result: Result, changes: Mapping[str, tuple[str, str]]) -> str:
     Returns:
         Nothing where no defence was compared, or where nothing could be said.
     """
+    from amulet.assessment.verdict import MIN_SEEDS
+
     fates: dict[str, dict[str, list[str]]] = {}
     for name, (amount, word) in changes.items():
         facts = result.facts.of(name)
@@ -48,7 +50,8 @@ def in_words(result: Result, changes: Mapping[str, tuple[str, str]]) -> str:
         parts.append(f"test accuracy {'rises' if word == 'better' else 'falls'} by {amount.lstrip('+-')} points")
     elif word == "≈":
         parts.append("test accuracy does not clearly change")
-    return f"With {defense_name(result.facts.defenses)} {'; '.join(parts)}. This is one seed; a verdict needs at least ten."
+    told = f"With {defense_name(result.facts.defenses)} {'; '.join(parts)}."
+    return f"{told} This is one seed; a verdict needs at least {MIN_SEEDS}."
 
 
 def _part(risks: Mapping[str, Sequence[str]], fate: tuple[str, str], *, first: bool) -> str:

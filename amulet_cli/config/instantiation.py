@@ -199,7 +199,7 @@ def quotes(value: Any, hint: Any) -> str | None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"it wants to end the process (sys.exit({'' if error.code is None else error.code!r}))"
+        return f"it ends the process (sys.exit({'' if error.code is None else error.code!r}))"
     return f"{type(error).__name__}: {error}"
 
 

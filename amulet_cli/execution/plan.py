@@ -172,7 +172,7 @@ def _tried(key: str, factory: Factory, over: object) -> Any:
     except (ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"`{key}` cannot be built: {error}", where=f"`{key}`: {factory!r}") from error
     except SystemExit as error:
-        raise UsageError(f"`{key}` cannot be built: it wants to end the process", where=f"{factory!r}") from error
+        raise UsageError(f"`{key}` cannot be built: it ends the process", where=f"{factory!r}") from error
 
 
 def _component(config: Mapping[str, Any], node: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

@@ -121,7 +121,7 @@ class Results:
     def verdicts(self) -> "pd.DataFrame":
         """One row per setting and metric that decides on its risk: the change, its interval, the verdict, the reason.
 
-        Verdicts take ten seeds; with fewer they say so.
+        Verdicts need ten seeds; with fewer they say so.
         """
         import pandas as pd
 

@@ -46,7 +46,7 @@ def assess(
         second_defense: another defence.
         metric: the risks that are measured: ``["utility", "evasion"]``.
         experiment: whole settings by name: `smoke`.
-        seeds: how many, from 0 on; or which. Verdicts take ten, limits on a recipe (`check`) five.
+        seeds: how many, from 0 on; or which. Verdicts need ten, limits on a recipe (`check`) five.
         settings: any other, by its key on the command line: ``{"epochs": 5, "defense.epsilon": 0.03}``.
         output_dir: the folder of the results and of the trained models.
         config_dir: a folder with options of your own.

@@ -192,6 +192,6 @@ def _legend(report: Report) -> Iterator[RenderableType]:
     if report.rows:
         yield Text(_LEGEND, style="dim")
     if any(row.verdict is not None and row.verdict.outcome == "too few seeds" for row in report.rows):
-        yield Text(f"No verdicts: they take {MIN_SEEDS} seeds.", style="dim")
+        yield Text(f"No verdicts: they need {MIN_SEEDS} seeds.", style="dim")
     if any(row.values["defended"] for row in report.rows):
         yield Text(f"Expected, where the defence is effective: {SOURCE}.", style="dim")

@@ -127,7 +127,7 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
             "fixed beforehand; intervals are not. sees: the smallest true difference that is found 4 times in 5. "
         )
     else:
-        text += f"No verdicts: they take {MIN_SEEDS} seeds. "
+        text += f"No verdicts: they need {MIN_SEEDS} seeds. "
     text += "= unchanged by construction. ! read the warning below. "
     if any(entry.pursued for entry in interactions.entries):
         text += "† what the defence sets out to lower. "

@@ -176,7 +176,7 @@ def verdict_lines(report: Report, width: int) -> Iterator[RenderableType]:
     if not judged:
         return
     tests = f"Verdicts: paired tests, Holm-corrected over {format_numbers.plural(report.tested, 'comparison')}"
-    yield from headed(tests if report.tested else f"No verdicts: they take {MIN_SEEDS} seeds")
+    yield from headed(tests if report.tested else f"No verdicts: they need {MIN_SEEDS} seeds")
     if all(verdict.change.n < 2 and verdict.outcome == "too few seeds" for _, verdict in judged):
         return
     differ = report.telling

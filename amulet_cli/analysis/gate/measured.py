@@ -105,7 +105,7 @@ def _of_recipe(rule: Rule, row: Row, victim: str) -> Measured:
     n, over = len(after), plural(len(after), "seed")
     if n < SEEDS:
         value = fmean(new - old for new, old in zip(after, before, strict=True))
-        lacks = f"it is about the recipe, which takes {SEEDS} seeds: there {'is' if n == 1 else 'are'} {n}"
+        lacks = f"it is about the recipe, which needs {SEEDS} seeds: there {'is' if n == 1 else 'are'} {n}"
         return Measured(value=value, over=over, lacks=lacks)
     effects = row.effects if rule.relative_to == VICTIMS[0] else None
     change = paired_change(before, after, effects, most=row.facts.largest_change)

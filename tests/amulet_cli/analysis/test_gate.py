@@ -185,14 +185,14 @@ def test_only_failed_runs_are_not_measured(tmp_path: Path) -> None:
     assert "out of memory" in found.judgements[0].reason
 
 
-def test_the_recipe_takes_five_seeds_and_their_interval(tmp_path: Path) -> None:
+def test_the_recipe_needs_five_seeds_and_their_interval(tmp_path: Path) -> None:
     values = (0.55, 0.57, 0.53, 0.56, 0.54)
     rule = {"id": "p", "metric": "P1.auc", "at_most": 0.6}
     for seed, value in enumerate(values[:4]):
         write(tmp_path / "runs", members(value), seed=seed)
     [one] = gate(tmp_path, rule).judgements
     assert one.outcome == "inconclusive"  # although every interval over records is within the limit
-    assert "takes 5 seeds: there are 4" in one.reason
+    assert "needs 5 seeds: there are 4" in one.reason
     write(tmp_path / "runs", members(values[4]), seed=4)
     [one] = gate(tmp_path, rule).judgements  # of several scores the one that decides
     assert (one.metric, one.outcome) == ("strongest.auc", "pass")

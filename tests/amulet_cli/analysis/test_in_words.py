@@ -25,7 +25,8 @@ def test_what_falls_and_what_rises(run: Result) -> None:
     }
     assert in_words(run, changes) == (
         f"With adversarial training the risk of {EVASION} (robust_accuracy +37.73) falls; that of {THEFT} "
-        "(fidelity_kappa +3.72) rises; test accuracy falls by 2.76 points. This is one seed; a verdict needs at least ten."
+        "(fidelity_kappa +3.72) rises; test accuracy falls by 2.76 points. "
+        "This is one seed; a verdict needs at least 10."
     )
 
 

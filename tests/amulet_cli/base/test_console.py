@@ -30,7 +30,8 @@ def shown(renderable: object, width: int = 80) -> str:
 
 
 def line_of(text: str, word: str) -> str:
-    [line] = [line for line in text.splitlines() if word in line]
+    """The row of a table, not the sentence below it."""
+    [line] = [line for line in text.partition("in words")[0].splitlines() if word in line]
     return line
 
 
@@ -136,7 +137,7 @@ def test_the_table_of_a_sweep(tmp_path: Path) -> None:
     for victim in ("undefended", "defended"):
         first, second = (100 * job.metrics[victim]["fidelity_kappa"] for job in jobs[:2])
         assert f"{(first + second) / 2:.2f} ± {abs(first - second) / 2:.2f}" in row, "the mean over the seeds"
-    assert "No verdicts: they take 10 seeds" in text
+    assert "No verdicts: they need 10 seeds" in text
     assert "stolen_test_accuracy" not in text, "the main metrics alone"
     assert "next     amulet report" in text
     assert "4 jobs: 1 done, 1 skipped, 1 failed, 1 refused" in text

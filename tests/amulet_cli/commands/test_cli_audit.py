@@ -192,7 +192,7 @@ def test_over_ten_seeds_there_is_a_verdict_beside_the_expectation(tmp_path: Path
 def test_below_ten_seeds_there_is_none(tmp_path: Path) -> None:
     text = shown(_many(tmp_path, 3, 0.2))
     assert "robust_accuracy: +20.03 [+19.9, +20.2] over 3 seeds, better for the victim" in text
-    assert "No verdicts: they take 10 seeds" in text
+    assert "No verdicts: they need 10 seeds" in text
     assert "over 3 seeds, 0 is in the interval" in shown(_many(tmp_path / "none", 3, -0.0005))
     assert "robust_accuracy: -20.00 on 1 seed" in shown(_many(tmp_path / "one", 1, -0.2))
 

@@ -210,7 +210,7 @@ def test_ten_seeds_get_verdicts_and_fewer_what_could_have_been_seen(tmp_path: Pa
     assert re.search(r"S3 fidelity_kappa +0\.1 +rises p", text)
     few = aggregate([result for result in find_results([tmp_path]) if result.seed < 9])
     text = shown(few)
-    assert "No verdicts: they take 10 seeds" in text
+    assert "No verdicts: they need 10 seeds" in text
     row = row_of(few, "robust_accuracy", defense__epsilon=0.1)
     assert row.verdict is not None
     assert f"sees {100 * row.verdict.detectable:.2f} or more" in text

@@ -31,8 +31,8 @@ OPTIONS: dict[str, tuple[bytes, str]] = {
     "number": (b"3", "must hold settings by name"),
     "tagged": (b"!!python/object/apply:os.system ['true']", "could not determine a constructor"),
     "numbered": (b"_target_: bad_parts.Fine\n1: 2", "must have texts as keys, got 1"),
-    "leaves": (b"_target_: bad_parts.Leaves", "wants to end the process (sys.exit(3))"),
-    "leaves_at_once": (b"_target_: bad_module.Attack", "wants to end the process (sys.exit(3))"),
+    "leaves": (b"_target_: bad_parts.Leaves", "ends the process (sys.exit(3))"),
+    "leaves_at_once": (b"_target_: bad_module.Attack", "ends the process (sys.exit(3))"),
     "breaks": (b"_target_: bad_parts.Breaks", "`bad_parts.Breaks` failed: KeyError: 'x'"),
 }
 _MODULE = """

@@ -156,7 +156,7 @@ def test_a_finding_stands_beside_what_its_measurement_warned_of(tmp_path: Path) 
 def test_fewer_seeds_get_no_verdict(tmp_path: Path) -> None:
     sweep(tmp_path, 2)
     page = page_of(tmp_path)
-    assert "There are no verdicts: they take 10 seeds" in page
+    assert "There are no verdicts: they need 10 seeds" in page
     assert "badge rises" not in page
 
 
@@ -167,7 +167,7 @@ def test_below_ten_seeds_it_says_which_way_and_how_much_more_could_be_said(tmp_p
     text = " ".join(" ".join(Walk(page_of(tmp_path)).text).split())
     assert "The interval leaves out 0, on the side of a lower risk" in text
     # a standard deviation of one point over ten seeds
-    assert "a verdict takes 10 seeds, with which the interval would be about ±0.62 points" in text
+    assert "a verdict needs 10 seeds, with which the interval would be about ±0.62 points" in text
     assert (
         "1 comparison: in 1 there are too few seeds for a verdict, of these the interval of 1 points to a lower" in text
     )
