@@ -9,7 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from amulet.core.errors import DataError, in_range, one_of
@@ -149,27 +151,60 @@ class _Table:
 
 @lru_cache(maxsize=1)  # there is only one official version, and a sweep over splits loads it many times
 def _table(root: str | None) -> _Table:
-    rows = [row for name in SHA256 for row in _parse(_read(name, root))]
-    columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-    numbers = {name: torch.tensor([float(value) for value in columns[name]]) for name in _NUMERIC}
-    codes = {name: _is(columns[name], values[1]) for name, values in _ATTRIBUTES.items()}
-    codes["income"] = torch.tensor([value.startswith(">50K") for value in columns["income"]]).long()
-    categories: dict[str, list[str]] = {}
-    for name in _ONE_HOT["full"]:
-        categories[name] = sorted(set(columns[name]))
-        place = {category: i for i, category in enumerate(categories[name])}
-        codes[name] = torch.tensor([place[value] for value in columns[name]])
-    return _Table(numbers, codes, categories)
+    fields = [_fields(_read(name, root)) for name in SHA256]
+    text, categories = dict[str, np.ndarray](), dict[str, list[str]]()
+    for column in (*_ONE_HOT["full"], *_ATTRIBUTES, "income"):
+        text[column], categories[column] = _distinct([file[column] for file in fields])
+    known = np.isin(np.array(categories["race"])[text["race"]], ("White", "Black"))
+    codes: dict[str, Tensor] = {}
+    for column, places in text.items():
+        present, place = np.unique(places[known], return_inverse=True)
+        categories[column] = [categories[column][i] for i in present.tolist()]
+        codes[column] = torch.from_numpy(place)
+    for column, values in _ATTRIBUTES.items():
+        codes[column] = codes[column].eq(categories[column].index(values[1])).long()
+    rich = torch.tensor([value.startswith(">50K") for value in categories["income"]])  # one file has `>50K.`
+    codes["income"] = rich[codes["income"]].long()
+    numbers = {name: np.concatenate([_number(file[name]) for file in fields])[known] for name in _NUMERIC}
+    return _Table({name: torch.from_numpy(values) for name, values in numbers.items()}, codes, categories)
 
 
-def _parse(content: bytes) -> list[list[str]]:
-    lines = (line.split(", ") for line in content.decode("ascii").splitlines())
-    race = _COLUMNS.index("race")
-    return [row for row in lines if len(row) == len(_COLUMNS) and row[race] in ("White", "Black")]
+def _fields(content: bytes) -> dict[str, np.ndarray]:
+    """By column its text in every record, (n, width) bytes, filled up with zeros."""
+    text = np.frombuffer(content, np.uint8)
+    commas, ends = np.flatnonzero(text == ord(",")), np.flatnonzero(text == ord("\n"))
+    starts = np.append(0, ends[:-1] + 1)
+    first = np.searchsorted(commas, starts)
+    whole = np.searchsorted(commas, ends) - first == len(_COLUMNS) - 1
+    inner = commas[first[whole, None] + np.arange(len(_COLUMNS) - 1)]
+    begin = np.column_stack([starts[whole], inner + 2])  # a blank follows each comma
+    length = np.column_stack([inner, ends[whole]]) - begin
+    found: dict[str, np.ndarray] = {}
+    padded = np.append(text, np.zeros(length.max(), np.uint8))
+    for i, column in enumerate(_COLUMNS):
+        place = np.arange(length[:, i].max())
+        near = sliding_window_view(padded, len(place))[begin[:, i]]
+        found[column] = np.where(place < length[:, i, None], near, np.uint8(0))
+    return found
 
 
-def _is(values: Sequence[str], one: str) -> Tensor:
-    return torch.tensor([value == one for value in values]).long()
+def _distinct(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
+    """For each record of all files the place of its text among the different ones, and these in order."""
+    width = max(part.shape[1] for part in parts)
+    text = np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
+    weights = np.random.default_rng(0).integers(1, 2**63, width, dtype=np.uint64)
+    _, first, place = np.unique(text @ weights, return_index=True, return_inverse=True)  # numbers sort faster
+    words = [bytes(text[i]).rstrip(b"\0").decode("ascii") for i in first.tolist()]
+    order = sorted(range(len(words)), key=words.__getitem__)
+    return np.argsort(order)[place], [words[i] for i in order]
+
+
+def _number(text: np.ndarray) -> np.ndarray:
+    """Whole numbers, (n,) float32, from their digits."""
+    value = np.zeros(len(text), np.int64)
+    for digit in text.T.astype(np.int64):
+        value = np.where(digit > 0, 10 * value + digit - ord("0"), value)
+    return value.astype(np.float32)
 
 
 def _encode(

@@ -11,11 +11,14 @@ from amulet_cli.results.result import Result
 
 _FEW = 4
 """Numbers that a sentence can carry."""
-_FATES = {
+_FATES: dict[str, tuple[str, str]] = {
     "better": ("falls", "fall"),
     "worse": ("rises", "rise"),
     "≈": ("does not clearly change", "do not clearly change"),
-    "cannot show": ("may have changed, which these numbers cannot show",) * 2,
+    "cannot show": (
+        "may have changed, which these numbers cannot show",
+        "may have changed, which these numbers cannot show",
+    ),
 }
 
 
