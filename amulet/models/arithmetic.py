@@ -1,5 +1,6 @@
 """The number format and memory layout of a model's computation: chosen by device and model, never by a timing."""
 
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,12 +23,19 @@ _NARROW = 128
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it faster than float32: with AMX, AMD's AVX512-BF16, CUDA from Ampere on.
 
-    Intel's AVX512-BF16 without AMX multiplies it at half the rate of float32.
+    Intel's AVX512-BF16 without AMX multiplies it at half the rate of float32. Instructions that oneDNN is told to leave
+    out (`ONEDNN_MAX_CPU_ISA`) do not count.
     """
     if device.type == "cuda":
         fast = torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
     elif device.type == "cpu":
-        fast = _has("_is_amx_tile_supported") or (_has("_is_avx512_bf16_supported") and cpu_vendor() == "AuthenticAMD")
+        most = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
+        free = most in ("", "ALL", "DEFAULT")
+        fast = (_has("_is_amx_tile_supported") and (free or "AMX" in most)) or (
+            _has("_is_avx512_bf16_supported")
+            and (free or "AMX" in most or "BF16" in most)
+            and cpu_vendor() == "AuthenticAMD"
+        )
     else:
         fast = False
     return torch.bfloat16 if fast else torch.float32

@@ -212,17 +212,25 @@ def test_bfloat16_where_the_processor_has_it(cuda: SimpleNamespace, monkeypatch:
     assert fast_dtype(CUDA) == torch.float32
     cuda.devices = 0
     assert fast_dtype(CUDA) == fast_dtype(MPS) == torch.float32
-    for vendor, avx512, amx, fast in (
-        ("AuthenticAMD", True, False, True),
-        ("AuthenticAMD", False, False, False),
-        ("GenuineIntel", True, False, False),  # 78 GFLOP/s in bfloat16, 140 in float32
-        ("GenuineIntel", True, True, True),
-        ("", True, False, False),
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    for vendor, avx512, amx, most, fast in (
+        ("AuthenticAMD", True, False, "", True),
+        ("AuthenticAMD", False, False, "", False),
+        ("GenuineIntel", True, False, "", False),  # 78 GFLOP/s in bfloat16, 140 in float32
+        ("GenuineIntel", True, True, "", True),
+        ("", True, False, "", False),
+        ("GenuineIntel", True, True, "default", True),
+        ("GenuineIntel", True, True, "AVX2", False),  # then oneDNN has no products of bfloat16
+        ("GenuineIntel", True, True, "AVX512_CORE_BF16", False),
+        ("GenuineIntel", True, True, "AVX512_CORE_AMX", True),
+        ("AuthenticAMD", True, False, "AVX512_CORE_BF16", True),
+        ("AuthenticAMD", True, False, "AVX2", False),
     ):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", gives(avx512), raising=False)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", gives(amx), raising=False)
         monkeypatch.setattr(arithmetic, "cpu_vendor", gives(vendor))
-        assert (fast_dtype(CPU) == torch.bfloat16) == fast, (vendor, avx512, amx)
+        assert (fast_dtype(CPU) == torch.bfloat16) == fast, (vendor, avx512, amx, most)
 
 
 def test_the_vendor_of_the_processor_is_asked_for_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
