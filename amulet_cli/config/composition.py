@@ -201,7 +201,8 @@ class _Composer:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:  # Hydra reports the error
             config, choices = self._base(tuple(words))
-        return Job(resolved(config, self.config_dir), choices, shaping_overrides(overrides), tuple(words))
+        said = shaping_overrides(overrides)
+        return Job(resolved(config, self.config_dir, said), choices, said, tuple(words))
 
     def _base(self, words: tuple[str, ...]) -> "tuple[DictConfig, dict[str, str]]":
         from hydra.types import RunMode
@@ -216,8 +217,16 @@ class _Composer:
         return self.bases[words]
 
 
-def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str, Any]:
-    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored."""
+def resolved(
+    composed: "DictConfig", config_dir: Path | None = None, said: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Interpolations resolved, `about` texts dropped, files by their content: what is run, hashed and stored.
+
+    Args:
+        composed: by Hydra.
+        config_dir: a folder of the user's own options.
+        said: by key what the command line says; it stands before what a suite's strength states.
+    """
     from omegaconf import OmegaConf
 
     plain = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
@@ -228,7 +237,9 @@ def resolved(composed: "DictConfig", config_dir: Path | None = None) -> dict[str
             plain[key] = with_digests(plain[key], key)
     attack, plain = plain.get("attack"), without_about(plain)
     if suites.is_suite(attack):
-        plain["attack"] = suites.expanded(cast(dict[str, Any], attack), config_dir)
+        node = cast(dict[str, Any], attack)
+        plain["attack"] = suites.expanded(node, config_dir)
+        plain["metric"] = suites.without_strengths_own(plain.get("metric") or {}, node, said or {}, config_dir)
     return trial.shrunk(plain)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from amulet.assessment.risks import risk_of
 from amulet_cli.base.errors import UsageError, similar
 from amulet_cli.config.instantiation import shown
 from amulet_cli.config.option_files import read_option
@@ -30,12 +31,38 @@ def expanded(node: Mapping[str, Any], config_dir: Path | None) -> dict[str, Any]
     options = {option.name: option for option in find_options(config_dir, "attack")}
     if node.get("_target_") == SUITE:
         return _suite(node, options)
-    suites: dict[str, Any] = {}
-    for option in options.values():
-        if option.name.endswith(f"_{STRONGEST}"):
-            there = cast(dict[str, Any], read_option(Path(option.file)))
-            suites[option.risk] = _suite({**there, "strength": node["strength"]}, options)
+    suites = {risk: _suite(there, options) for risk, there in _of_all_risks(node, options).items()}
     return {"_target_": None, "strength": node["strength"], "suites": suites}
+
+
+def without_strengths_own(
+    metric: Mapping[str, Any], node: Mapping[str, Any], said: Mapping[str, Any], config_dir: Path | None
+) -> dict[str, Any]:
+    """The node of `metric` without the settings in `every` that the strength itself states, such as how many models.
+
+    What an experiment says of a risk is then its conditions alone (a budget, two shares), under which each strength
+    does the work that it promises. What the command line says is kept.
+
+    Args:
+        metric: the node of `metric`.
+        node: that of `attack`, with suites, as in its option.
+        said: by key what the command line says.
+        config_dir: a folder of the user's own options.
+    """
+    every = metric.get("every")
+    if not isinstance(every, Mapping):
+        return dict(metric)
+    options = {option.name: option for option in find_options(config_dir, "attack")}
+    own = node.get("_target_") == SUITE
+    of_risk = {str((node.get("about") or {}).get("risk")): node} if own else _of_all_risks(node, options)
+    stated = {risk: _stated(there) for risk, there in of_risk.items()}
+    kept: dict[str, Any] = {}
+    for key, settings in cast(Mapping[str, Any], every).items():
+        kept[key] = settings
+        if isinstance(settings, Mapping) and (names := stated.get(_risk_named(key), set[str]())):
+            names -= _said_of(f"metric.every.{key}", said)
+            kept[key] = {name: value for name, value in cast(Mapping[str, Any], settings).items() if name not in names}
+    return {**metric, "every": kept}
 
 
 def announced(config: Mapping[str, Any]) -> list[str]:
@@ -49,6 +76,41 @@ def announced(config: Mapping[str, Any]) -> list[str]:
         stated = f"about {cost:g} times the cost of the default attack" if cost else "its cost is not stated"
         lines.append(f"{node['risk']} ({node['strength'] or 'own'}): {', '.join(node['attacks'])}; {stated}")
     return lines
+
+
+def _of_all_risks(node: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, dict[str, Any]]:
+    """By risk the suite of its `<anything>_strongest`, at the strength of the node."""
+    found: dict[str, dict[str, Any]] = {}
+    for option in options.values():
+        if option.name.endswith(f"_{STRONGEST}"):
+            there = cast(dict[str, Any], read_option(Path(option.file)))
+            found[option.risk] = {**there, "strength": node["strength"]}
+    return found
+
+
+def _stated(node: Mapping[str, Any]) -> set[str]:
+    """The settings that the strength of a suite gives to any of its attacks."""
+    entries = (
+        (node.get("strengths") or {}).get(str(node.get("strength") or "")) if node.get("attacks") is None else None
+    )
+    own = {"attack", "name"}
+    return {
+        key for entry in entries or () if isinstance(entry, Mapping) for key in cast(Mapping[str, Any], entry)
+    } - own
+
+
+def _risk_named(word: str) -> str:
+    try:
+        return risk_of(word).name
+    except KeyError:  # `among`; what is no risk is refused elsewhere
+        return ""
+
+
+def _said_of(prefix: str, said: Mapping[str, Any]) -> set[str]:
+    """The settings under a key that the command line gives, one by one or as a mapping."""
+    found = {key.removeprefix(f"{prefix}.").split(".")[0] for key in said if key.startswith(f"{prefix}.")}
+    whole = said.get(prefix)
+    return found | set(cast(Mapping[str, Any], whole)) if isinstance(whole, Mapping) else found
 
 
 def _suite(node: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:

@@ -73,9 +73,8 @@ class Task:
         hydra = HydraConfig.get()
         words = list(hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(words)
-        job = Job(
-            resolved(cfg, self.config_dir), chosen(hydra.runtime.choices), shaping_overrides(parsed), tuple(words)
-        )
+        said = shaping_overrides(parsed)
+        job = Job(resolved(cfg, self.config_dir, said), chosen(hydra.runtime.choices), said, tuple(words))
         number = self.before + int(hydra.job.num) + 1 if self.sweep else 1
         code = _Attempt(self, job, number).code()
         ended[job.folder] = code

@@ -15,6 +15,7 @@ from amulet_cli.execution.plan import plan_of
 from amulet_cli.results.result import config_hash
 
 SUITES = sorted(option.name for option in find_options(only="attack") if option.suite and option.name != STRONGEST)
+ONE_RUN = ("+experiment=matrix", "defense=adv_training", "seed=0", "hydra.mode=RUN")
 
 
 def job(*words: str) -> Job:
@@ -61,6 +62,30 @@ def test_settings_of_a_matrix_reach_the_suite() -> None:
     made = job("attack=strongest", "metric=every", "+metric.every.evasion.epsilon=0.07")
     suite = plan_of(made.config).attack_on("evasion")
     assert {one["epsilon"] for one in suite.settings()["attacks"].values()} == {0.07}
+
+
+def test_a_strength_does_the_work_that_it_states_under_the_conditions_of_the_matrix() -> None:
+    """The matrix has 150 models for its default attack, and `quick` states 15."""
+    words = (*ONE_RUN, "attack=strongest", "attack.strength=quick")
+    suite = plan_of(job(*words).config).attack_on("distribution_inference")
+    members = suite.settings()["attacks"].values()
+    assert {(one["n_models"], one["n_shadow"], one["ratio_1"]) for one in members} == {(15, 10, 0.2)}
+    single = plan_of(job(*ONE_RUN).config).attack_on("distribution_inference")
+    assert (single.settings()["n_models"], single.settings()["n_shadow"]) == (150, 20)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "metric.every.distribution_inference.n_models=40",
+        "+metric.every.P4.n_models=40",
+        "+metric.every.P4={n_models: 40}",
+    ],
+)
+def test_what_the_command_line_says_stands_before_the_strength(word: str) -> None:
+    made = job(*ONE_RUN, "attack=strongest", "attack.strength=quick", word)
+    suite = plan_of(made.config).attack_on("distribution_inference")
+    assert {(one["n_models"], one["n_shadow"]) for one in suite.settings()["attacks"].values()} == {(40, 10)}
 
 
 def test_a_users_own_attack_joins(tmp_path: Path) -> None:
