@@ -7,13 +7,17 @@ from amulet.core.lazy import attach
 from amulet.core.risk import Risk
 
 if TYPE_CHECKING:
-    from amulet.assessment.engine import Outcome, assess, check, plan_facts
+    from amulet.assessment.engine import Outcome, assess, check, measurable, plan_facts
     from amulet.assessment.plan import Plan
     from amulet.assessment.suite import Suite
 
 __getattr__, __dir__ = attach(  # these need torch
     __name__,
-    {**dict.fromkeys(("Outcome", "assess", "check", "plan_facts"), "engine"), "Plan": "plan", "Suite": "suite"},
+    {
+        **dict.fromkeys(("Outcome", "assess", "check", "measurable", "plan_facts"), "engine"),
+        "Plan": "plan",
+        "Suite": "suite",
+    },
 )
 
-__all__ = ["RISKS", "Outcome", "Plan", "Risk", "Suite", "assess", "check", "plan_facts", "risk_of"]
+__all__ = ["RISKS", "Outcome", "Plan", "Risk", "Suite", "assess", "check", "measurable", "plan_facts", "risk_of"]

@@ -84,6 +84,12 @@ def check(plan: Plan) -> list[str]:
     return _checked(plan)[0]
 
 
+def measurable(plan: Plan) -> list[str]:
+    """The risks that a plan measures: those asked for, less the optional ones that make no sense."""
+    left_out = _checked(plan)[1]
+    return [risk for risk in plan.risks() if risk not in left_out]
+
+
 def _checked(plan: Plan) -> tuple[list[str], dict[str, str]]:
     """Warnings, and the optional risks that make no sense, with the reason."""
     warnings = check_defenses(plan.defenses)

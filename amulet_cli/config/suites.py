@@ -6,7 +6,7 @@
 What else the option of a suite says (`epsilon: 0.05`) is said to all of its attacks that have such a setting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,13 +65,15 @@ def without_strengths_own(
     return {**metric, "every": kept}
 
 
-def announced(config: Mapping[str, Any]) -> list[str]:
-    """What a configuration's suites consist of and cost, a line for each."""
+def announced(config: Mapping[str, Any], risks: Collection[str]) -> list[str]:
+    """What a configuration's suites on these risks consist of and cost, a line for each."""
     attack = cast(Mapping[str, Any], config["attack"])
     suites = attack.get("suites") or ([attack] if attack.get("_target_") == SUITE else [])
     found = list(suites.values()) if isinstance(suites, Mapping) else suites
     lines: list[str] = []
     for node in cast(Sequence[Mapping[str, Any]], found):
+        if node["risk"] not in risks:
+            continue
         cost = node.get("about", {}).get("cost")
         stated = f"about {cost:g} times the cost of the default attack" if cost else "its cost is not stated"
         lines.append(f"{node['risk']} ({node['strength'] or 'own'}): {', '.join(node['attacks'])}; {stated}")

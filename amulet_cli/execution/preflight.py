@@ -83,21 +83,23 @@ def check_jobs(request: RunRequest, jobs: Sequence[Job]) -> dict[Job, str]:
     if not jobs:
         return {}
     with _busy("checking the settings and the data") as reporter, reporting_to(reporter):
-        refused = _checked(request, jobs, reporter)
-    for line in dict.fromkeys(line for job in jobs if job not in refused for line in suites.announced(job.config)):
+        refused, spoken = _checked(request, jobs, reporter)
+    for line in spoken:
         err.print(hanging("suite    ", line))
     for line in dict.fromkeys(filter(None, (trial.announced(job.config) for job in jobs))):
         err.print(hanging("trial   ", line, "bold yellow"))
     return refused
 
 
-def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> dict[Job, str]:
-    from amulet.assessment import check
+def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> tuple[dict[Job, str], list[str]]:
+    """The jobs that make no sense, with the reason, and lines on the suites of the others."""
+    from amulet.assessment import check, measurable
     from amulet_cli.execution.plan import forget_data, load_data, plan_of, try_out
 
     refused: dict[Job, str] = {}
     reasons: dict[str, str | None] = {}
     costs: dict[str, None] = {}
+    spoken: dict[str, None] = {}
     # By data set, so that each is read once although only one is kept.
     for job in sorted(jobs, key=lambda job: json.dumps(job.config["dataset"], sort_keys=True)):
         kind = json.dumps({**job.config, "seed": None}, sort_keys=True)
@@ -111,6 +113,7 @@ def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> di
                     try_out(plan)
                 reasons[kind] = None
                 costs |= dict.fromkeys(_costs(plan))
+                spoken |= dict.fromkeys(suites.announced(job.config, measurable(plan)))
             except IncompatibleError as error:
                 if not request.sweep:
                     raise
@@ -121,7 +124,7 @@ def _checked(request: RunRequest, jobs: Sequence[Job], reporter: Reporter) -> di
         forget_data()  # the workers read it themselves
     for cost in costs:
         reporter.note(cost)
-    return refused
+    return refused, list(spoken)
 
 
 def _check_declared(job: Job) -> None:

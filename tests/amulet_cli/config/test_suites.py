@@ -100,13 +100,15 @@ def test_a_users_own_attack_joins(tmp_path: Path) -> None:
 
 
 def test_what_it_is_made_of_and_costs_is_said_before_it_starts() -> None:
-    (line,) = announced(job("attack=evasion_strongest", "attack.strength=full").config)
+    (line,) = announced(job("attack=evasion_strongest", "attack.strength=full").config, ["evasion"])
     assert line.startswith("evasion (full): apgd, ")
     assert line.endswith(" times the cost of the default attack")
-    (own,) = announced(job("attack=evasion_strongest", "attack.attacks=[square]").config)
+    (own,) = announced(job("attack=evasion_strongest", "attack.attacks=[square]").config, ["evasion"])
     assert own == "evasion (standard): square; its cost is not stated"
-    several = announced(job("attack=strongest").config)
-    assert [line.partition(" ")[0] for line in several] == list(job("attack=strongest").config["attack"]["suites"])
+    config = job("attack=strongest").config
+    every = list(config["attack"]["suites"])
+    assert [line.partition(" ")[0] for line in announced(config, every)] == every
+    assert [line.partition(" ")[0] for line in announced(config, ["evasion", "utility"])] == ["evasion"]
 
 
 def test_what_is_stated_of_the_cost_does_not_change_the_run() -> None:

@@ -45,3 +45,18 @@ def test_models_that_nobody_asked_for_are_announced(words: str, said: str, capsy
     shown = " ".join(capsys.readouterr().err.split())
     assert said in shown
     assert ("trains 17 models for each victim" in shown) == bool(said)
+
+
+def test_only_the_suites_of_risks_that_are_measured_are_announced(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (400, 1, 28, 28)).astype(np.uint8)
+    np.savez(workdir / "a.npz", x=pictures, y=np.arange(400) % 2)
+    words = ["dataset=custom", "dataset.path=a.npz", "dataset.target=y", "model=cnn"]
+    assert main(["matrix", *words, "strength=quick", "seeds=1", "defenses=adv_training", "--dry-run"]) == 0
+    shown = capsys.readouterr().err
+    assert "suite    evasion (quick)" in shown
+    assert "suite    attribute_inference" not in shown  # pictures without attributes
+    words = ["dataset.limit=200", "strength=quick", "seeds=1", "defenses=adv_training", "risks=S1", "--dry-run"]
+    assert main(["matrix", *words]) == 0
+    assert capsys.readouterr().err.count("suite    ") == 1
