@@ -134,5 +134,8 @@ def _of_evidence(risk: str, evidence: Any, functions: Sequence[ExtraMetric]) -> 
     measurement = protocol_of(risk).measure(evidence)
     for function in functions:
         more = function(evidence)
+        if not isinstance(more, Mapping | Measurement):  # pyright: ignore[reportUnnecessaryIsInstance]
+            name = getattr(function, "__qualname__", type(function).__name__)
+            raise SettingError(f"`{name}` must return numbers by name or a Measurement, got {type(more).__name__}")
         measurement.add(more if isinstance(more, Measurement) else Measurement(metrics=dict(more)))
     return Measured(measurement=measurement, manifest=dict(evidence.manifest), arrays=evidence.arrays())

@@ -149,7 +149,9 @@ def _labelled(attack: ExtractionAttack, bought: Records, owned: Records, stream:
     if len(bought) >= len(owned):
         return owned
     if not attack.sequential and (bought.ids >= 0).all():
-        return bought.replace(targets=None)
+        # Taken from its own, not from those with answers: one model then serves every victim.
+        order = owned.ids.argsort()
+        return owned.take(order[torch.searchsorted(owned.ids[order], bought.ids)])
     order = torch.randperm(len(owned), generator=(stream / "records").generator())
     return owned.take(order[: len(bought)])
 

@@ -77,6 +77,12 @@ def row_title(row: Row) -> str:
     return f"{title} at {at}" if at else title
 
 
+def rows_title(rows: Sequence[Row]) -> str:
+    """What rows of one metric have in common: also its budget, if that is one."""
+    same = len({row.facts.at for row in rows}) == 1
+    return row_title(rows[0]) if same else metric_title(rows[0].facts, rows[0].cell.facts)
+
+
 def spaced(text: str) -> str:
     """An identifier as words, the field's abbreviations in capitals.
 

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
+from amulet.assessment.risks import RISKS
+from amulet.core.risk import code_order
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import out, print_json
 from amulet_cli.base.errors import UsageError, similar
@@ -14,6 +16,7 @@ from amulet_cli.config.options import Option, find_options
 from amulet_cli.config.schema import CHOICES
 
 _MANY = 50  # options that are only counted unless their group is asked for
+_BY_RISK = ("attack", "defense")
 
 
 def command_line() -> CommandLine:
@@ -22,8 +25,8 @@ def command_line() -> CommandLine:
         f"""
         amulet list [group ...]
 
-        Shows the options of each group, or of those named, with the risk each belongs to, its source, and the
-        installed package that brings it where that is not Amulet.
+        Without a group the names of all options. With one or more, what each of their options is, the risk it belongs
+        to, its source, and the installed package that brings it where that is not Amulet.
 
         Groups:
         {rows(CHOICES)}
@@ -52,18 +55,39 @@ def main(words: list[str]) -> int:
         return 0
     for group in dict.fromkeys(option.group for option in options):
         its = [option for option in options if option.group == group]
-        if groups or len(its) <= _MANY:
-            _show(its)
-        else:
-            count = format_numbers.plural(len(its), "option")
-            key = its[0].choice.partition("=")[0]
-            out.print(f"[bold]{key}[/]\n  {count}: [cyan]amulet list {group}[/]\n")
+        (_show if groups else _names)(its)
+    if not groups:
+        out.print("[dim]What the options of a group are:[/] [cyan]amulet list attack[/]", soft_wrap=True)
     out.print(
         "[dim]Choose with[/] [cyan]amulet run group=option[/][dim]; its settings:[/] "
         "[cyan]amulet run group=option --cfg job -p group[/]",
         soft_wrap=True,
     )
     return 0
+
+
+def _names(options: list[Option]) -> None:
+    """The names of a group's options, attacks and defences by risk; of many options their number."""
+    group, key = options[0].group, options[0].choice.partition("=")[0]
+    heading = Text(f"{key}=", style="bold")
+    if group in CHOICES:
+        heading.append(f"  {CHOICES[group]}", style="not bold dim")
+    out.print(heading)
+    named = [option for option in options if "/" not in option.name]  # parts of others have a folder of their own
+    if len(named) > _MANY:
+        out.print(f"  {format_numbers.plural(len(named), 'option')}: [cyan]amulet list {group}[/]\n")
+        return
+    by_risk: dict[str, list[str]] = {}
+    for option in named:
+        code = RISKS[option.risk].code if group in _BY_RISK and option.risk in RISKS else ""
+        by_risk.setdefault(code, []).append(option.name)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for code in sorted(by_risk, key=lambda code: code_order(code) if code else (-1, "", 0)):
+        table.add_row(f"  {code}" if len(by_risk) > 1 else "", Text(", ".join(by_risk[code])))
+    out.print(table)
+    out.print()
 
 
 def _show(options: list[Option]) -> None:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -232,7 +232,10 @@ class EvasionAttack(Attack):
             x, y = records.inputs(batch).to(device), records.y[batch].to(device)
             generator = (stream / start).generator(device)
             with evaluating(model), frozen(model), laid_out(model, x[:1], low_precision=False):
-                found = self.perturb(model, x, y, mask=mask, generator=generator)
+                found = cast(object, self.perturb(model, x, y, mask=mask, generator=generator))  # also of a user's
+            if not (isinstance(found, Tensor) and found.shape == x.shape):
+                got = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                raise SettingError(f"`{type(self).__name__}.perturb` must return inputs {tuple(x.shape)}, got {got}")
             yield batch, found
             if stage is not None:
                 stage.advance(len(y))

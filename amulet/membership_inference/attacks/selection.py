@@ -1,9 +1,11 @@
 """The strongest score, chosen on shadow models: never on the answers of the model that is judged."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
+from amulet.core.errors import SettingError
 from amulet.core.ranking import auc
 from amulet.membership_inference.attacks.shadows import Observed
 
@@ -16,8 +18,18 @@ Scores = Callable[[Observed], Mapping[str, np.ndarray]]
 
 def averaged(scores: Scores, views: Sequence[Observed]) -> dict[str, np.ndarray]:
     """The mean of each score over the views of the records, (n,) by name."""
-    found = [scores(view) for view in views]
+    found = [_checked(scores(view), len(view.target)) for view in views]
     return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+
+
+def _checked(found: Any, records: int) -> Mapping[str, np.ndarray]:
+    """What an attack of anybody's gives as scores."""
+    if not (isinstance(found, Mapping) and found):
+        raise SettingError(f"`scores` must return arrays by name, at least one, got {type(found).__name__}")
+    for name, values in cast(Mapping[str, Any], found).items():
+        if np.shape(values) != (records,):
+            raise SettingError(f"`scores` must return ({records},) numbers as {name}, got {np.shape(values)}")
+    return cast(Mapping[str, np.ndarray], found)
 
 
 def against_shadows(scores: Scores, views: Sequence[Observed]) -> dict[str, np.ndarray]:

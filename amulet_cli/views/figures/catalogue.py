@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from amulet_cli.analysis.groups import Report
 from amulet_cli.analysis.matrix.entries import matrices
-from amulet_cli.analysis.names import metric_title, setting_name, setting_title, value_title
+from amulet_cli.analysis.names import rows_title, setting_name, setting_title, value_title
 from amulet_cli.analysis.rows import Row, groups_of
 from amulet_cli.base import format_numbers
 from amulet_cli.base.console import here
@@ -95,7 +95,7 @@ def _sweeps(report: Report) -> Iterator[Drawing]:
             if len({number(row.cell.labels[key]) for row in rows}) < 2:
                 continue
             budget = rows[0].metric == "robust_accuracy" and key.rpartition(".")[2] == "epsilon"
-            title = metric_title(rows[0].facts, rows[0].cell.facts)
+            title = rows_title(rows)
             rank = 7 if budget else _rank(rows[0])  # the other figure says the same and more
             yield _curve("sweep", title, rows, key, rank, partial(sweep_curve, rows, key))
             if budget:

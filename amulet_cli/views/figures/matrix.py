@@ -115,16 +115,18 @@ def description(interactions: Interactions) -> str:
 def _said(entry: Entry) -> str:
     change, _ = change_words(entry.change, fraction=entry.fraction)
     expected = f", expected {entry.expected.direction}" if entry.expected else ""
-    return f"{entry.metric} {change}, {entry.outcome}{expected}"
+    at = f" at {entry.facts.at}" if entry.facts.at else ""
+    return f"{entry.metric}{at} {change}, {entry.outcome}{expected}"
 
 
 def _ways(interactions: Interactions) -> str:
-    """How risks were measured, where that is not by the default attack, or in several ways; what initials mean."""
+    """The budgets of risks; how they were measured, where not by the default attack, or in several ways; initials."""
     cells = [{entry.setting for entry in entries} for entries in interactions.cells.values()]
     named = {f"{e.risk.code} {e.setting}": None for e in interactions.entries if e.setting.startswith("by ")}
     by_risk = [[e for e in interactions.entries if e.risk.code == code] for code in interactions.risks]
     short = dict.fromkeys(name for entries in by_risk for name in _metrics(entries))
-    described = list(named)
+    budgets = dict.fromkeys((entry.risk.code, entry.facts.at) for entry in interactions.entries if entry.facts.at)
+    described = [*(f"{code} at {at}" for code, at in budgets), *named]
     if any(len(one) > 1 for one in cells):
         described.append("a, b: measured in several ways, in the order of the table")
     if any(entry.pursued for entry in interactions.entries):

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from amulet_cli.analysis.names import metric_title, setting_title
+from amulet_cli.analysis.names import rows_title, setting_title
 from amulet_cli.analysis.rows import Row
 from amulet_cli.results.result import VICTIMS
 from amulet_cli.views.figures import style
@@ -35,7 +35,7 @@ def sweep_curve(rows: Sequence[Row], key: str) -> Figure:
         _draw_line(axes, rows, key, victim, label=victim)
     _finish(axes, rows, key)
     arrow = {"higher": " (higher is worse)", "lower": " (lower is worse)"}.get(info.worse, "")
-    title = textwrap.fill(f"{metric_title(info, rows[0].cell.facts)}{arrow}", _WRAPPED)
+    title = textwrap.fill(f"{rows_title(rows)}{arrow}", _WRAPPED)
     axes.set_ylabel(style.literal(title))
     if info.fraction:
         axes.yaxis.set_major_formatter(style.per_cent)

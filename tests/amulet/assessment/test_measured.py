@@ -10,7 +10,7 @@ import torch
 
 from amulet.assessment import Plan, assess
 from amulet.assessment.measured import Measured
-from amulet.core import Factory
+from amulet.core import Factory, SettingError
 from amulet.core.evidence import Measurement
 from amulet.datasets import load_census
 from amulet.discriminatory_behavior.defenses import AdversarialDebiasing
@@ -111,6 +111,15 @@ def test_a_users_own_metric_sees_the_evidence_every_time(seen: list[str]) -> Non
     outcome = assess(plan(store, extra_metrics={"evasion": [mine]}))
     assert outcome.metrics["undefended"]["mine"] == len(CENSUS.test)
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("given", [None, "0.5", [0.5]])
+def test_a_users_own_metric_that_gives_no_numbers_is_named(given: Any) -> None:
+    def mine(evidence: Any) -> Any:
+        return given
+
+    with pytest.raises(SettingError, match=rf"mine` must return numbers by name .* got {type(given).__name__}"):
+        assess(plan(MemoryStore(), extra_metrics={"evasion": [mine]}))
 
 
 def test_what_cannot_be_kept_as_it_is_is_not_kept() -> None:

@@ -1,5 +1,6 @@
 """Evasion attacks that are nobody's but the user's: what they get from the base classes and from the protocol."""
 
+import re
 from typing import Any, Self
 
 import pytest
@@ -229,3 +230,13 @@ def test_records_of_one_attack_do_not_depend_on_the_batch(victim: Victim) -> Non
     whole = attack.adversarial(victim.model, few, Stream(1))
     parts = attack.changed(batch_size=16).adversarial(victim.model, few, Stream(1))
     assert torch.allclose(whole, parts, atol=1e-5)
+
+
+@pytest.mark.parametrize(("given", "got"), [(None, "NoneType"), ([0.0], "list"), (torch.zeros(3), "a tensor (3,)")])
+def test_an_attack_that_returns_no_inputs_is_named(victim: Victim, given: Any, got: str) -> None:
+    class Broken(OneStep):
+        def perturb(self, *args: Any, **more: Any) -> Any:
+            return given
+
+    with pytest.raises(SettingError, match=rf"`Broken.perturb` must return inputs \(.*\), got {re.escape(got)}"):
+        protocol.assess(victim, Broken(epsilon=0.05), SPLITS)

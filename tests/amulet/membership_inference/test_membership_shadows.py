@@ -114,6 +114,25 @@ class Several(MembershipAttack):
         return {"useless": np.zeros(len(observed.target)), "signal": observed.target}
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "must return arrays by name, at least one, got NoneType"),
+        ({}, "must return arrays by name"),
+        ({"mine": np.zeros(3)}, r"must return \(40,\) numbers as mine, got \(3,\)"),
+    ],
+)
+def test_scores_that_are_none_are_named(given: Any, message: str) -> None:
+    class Broken(Several):
+        def scores(self, observed: Observed) -> Any:
+            return given
+
+    records, others, recipe = noise(40), noise(10, 9, 900), memorising(epochs=1)
+    model = recipe.fit(records.take(torch.arange(20)), 0)
+    with pytest.raises(SettingError, match=message):
+        Broken(model, recipe, records, torch.arange(40) < 20, others, n_shadow=4).attack()
+
+
 @pytest.mark.parametrize(("n_shadow", "chosen"), [(4, "useless"), (6, "signal")])
 def test_the_strongest_score_against_shadow_models_decides(n_shadow: int, chosen: str) -> None:
     records, others, recipe = noise(40), noise(10, 9, 900), memorising(epochs=5)

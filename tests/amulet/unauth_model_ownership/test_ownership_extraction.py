@@ -339,6 +339,27 @@ def test_the_independent_model_learns_the_same_records_from_their_labels() -> No
     assert found.manifest["independent"]["updates"] == found.manifest["stolen"]["updates"] == 8 * 10
 
 
+def test_one_independent_model_serves_every_victim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has learned from no victim, so it is trained once, however many are stolen from and by whatever answers."""
+    at = made_splits()
+    made: list[str] = []
+    train = Recipe.make
+
+    def counted(self: Recipe, records: Records, stream: Stream, key: str, label: str) -> Any:
+        if label == "independent model":
+            made.append(key)
+        return train(self, records, stream, key, label)
+
+    monkeypatch.setattr(Recipe, "make", counted)
+    for victim in (victim_of(at), victim_of(at, AdversarialTrainingPGD(epsilon=0.1))):
+        for objective in ("kl", "hard_labels"):
+            assess(
+                victim, ModelExtraction(queries=60, objective=objective), at.changed(defenses=victim.recipe.defenses)
+            )
+    assert len(made) == 4
+    assert len(set(made)) == 1
+
+
 def test_hard_labels_leak_less_than_logits() -> None:
     """Answers without confidence: only the most likely class is learned, whatever the logits' scale."""
     at = made_splits()

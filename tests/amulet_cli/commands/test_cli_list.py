@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from amulet_cli.base import console
 from amulet_cli.cli import main
 from amulet_cli.config.options import find_options
 from tests.helpers.cli_helpers import own_options
@@ -16,9 +17,23 @@ def test_every_group_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("dataset", "census", "adv_training", "model_extraction", "utility", "+experiment", "evasion"):
         assert word in out
     assert "amulet list experiment" in out
-    assert "smoke" not in out, "many options are only counted"
+    assert "smoke_images" not in out, "many options are only counted"
+    for option in find_options():
+        if option.group not in ("experiment", "paper_size"):
+            assert option.name in out, option.choice
     assert main(["list", "experiment"]) == 0
     assert "smoke" in capsys.readouterr().out
+
+
+def test_the_names_of_all_options_fit_on_two_screens(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "width", 80)
+    assert main(["list"]) == 0
+    *lines, _ = capsys.readouterr().out.splitlines()  # the last is to be copied, and so in one piece
+    assert len(lines) < 90
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:2] == ["P1", "canary_audit,"] for line in lines), "attacks stand by risk"
 
 
 def test_one_group(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,26 +6,30 @@ import io
 import re
 from pathlib import Path
 
+from matplotlib.text import Text
 from rich.console import Console
 
 from amulet_cli.analysis.groups import aggregate
+from amulet_cli.analysis.matrix.entries import matrices
 from amulet_cli.results.result import Result
+from amulet_cli.views.figures.matrix import description, interaction_matrix
+from amulet_cli.views.figures.sweep import sweep_curve
 from amulet_cli.views.formats import as_csv, as_markdown
 from amulet_cli.views.html.build import html_report
 from amulet_cli.views.report_tables import report_table
 from tests.helpers.made_up_results import config, stated, typical, write
 
 
-def runs(folder: Path, *budgets: float, seeds: int = 1) -> list[Result]:
-    """Runs of defences with these budgets, which their attack has too, as the library states it."""
+def runs(folder: Path, *budgets: float, seeds: int = 1, at: str = "") -> list[Result]:
+    """Runs of defences with these budgets; their attack has the same if `at` names none, as the library states it."""
     made: list[Result] = []
     for epsilon in budgets:
         for seed in range(seeds):
             settings = {"defense.epsilon": epsilon}
             outcome = stated(typical(seed, epsilon), config(seed, **settings))
             facts = outcome.facts
-            at = dataclasses.replace(facts.metrics["robust_accuracy"], at=f"eps {epsilon}")
-            facts = dataclasses.replace(facts, metrics={**facts.metrics, "robust_accuracy": at})
+            robust = dataclasses.replace(facts.metrics["robust_accuracy"], at=at or f"eps {epsilon}")
+            facts = dataclasses.replace(facts, metrics={**facts.metrics, "robust_accuracy": robust})
             outcome = dataclasses.replace(outcome, facts=facts)
             made.append(write(folder, outcome, seed=seed, overrides=settings))
     return made
@@ -71,3 +75,15 @@ def test_findings_of_the_page_name_the_budget(tmp_path: Path) -> None:
     page = html_report(aggregate(results), results, command="amulet report outputs --html report.html")
     assert "Robust accuracy (robust_accuracy, eps 0.03) goes from" in page
     assert re.search(r"[Rr]obust accuracy at eps 0\.03", page), "in the table"
+
+
+def test_figures_name_the_budget_where_it_is_one(tmp_path: Path) -> None:
+    report = aggregate(results := runs(tmp_path, 0.01, 0.1, at="eps 0.03"))
+    rows = [row for row in report.rows if row.metric == "robust_accuracy"]
+    assert "at eps 0.03" in sweep_curve(rows, "defense.epsilon").axes[0].get_ylabel().replace("\n", " ")
+    differ = [row for row in aggregate(runs(tmp_path / "b", 0.01, 0.1)).rows if row.metric == "robust_accuracy"]
+    assert "eps" not in sweep_curve(differ, "defense.epsilon").axes[0].get_ylabel(), "it is the other axis"
+    (matrix,) = matrices(results, {})
+    words = " ".join(text.get_text() for text in interaction_matrix(matrix).findobj(Text))
+    assert "S1 at eps 0.03" in words
+    assert "robust_accuracy at eps 0.03" in description(matrix)
