@@ -1,5 +1,6 @@
 """What a user's editor and type checker see."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import amulet
 from amulet.assessment import RISKS
 from amulet.core.plugins import GROUP
+from amulet.training import Defense
 
 SCRIPT = """\
 import torch
@@ -47,6 +49,18 @@ def test_dir_shows_what_there_is() -> None:
     assert {"Plan", "assess"} <= set(dir(amulet.assessment))
     with pytest.raises(AttributeError, match="has no attribute 'EvasionPDG'"):
         _ = amulet.evasion.EvasionPDG
+
+
+def test_every_class_that_the_packages_of_defences_offer_is_one() -> None:
+    root = Path(amulet.__file__).parent
+    packages = [
+        importlib.import_module(f"amulet.{one.parent.parent.name}.defenses")
+        for one in root.glob("*/defenses/__init__.py")
+    ]
+    offered = [getattr(package, name) for package in packages for name in package.__all__]
+    classes = [one for one in offered if isinstance(one, type)]
+    assert len(classes) > 6
+    assert all(issubclass(one, Defense) for one in classes)
 
 
 def test_the_packages_of_the_public_page_are_there() -> None:

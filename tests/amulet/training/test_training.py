@@ -26,6 +26,7 @@ from amulet.training import (
     Victim,
     train,
 )
+from amulet.training import recipe as recipe_module
 from amulet.training.loop import LOOP_STREAMS
 
 
@@ -292,7 +293,7 @@ def test_a_model_is_trained_once_for_each_key() -> None:
     assert torch.equal(weights(made.fit(blobs(), 0)), weights(first.model)), "the store gives copies"
 
 
-def test_everything_that_determines_a_model_is_in_its_key() -> None:
+def test_everything_that_determines_a_model_is_in_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     records, stream = blobs(), Stream(0) / "victim"
     base = recipe()
     variants = [
@@ -313,6 +314,9 @@ def test_everything_that_determines_a_model_is_in_its_key() -> None:
     ]
     keys += [base.key(records, Stream(0) / "other"), *(v.key(records, stream) for v in variants)]
     assert len(set(keys)) == len(keys)
+    monkeypatch.setattr(recipe_module, "fast_dtype", lambda device: "another arithmetic")
+    assert base.key(records, stream) not in keys, "what `auto` means on the machine"
+    monkeypatch.undo()
     elsewhere = base.changed(runtime=Runtime(workers=4))
     assert elsewhere.key(records, stream) == keys[0], "where it is trained does not matter"
 

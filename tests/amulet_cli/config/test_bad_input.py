@@ -66,6 +66,7 @@ COMMANDS: dict[str, str] = {
     "run device=xla": "`device` must be auto, cpu, cuda, cuda:<n> or mps, got xla",
     "run device=cpu:1": "`device` must be auto, cpu, cuda, cuda:<n> or mps, got cpu:1",
     "validate adversary_fraction=1e-300 dataset.limit=100": "must leave both sides at least one of 100",
+    "validate adversary_fraction=.9999999 dataset.limit=100": "must leave both sides at least one of 100",
     "run dataset=custom dataset.path=a.csv dataset.target=a dataset.name=": "`dataset.name` must not be empty, got",
     "run =3": "must be chosen by its name",
     "run optimizer.lr=inf": "`optimizer.lr` must be a finite number, got inf",

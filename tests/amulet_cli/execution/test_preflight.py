@@ -31,6 +31,19 @@ def test_a_model_of_torchvision_by_its_path(workdir: Path, capsys: pytest.Captur
     assert "Valid: 1 run" in capsys.readouterr().out
 
 
+def test_a_users_module_may_import_torchvision_itself(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (60, 3, 32, 32)).astype(np.uint8)
+    np.savez(workdir / "a.npz", x=pictures, y=np.arange(60) % 2)
+    text = (
+        "from torchvision.models import resnet18\n\ndef net(input_shape, num_classes):\n"
+        "    return resnet18(num_classes=num_classes)\n"
+    )
+    (workdir / "nets_of_mine.py").write_text(text)
+    words = ["dataset=custom", "dataset.path=a.npz", "dataset.target=y", "attack=none"]
+    assert main(["validate", "model=nets_of_mine:net", *words]) == 0
+    assert "Valid: 1 run" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

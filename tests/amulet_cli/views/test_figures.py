@@ -1,5 +1,6 @@
 """Figures: what is drawn is what was computed, and every file of them is clean."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from scipy import stats
 
@@ -247,6 +249,19 @@ def test_rates_of_groups_are_counted_by_hand_and_bear_the_right_name(
             assert found[name].records[value] == mine.sum()
     figure = group_rates([found["race"]])
     assert [axes.get_title(loc="left") for axes in figure.axes] == list(RATES)
+
+
+def test_groups_bear_the_names_of_their_values(tmp_path: Path) -> None:
+    result = people(tmp_path)
+    named = dataclasses.replace(
+        result, manifest={**result.manifest, "dataset": {"values": {"race": ["Other", "White"]}}}
+    )
+    found = {rates.attribute: rates for rates in evidence.group_rates(named)}
+    assert found["race"].groups == ("Other", "White")
+    assert found["sex"].groups == ("sex 0", "sex 1"), "nobody said what its values mean"
+    words = [text.get_text() for text in group_rates([found["race"]]).findobj(Text)]
+    assert any("White" in word for word in words)
+    assert not any("race 1" in word for word in words)
 
 
 def test_a_reconstruction_stands_below_its_class_mean(tmp_path: Path) -> None:
