@@ -30,6 +30,12 @@ def measured(repeats: int) -> Iterator[Row]:
     census = load_census().train
     yield from _adversarial(census, repeats)
     table: Built = partial(LinearNet, census.shape, 2)
+    bare = {
+        "plain loop": _loop(table(), census, "float32", "first", 256),
+        "its matrix products alone": _products(table(), census, 256),
+    }
+    work = "epoch of training, LinearNet on census, batches of 256"
+    yield from rows(work, partial(ours, table, census, 256), bare, repeats, {})
     for size in (256, 1024):
         by_hand = {"closed form by hand": _private_by_hand(table(), census, size)}
         yield from _private("LinearNet on census", table, census, size, by_hand, repeats)
@@ -207,14 +213,31 @@ def _plain(name: str, built: Built, records: Records, repeats: int) -> Iterator[
     yield from rows(work, partial(ours, built, records, 128), others, repeats, {})
 
 
-def _loop(model: nn.Module, records: Records, precision: str, layout: str) -> Epoch:
+def _products(model: nn.Module, records: Records, size: int) -> Epoch:
+    """What no training of dense layers can do without: forward, and backward to weights and hidden units."""
+    weights = [layer.weight.detach() for layer in layers_of(model)]
+
+    def epoch() -> None:
+        for batch in records.x.split(size):
+            kept = [batch]
+            for weight in weights:
+                kept.append(kept[-1] @ weight.T)
+            gradient = kept.pop()
+            for weight, h in zip(reversed(weights), reversed(kept), strict=True):
+                _ = gradient.T @ h
+                gradient = gradient @ weight if h is not batch else gradient
+
+    return epoch
+
+
+def _loop(model: nn.Module, records: Records, precision: str, layout: str, size: int = 128) -> Epoch:
     if layout == "last":
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
 
     def epoch() -> None:
         model.train()
-        for index in torch.randperm(len(records)).split(128):
+        for index in torch.randperm(len(records)).split(size):
             x, y = records.x[index], records.y[index]
             if layout == "last":
                 x = x.contiguous(memory_format=torch.channels_last)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from amulet.assessment.plan import protocol_of
+from amulet.assessment.suite import members_of
 from amulet_cli.base.errors import UsageError
 from amulet_cli.config.arguments import parse
 from amulet_cli.config.composition import Job, compose
@@ -32,6 +34,17 @@ def test_every_suite_is_built_at_every_strength(name: str, strength: str) -> Non
     assert suite.risk == made.config["attack"]["risk"]
     about = yaml.safe_load((conf_dir() / "attack" / f"{name}.yaml").read_text())["about"]
     assert suite.risk == about["risk"]
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_no_suite_leaves_out_what_the_risk_is_measured_by_without_one(strength: str) -> None:
+    """Else a suite could find less than the attack alone. Where each record counts as lost to any of them, those that
+    were measured to find more stand in its place (docs/risks/evasion.md)."""
+    made = plan_of(job("attack=strongest", f"attack.strength={strength}").config)
+    for risk, suite in made.attacks.items():
+        protocol = protocol_of(risk)
+        if not hasattr(protocol, "cascade"):
+            assert type(protocol.default_attack(())) in {type(one) for one in members_of(suite).values()}, risk
 
 
 def test_the_attacks_are_in_the_configuration_in_full() -> None:
