@@ -314,7 +314,11 @@ def test_everything_that_determines_a_model_is_in_its_key(monkeypatch: pytest.Mo
     ]
     keys += [base.key(records, Stream(0) / "other"), *(v.key(records, stream) for v in variants)]
     assert len(set(keys)) == len(keys)
-    monkeypatch.setattr(recipe_module, "fast_dtype", lambda device: "another arithmetic")
+
+    def another(device: torch.device) -> str:
+        return "another arithmetic"
+
+    monkeypatch.setattr(recipe_module, "fast_dtype", another)
     assert base.key(records, stream) not in keys, "what `auto` means on the machine"
     monkeypatch.undo()
     elsewhere = base.changed(runtime=Runtime(workers=4))
