@@ -75,7 +75,7 @@ def printed(site: Path, where: Path) -> list[str]:
     spread = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2") if is_installed(JOBLIB) else ()
     return amulet(
         [
-            ("list",),
+            ("list", "attack", "defense"),
             ("validate", *smoothing, "attack=random_signs"),
             ("run", *smoothing, "attack=random_signs", "metric=[default,evasion,calibration]"),
             ("audit", *smoothing, "attack=confidence,random_signs"),
