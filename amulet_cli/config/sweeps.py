@@ -1,10 +1,11 @@
-"""How many jobs a sweep asks for, counted before any of them is made."""
+"""How many jobs a sweep asks for, counted before any of them is made; and its words as Hydra has to read them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from amulet_cli.base.errors import UsageError
+from amulet_cli.config.arguments import key_of
 
 MOST_JOBS = 100_000
 """Of one command; composing them takes minutes already."""
@@ -31,6 +32,32 @@ def check_size(overrides: Sequence[Any]) -> None:
                 where=f"`{override.input_line}`",
                 expected=f"at most {MOST_JOBS:,} at once",
             )
+
+
+def beside_swept_groups(words: Sequence[str], swept: Collection[str]) -> list[str]:
+    """The same sweep, in which a setting of an option out of several is a choice of one value.
+
+    Hydra first composes a configuration without what is swept over, and refuses there a setting that only the swept
+    options have. What is swept it leaves out.
+
+    >>> beside_swept_groups(["attack=evasion_pgd,apgd", "attack.epsilon=0.02", "epochs=3"], ["attack"])
+    ['attack=evasion_pgd,apgd', 'attack.epsilon=choice(0.02)', 'epochs=3']
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+
+    def of_swept_option(word: str) -> bool:
+        group, dot, _ = key_of(word).partition(".")
+        return (
+            bool(dot) and group in swept and word[0] not in "+~" and not parser.parse_override(word).is_sweep_override()
+        )
+
+    def chosen(word: str) -> str:
+        key, _, value = word.partition("=")
+        return f"{key}=choice({value or repr('')})"
+
+    return [chosen(word) if of_swept_option(word) else word for word in words]
 
 
 def _values(override: Any) -> float:

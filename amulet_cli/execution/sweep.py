@@ -13,6 +13,7 @@ from amulet_cli.base.errors import FAILURE, TIME_IS_UP
 from amulet_cli.base.format_numbers import plural
 from amulet_cli.config.arguments import Arguments
 from amulet_cli.config.composition import Job, RunRequest
+from amulet_cli.config.sweeps import beside_swept_groups
 from amulet_cli.execution.forecast import show_forecast
 from amulet_cli.execution.hydra_run import hand_over
 from amulet_cli.execution.interrupt import prompt_end
@@ -87,8 +88,9 @@ def run_sweep(request: RunRequest, arguments: Arguments, *, table: bool = True) 
         try:
             with watch:
                 for part, before in _parts(request, arguments):
-                    words = (*part.overrides, *own_overrides(request, part.overrides))
-                    _launch(request, replace(part, overrides=words), replace(task, before=before))
+                    words = beside_swept_groups(part.overrides, request.swept)
+                    words += own_overrides(request, part.overrides)
+                    _launch(request, replace(part, overrides=tuple(words)), replace(task, before=before))
         except Exception as error:  # noqa: BLE001 - a launcher broke; what its jobs did is in their folders
             broken = True
             err.print(Text(f"the launcher {request.launcher} failed: {type(error).__name__}: {error}", "bold red"))

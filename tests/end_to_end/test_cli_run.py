@@ -198,6 +198,17 @@ def test_an_experiment_can_be_a_sweep(own: Path, here: Here) -> None:
     assert len(results(own)) == 4
 
 
+def test_a_sweep_over_attacks_may_set_what_all_of_them_have(tmp_path: Path, here: Here) -> None:
+    """Hydra alone refuses `attack.epsilon` there: the default attack, which is none, has no such setting."""
+    words = ("attack.epsilon=0.02", "attack.immutable=[one_hot]", *TINY)
+    run = here("run", "-m", "attack=evasion_pgd,square", *words)
+    assert run.returncode == 0, run.stderr
+    assert "2 jobs: 2 done" in run.stdout
+    again = here("run", "attack=square", *words)
+    assert again.returncode == 0
+    assert len(results(tmp_path)) == 2, "it is the same run"
+
+
 def test_one_failed_job_leaves_the_others_and_the_table(own: Path, here: Here) -> None:
     words = ("run", "-m", "--config-dir", "my_conf", "attack=noise", *TINY, "seed=0,1")
     run = here(*words, "attack.fail=false,true")
