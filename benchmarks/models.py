@@ -3,12 +3,13 @@
     python benchmarks/models.py [--models vgg11 cnn ...] [--size 32] [--batch-size 32] [--repeats 2]
 
 The options of conf/model as they are, one thread, Adam, colour images of that size (tables of 42 columns for those
-that take tables). `float32` and `bfloat16` are milliseconds of a step per record, the latter by autocast with the
-channels last; `private` is a step of DP-SGD in float32. `kept` is what a step keeps for the backward pass. Seconds are
-of the processor, not of the clock; the least of the repeats counts.
+that take tables). `float32` and `bfloat16`, by autocast, are milliseconds of a step per record in torch's layout, and
+`last` those with the channels last; `private` is a step of DP-SGD in float32. `kept` is what a step keeps for the
+backward pass. Seconds are of the processor, not of the clock; the least of the repeats counts.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,17 +88,17 @@ def measured(name: str, size: int, batch: int, repeats: int) -> str:
 
     model, optimizer = built(factory)
     count, memory = sum(p.numel() for p in model.parameters()), kept(model, x) / batch
-    full = least(lambda: plain(model, optimizer, x, half=False), repeats)
+    steps = [least(lambda half=half: plain(model, optimizer, x, half=half), repeats) for half in (False, True)]
     if x.dim() == 4:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         last = x.contiguous(memory_format=torch.channels_last)
+        steps += [least(lambda half=half: plain(model, optimizer, last, half=half), repeats) for half in (False, True)]
     else:
-        last = x
-    half = least(lambda: plain(model, optimizer, last, half=True), repeats)
+        steps += [math.nan, math.nan]
     model, optimizer = built(DPSGD().adapt(factory))
     per_record = PerRecord(model)
-    dp = least(lambda: private(model, per_record, optimizer), repeats)
-    times = "".join(f"{1000 * seconds / batch:>11.2f}" for seconds in (full, half, dp))
+    steps.append(least(lambda: private(model, per_record, optimizer), repeats))
+    times = "".join(f"{'-' if math.isnan(seconds) else f'{1000 * seconds / batch:.2f}':>11}" for seconds in steps)
     return f"{name:<16}{count:>12,}{memory / 2**20:>9.2f} MiB{times}"
 
 
@@ -111,7 +112,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'':<16}{'weights':>12}{'kept':>13}{'float32':>11}{'bfloat16':>11}{'private':>11}   ms per record")
+    columns = "".join(f"{name:>11}" for name in ("float32", "bfloat16", "last", "last", "private"))
+    print(f"{'':<16}{'weights':>12}{'kept':>13}{columns}   ms per record")
     for name in chosen.models:
         try:
             print(measured(name, chosen.size, chosen.batch_size, chosen.repeats), flush=True)

@@ -24,7 +24,7 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
     """
     attack, protocol = plan.attack_on(risk), protocol_of(risk)
     look = getattr(protocol, "check_splits", None)
-    members, left_out = dict[str, Attack](), list[str]()
+    members, reasons = dict[str, Attack](), dict[str, list[str]]()
     for name, one in members_of(attack).items():
         try:
             if lacking := missing(one.needs, plan.granted()):
@@ -36,7 +36,8 @@ def usable(risk: str, plan: Plan, splits: DataSplits | None = None) -> tuple[Att
         except IncompatibleError as refused:
             if not isinstance(attack, Suite):
                 raise
-            left_out.append(f"the suite leaves out {name}: {refused}")
+            reasons.setdefault(str(refused), []).append(name)
+    left_out = [f"the suite leaves out {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     if not isinstance(attack, Suite):
         return attack, []
     if plan.extra_metrics.get(risk):

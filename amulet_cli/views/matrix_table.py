@@ -136,19 +136,22 @@ def _legend(interactions: Interactions) -> Iterator[RenderableType]:
 
 def _suites(interactions: Interactions) -> Iterator[RenderableType]:
     """By risk that suites attacked, the attacks that decided, of each victim."""
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, dict[str, str]] = {}
     for (name, code), entries in interactions.cells.items():
         for entry in entries:
             group = entry.cell
             if entry.risk.name in suites_of(group):
                 for victim, called in zip(VICTIMS, (VICTIMS[0], name), strict=True):
                     if by := deciding_attacks(group.runs.values(), entry.risk.name, victim):
-                        found.setdefault(code, {})[f"{called}: {by}"] = None
+                        found.setdefault(code, {})[called] = by
     if found:
         yield Text()
-        yield Text("Which attack decided, where there are several", style="bold")
-    for code, words in found.items():
-        yield hanging(f"  {code:2}  ", " · ".join(words))
+        yield Text("Which attack of the suite decided", style="bold")
+    for code in filter(found.get, interactions.risks):
+        words = " · ".join(f"{name}: {by}" for name, by in found[code].items())
+        if len(names := set(found[code].values())) == 1:
+            words = f"{names.pop()}, for every victim"
+        yield hanging(f"  {code:2}  ", words)
 
 
 def _findings(interactions: Interactions) -> Iterator[RenderableType]:
@@ -205,8 +208,11 @@ def _warnings_of(interactions: Interactions) -> Iterator[RenderableType]:
         yield from headed("! Do not average these away", "bold yellow")
     for where, text in described:
         yield hanging(f"  {where}  ", text)
+    refused: dict[tuple[str, str], list[str]] = {}
     for (name, code), reason in interactions.refused.items():
-        yield hanging("  refused  ", f"{name} x {code}: {reason}", "yellow")
+        refused.setdefault((code, reason), []).append(name)
+    for (code, reason), names in refused.items():
+        yield hanging("  refused  ", f"{', '.join(names)} x {code}: {reason}", "yellow")
     for note in interactions.notes:
         yield hanging("  note  ", note, "yellow")
     if interactions.missing:

@@ -145,8 +145,8 @@ def test_what_cannot_be_used_is_left_out_with_the_reason() -> None:
     outcome = assess(plan(suite))
     assert "picky.robust_accuracy" not in outcome.metrics["undefended"]
     assert any("leaves out picky" in warning for warning in outcome.warnings)
-    with pytest.raises(IncompatibleError, match="no attack of the suite can be used"):
-        check(plan(evasion(picky=Picky())))
+    with pytest.raises(IncompatibleError, match=r"can be used\. the suite leaves out picky, choosy: it needs pictures"):
+        check(plan(evasion(picky=Picky(), choosy=Picky())))
 
 
 def test_what_a_victim_does_not_grant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,3 +75,9 @@ def test_a_run_and_the_matrix_say_who_decided(tmp_path: Path) -> None:
     assert "S1  undefended: apgd · adversarial training: apgd 2 of 3, fab 1 of 3" in text.replace(
         "adv_training", "adversarial training"
     )
+
+
+def test_an_attack_that_decided_for_every_victim_is_named_once(tmp_path: Path) -> None:
+    by = {"robust_accuracy": "apgd"}
+    found = [suite_run(tmp_path, seed, by, by) for seed in range(2)]
+    assert "S1  apgd, for every victim" in shown(matrix_table(interactions(found), 200))

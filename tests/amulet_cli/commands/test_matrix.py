@@ -156,7 +156,7 @@ def test_from_command_to_files_again_and_with_a_failed_run(workdir: Path, capsys
     assert "left" in shown.err
     assert "Interactions: census · linearnet" in shown.out
     assert "unchanged by construction" in shown.out
-    assert "refused  watermark x P4" in shown.out
+    assert "refused  watermark, dataset_inference x P4" in shown.out, "one reason is told once"
     assert "next     amulet matrix" in shown.out
     assert "seeds=10" in shown.out
     outputs = workdir / "outputs"
