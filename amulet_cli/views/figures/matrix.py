@@ -187,7 +187,8 @@ def _draw(axes: Axes, box: tuple[float, float, float, float], entry: Entry, labe
     for k, line in enumerate(lines):
         strong = "bold" if line is first and entry.outcome in ("rises", "falls") else "normal"
         place = y + height / 2 + _LINE * 0.9 * (k - (len(lines) - 1) / 2)
-        _words(axes, middle, place, line, color=_INK, weight=strong)
+        left = 0.04 if line is heading and entry.pursued else 0.0  # the dagger keeps clear of the literature's sign
+        _words(axes, middle - left, place, line, color=_INK, weight=strong)
 
 
 def _colour(entry: Entry) -> Any:
