@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from amulet.core.stream import Stream
 from amulet.datasets.records import Records
+from amulet.models.arithmetic import laid_out
 from amulet.models.inspect import device_of, evaluating, frozen
 
 NORMS = ("l1", "l2", "linf")
@@ -79,15 +80,15 @@ def min_gd(
     """
     device, n = device_of(model), len(records)
     batch_size = batch_size or searches_at_once(records.shape)
-    values = torch.zeros(n, len(NORMS), classes)
-    with evaluating(model), frozen(model):
+    values, first = torch.zeros(n, len(NORMS), classes), records.inputs(slice(0, 1))
+    with evaluating(model), frozen(model), laid_out(model, first, low_precision=False):
         answers = _answers(model, records, batch_size)
         pairs = (answers.unsqueeze(1) != torch.arange(classes)).nonzero()
         for row, label in zip(pairs[:, 0].split(batch_size), pairs[:, 1].split(batch_size), strict=True):
             x, target = records.inputs(row.to(records.x.device)).to(device), label.to(device)
             for place, norm in enumerate(NORMS):
                 values[row, place, label] = _descend(model, x, target, norm, stride).cpu()
-    return stride.measured(values, records.inputs(slice(0, 1)).numel())
+    return stride.measured(values, first.numel())
 
 
 def blind_walk(
@@ -106,7 +107,8 @@ def blind_walk(
     device, n = device_of(model), len(records)
     values = torch.zeros(n, len(NORMS), walks)
     size = max(1, (batch_size or searches_at_once(records.shape)) // walks)
-    with torch.inference_mode(), evaluating(model):
+    first = records.inputs(slice(0, 1))
+    with evaluating(model), laid_out(model, first, low_precision=False), torch.inference_mode():
         for start in range(0, n, size):
             batch = slice(start, start + size)
             x, y = records.inputs(batch).to(device), records.y[batch].to(device)
@@ -115,7 +117,7 @@ def blind_walk(
                 noise = _noise(norm, (len(x) * walks, x[0].numel()), generator).to(device)
                 ways = _walk(model, x.repeat_interleave(walks, dim=0), y.repeat_interleave(walks), noise, norm, stride)
                 values[batch, place] = ways.view(len(x), walks).sort(dim=1).values.cpu()
-    return stride.measured(values, records.inputs(slice(0, 1)).numel())
+    return stride.measured(values, first.numel())
 
 
 def _lengths(delta: Tensor, norm: str) -> Tensor:
