@@ -229,7 +229,7 @@ def _unsuited(victim: Victim, evidence: PoisoningEvidence) -> list[str]:
     rate, base = (evidence.success(poisoned=poisoned).mean().item() for poisoned in (True, False))
     if rate <= base + _FLOOR:
         text = (
-            f"poisoning raised attack_success_rate from {base:.1%} to {rate:.1%} only: the attack did not work, and no "
+            f"attack_success_rate is {base:.1%} without poison and {rate:.1%} with it: the attack did not work, and no "
             "defence against it can be seen to. Raise attack.rate, the strength of the trigger if it has one, or epochs"
         )
         return [f"{victim.name}: {text}"]
