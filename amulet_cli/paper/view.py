@@ -95,7 +95,8 @@ def remarks(table: PaperTable) -> list[str]:
             places.setdefault(f"the paper's: {cell.note}", []).append(f"{cell.setting}, {cell.column}")
         for flag in cell.warnings:
             places.setdefault(flag, []).append(f"{cell.setting}, {cell.column}")
-    return [*found, *(f"{_places(where)}: {words}" for words, where in places.items())]
+    described = {words: f"{_places(where)}: " for words, where in places.items()}
+    return [*found, *(words if words.startswith(place) else place + words for words, place in described.items())]
 
 
 def choice_sentences(found: Sequence[Choice]) -> list[str]:

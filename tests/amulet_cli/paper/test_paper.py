@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,9 @@ def test_the_same_remark_stands_once(tmp_path: Path) -> None:
     remarks = [text for text in paper_view.remarks(table) if "not the text's conditional one" in text]
     assert len(remarks) == 1
     assert remarks[0].startswith("M_stol: Fid_corr: ")
+    said = "undefended: near its ceiling"
+    cells = [replace(cell, warnings=(said,) if cell.setting == "undefended" else ()) for cell in table.cells]
+    assert said in paper_view.remarks(replace(table, cells=tuple(cells))), "the victim is named once"
 
 
 # Table 5.
