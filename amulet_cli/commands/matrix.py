@@ -103,10 +103,12 @@ def main(words: list[str]) -> int:
 
 
 def _in_its_words(error: UsageError, words: Sequence[str]) -> UsageError:
-    """A mistake in `defenses=` reported as such, not as the override it was translated to."""
-    if any(word.startswith("defenses=") for word in words):
-        error.where = error.where and error.where.replace("`defense=", "`defenses=")
-        error.meant = [word.replace("defense=", "defenses=") for word in error.meant]
+    """A mistake in `defenses=` or `strength=` reported as such, not as the override it was translated to."""
+    for own, override in (("defenses=", "defense="), ("strength=", "attack.strength=")):
+        if any(word.startswith(own) for word in words):
+            error.what = error.what.replace(f"`{override[:-1]}`", f"`{own[:-1]}`")
+            error.where = error.where and error.where.replace(f"`{override}", f"`{own}")
+            error.meant = [word.replace(override, own) for word in error.meant]
     return error
 
 

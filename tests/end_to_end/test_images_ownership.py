@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from amulet.assessment import Plan, assess
 from amulet.core import Factory, SettingError, Stream
 from amulet.datasets import AmuletDataset, Records, load_census
+from amulet.models import arithmetic
 from amulet.training import MemoryStore, Runtime
 from amulet.unauth_model_ownership.attacks import ModelExtraction
 from amulet.unauth_model_ownership.defenses import DatasetInference, WatermarkNN
-from amulet.unauth_model_ownership.defenses.boundary import Stride, min_gd, searches_at_once
+from amulet.unauth_model_ownership.defenses.boundary import Stride, blind_walk, min_gd, searches_at_once
 from amulet.unauth_model_ownership.defenses.picture_folder import PictureFolder
 from tests.helpers.image_toys import faces
 
@@ -192,6 +193,32 @@ def test_searches_for_boundaries_go_in_batches_that_change_nothing() -> None:
     small = min_gd(model, data.train, stride, 3, batch_size=7)
     assert model.most == 7
     assert torch.allclose(plain.values, small.values, atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("search", ["min_gd", "blind_walk"])
+def test_searches_for_boundaries_in_either_layout_find_the_same(search: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    records, stride, formats = faces(40, 10, (3, 16, 16), classes=3).train, Stride(0.01, 1.5, 10), list[bool]()
+    convolution = nn.Conv2d(3, 8, 3)
+    model = nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))
+    convolution.register_forward_hook(
+        lambda *_: formats.append(convolution.weight.is_contiguous(memory_format=torch.channels_last))
+    )
+
+    def found(there: bool) -> Tensor:
+        monkeypatch.setattr(arithmetic, "channels_last", lambda *_, **__: there)
+        formats.clear()
+        if search == "min_gd":
+            values = min_gd(model, records, stride, 3).values
+        else:
+            values = blind_walk(model, records, stride, 4, Stream(0)).values
+        assert set(formats) == {there}
+        assert convolution.weight.is_contiguous()
+        return values
+
+    values = found(True)
+    assert values.nan_to_num().max() > 0, "boundaries are found"
+    assert torch.allclose(values, found(False), atol=1e-4, equal_nan=True)
 
 
 @pytest.mark.parametrize("architecture", ["tests.helpers.image_toys.TinyConv", "amulet.models.LinearNet"])

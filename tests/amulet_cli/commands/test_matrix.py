@@ -99,6 +99,8 @@ def test_several_attacks_have_runs_of_their_own() -> None:
         ("defense=none,dp_sgd", "each defence is compared with the undefended victim anyway"),
         ("defences=dp_sgd", "did you mean `defenses=...`?"),
         ("defenses=dp_sdg", "did you mean `defenses=dp_sgd`?"),
+        ("strength=quik", "`strength` must be one of quick, standard, full; got quik"),
+        ("strength=quik", "did you mean `strength=quick`?"),
         ("risk=S1", "did you mean `risks=...`?"),
         ("attack=lira risks=S1 seeds=1", "`attack=lira` is on membership_inference, which is not among the risks"),
         ("attack=lyra", "did you mean `attack=lira`?"),
