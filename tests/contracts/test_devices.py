@@ -25,6 +25,7 @@ from amulet.training.device_data import Supply, fits, size_of
 from amulet.training.parallel import stacked
 from amulet.training.runtime import free_memory
 from amulet_cli.execution import environment
+from tests.helpers.replacements import gives
 
 CPU, CUDA, MPS, META = (torch.device(name) for name in ("cpu", "cuda", "mps", "meta"))
 GIB = 2**30
@@ -47,15 +48,6 @@ def recipe(**changes: Any) -> Recipe:
         batch_size=16,
     )
     return base.changed(**changes)
-
-
-def gives(value: object) -> Callable[..., Any]:
-    """A function that gives the same whatever it is asked."""
-
-    def function(*_: object, **__: object) -> Any:
-        return value
-
-    return function
 
 
 @pytest.fixture

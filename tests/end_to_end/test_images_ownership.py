@@ -21,6 +21,7 @@ from amulet.unauth_model_ownership.defenses import DatasetInference, WatermarkNN
 from amulet.unauth_model_ownership.defenses.boundary import Stride, blind_walk, min_gd, searches_at_once
 from amulet.unauth_model_ownership.defenses.picture_folder import PictureFolder
 from tests.helpers.image_toys import faces
+from tests.helpers.replacements import gives
 
 DATA = faces(300, 150)
 STORE = MemoryStore()
@@ -201,12 +202,14 @@ def test_searches_for_boundaries_in_either_layout_find_the_same(search: str, mon
     records, stride, formats = faces(40, 10, (3, 16, 16), classes=3).train, Stride(0.01, 1.5, 10), list[bool]()
     convolution = nn.Conv2d(3, 8, 3)
     model = nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))
-    convolution.register_forward_hook(
-        lambda *_: formats.append(convolution.weight.is_contiguous(memory_format=torch.channels_last))
-    )
+
+    def note(layer: nn.Module, *_: Any) -> None:
+        formats.append(convolution.weight.is_contiguous(memory_format=torch.channels_last))
+
+    convolution.register_forward_hook(note)
 
     def found(there: bool) -> Tensor:
-        monkeypatch.setattr(arithmetic, "channels_last", lambda *_, **__: there)
+        monkeypatch.setattr(arithmetic, "channels_last", gives(there))
         formats.clear()
         if search == "min_gd":
             values = min_gd(model, records, stride, 3).values

@@ -1,7 +1,6 @@
 """Training on images: augmentation, memory layout, precision, uint8 tables."""
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from amulet.models import SmallCNN, VisionTransformer, arithmetic, predict
 from amulet.models.arithmetic import convolutional, lay_out
 from amulet.training import EarlyStopping, Hook, Loss, LossFunction, Recipe, Training, loop, train
 from amulet.training.augmentation import Augmentation, Augmenter, FlipCrop
+from tests.helpers.replacements import gives
 
 FLIP_CROP = Factory("amulet.training.augmentation.FlipCrop", padding=2)
 SGD = Factory("torch.optim.SGD", lr=0.05)
@@ -42,15 +42,6 @@ def recipe(**changes: Any) -> Recipe:
         batch_size=16,
     )
     return base.changed(**changes)
-
-
-def gives(value: object) -> Callable[..., Any]:
-    """A function that gives the same whatever it is asked."""
-
-    def function(*_: object, **__: object) -> Any:
-        return value
-
-    return function
 
 
 class Seen(Hook):
