@@ -1,8 +1,8 @@
-"""What the interaction matrix of five data sets costs, and how it splits over workers, from measured unit costs.
+"""What `amulet matrix` of five data sets costs, and how it splits over workers, from measured unit costs.
 
     python benchmarks/cost.py [--seeds 10] [--epochs 10] [--gpu 100]
 
-Census: seconds of the stages of `amulet run +experiment=matrix_quick` (10 epochs, one seed), as its results tell them.
+Census: the `timings` in the results of `taskset -c 0 amulet matrix seeds=1 hydra/launcher=basic` (10 epochs).
 The others: how many records pass through a model in training and under attack, times the measured processor time of
 `model=cnn` per record (docs/models.md, bfloat16; DP-SGD float32), scaled by the number of pixels. `--gpu` is an
 assumption, not a measurement: how many such cores one GPU is worth. Seconds and hours are of one core.
@@ -13,8 +13,6 @@ import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
-CORES = 2
-"""The census run had so many; a stage's seconds count as this many core seconds, which is the most it can be."""
 CENSUS = {
     "undefended": 65.9,
     "adv_training": 71.1,
@@ -26,8 +24,9 @@ CENSUS = {
 }
 STEP, PRIVATE_STEP = 0.0020, 0.0076
 """Core seconds of a training step of `model=cnn` per record of 32 x 32 pixels."""
-SHADOWS, DISTRIBUTION_MODELS, SEARCH, PGD = 16, 40, 10, 40
-"""LiRA's shadow models; models of distribution inference; steps of PGD in adversarial training and in the attack."""
+SHADOWS, DISTRIBUTION_MODELS, SEARCH, PGD = 16, 340, 10, 40
+"""LiRA's shadow models; models of distribution inference, the victim's 150 and the adversary's 20 for each of two shares;
+steps of PGD in adversarial training and in the attack."""
 SOUGHT = 2 / 3
 """Of a step's cost, where a gradient is wanted for the picture and not for the weights."""
 JUDGED = 30
@@ -64,7 +63,7 @@ def recipe_seconds(defense: str, data: Pictures, epochs: int) -> float:
         return 0.0
     # Victim, poisoned, stolen and comparison model on half of the records each; shadows on half of the pool.
     trainings = 4 + SHADOWS
-    # On the smaller half of what a share of 0.1 or 0.9 leaves: a tenth of the records, in round figures.
+    # On half of what the rarer value allows at a share of 0.2 or 0.8: a tenth of the records, in round figures.
     passes = epochs * data.train * (trainings / 2 + (DISTRIBUTION_MODELS / 10 if data.attributes else 0))
     step = {"dp_sgd": PRIVATE_STEP, "adv_training": STEP + SEARCH * STEP * SOUGHT}.get(defense, STEP)
     judged = epochs * data.train / 2 * JUDGED * STEP if defense == "undefended" else 0.0
@@ -74,7 +73,7 @@ def recipe_seconds(defense: str, data: Pictures, epochs: int) -> float:
 def job_seconds(dataset: str, epochs: int) -> dict[str, float]:
     """Core seconds per recipe of one seed; the undefended one's share is computed once for all defences."""
     if dataset == "census":
-        return {name: seconds * CORES * epochs / 10 for name, seconds in CENSUS.items()}
+        return {name: seconds * epochs / 10 for name, seconds in CENSUS.items()}
     return {name: recipe_seconds(name, PICTURES[dataset], epochs) for name in CENSUS}
 
 
