@@ -25,8 +25,8 @@ CENSUS = {
 STEP, PRIVATE_STEP = 0.0020, 0.0076
 """Core seconds of a training step of `model=cnn` per record of 32 x 32 pixels."""
 SHADOWS, DISTRIBUTION_MODELS, SEARCH, PGD = 16, 340, 10, 40
-"""LiRA's shadow models; models of distribution inference, the victim's 150 and the adversary's 20 for each of two shares;
-steps of PGD in adversarial training and in the attack."""
+"""LiRA's shadow models; models of distribution inference (the victim's 150 and the adversary's 20 for each of two
+shares); steps of PGD in adversarial training and in the attack."""
 SOUGHT = 2 / 3
 """Of a step's cost, where a gradient is wanted for the picture and not for the weights."""
 JUDGED = 30

@@ -125,6 +125,7 @@ def verify(
         found = {**usual, "stolen": _of(judged.verifier, stolen, splits, stage), "independent": independent}
     return Verification(
         defense=defense.name,
+        title=defense.name_in_words(),
         alpha=defense.alpha,
         applied=defense.stage == "after" or defense.name in [d.name for d in victim.recipe.defenses],
         p_values={kind: np.array([j.p_value for j in each]) for kind, each in found.items()},

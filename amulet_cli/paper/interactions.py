@@ -112,6 +112,10 @@ class Finding:
             return f"No evidence of a change: {moved}; a change of {seen}{unit} would have been seen."
         if self.outcome == "too few seeds":
             return f"{moved} over {format_numbers.plural(change.n, 'seed')}: too few for a verdict."
+        if self.outcome == "equivalent":
+            return f"Equivalent: {moved}, within the smallest change that counts."
+        if self.outcome in ("cannot show", "not measurable"):
+            return f"{self.outcome.capitalize()}: {moved}; {self.verdict.reason}."
         return f"The risk {self.outcome}: {moved}, p = {self.verdict.p_value:.2g}."
 
     @property

@@ -63,10 +63,14 @@ def _table(found: Findings) -> Table:
 
 
 def _sentences(table: Findings) -> Iterator[str]:
+    """What each row says and what it warns of: the same words once, with all rows that they are of."""
+    places: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
-        metric = f", {row.row.metric}" if row.row else ""
-        yield f"{row.name}{metric}: {row.sentence}"
-        yield from (f"! {row.name}: {text}" for text in _warnings_of(table, row))
+        places.setdefault(("", row.sentence), []).append(f"{row.name}, {row.row.metric}" if row.row else row.name)
+        for text in _warnings_of(table, row):
+            places.setdefault(("! ", text), []).append(row.name)
+    for (mark, text), names in places.items():
+        yield f"{mark}{'; '.join(names)}: {text}"
     yield from table.notes
 
 

@@ -17,6 +17,8 @@ class Verification:
 
     defense: str
     """The defence's name."""
+    title: str
+    """The same in words."""
     alpha: float
     """Suspects with at most this p-value are flagged."""
     applied: bool

@@ -89,7 +89,7 @@ def _warnings_of(victim: str, verification: Verification, p_value: float) -> lis
     from scipy.special import betainc
 
     found: list[str] = []
-    name, alpha = verification.defense, verification.alpha
+    name, alpha = verification.title, verification.alpha
     if verification.applied and not p_value <= alpha:
         found.append(
             f"{victim}: {name} does not recognise an exact copy of the model (p = {p_value:.3g}, alpha = {alpha:g}): "

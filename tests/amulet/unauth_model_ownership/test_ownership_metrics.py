@@ -66,6 +66,7 @@ def judged(**more: object) -> Verification:
     }
     given: dict[str, object] = {
         "defense": "watermarknn",
+        "title": "watermarking",
         "alpha": 0.01,
         "applied": True,
         "p_values": p_values,
@@ -293,7 +294,7 @@ def test_what_hiding_costs_stands_beside_what_the_mark_keeps() -> None:
 def test_a_claim_that_anybody_could_make_up_is_warned_of() -> None:
     quiet = {**judged().p_values, "independent": np.full(100, 0.5)}
     (warning,) = _warnings_of(p_values=quiet, false_claim=9e-5)
-    assert "claims this model at p = 9e-05 by watermarknn" in warning
+    assert "claims this model at p = 9e-05 by watermarking" in warning
     assert _warnings_of(p_values=quiet, false_claim=0.3) == []
 
 

@@ -461,6 +461,26 @@ def test_few_seeds_get_an_interval_and_no_verdict(tmp_path: Path) -> None:
     assert row.paper == "fidelity rises (Table 7)"
 
 
+def test_a_change_too_small_to_count_is_told_in_words(tmp_path: Path) -> None:
+    interaction(tmp_path, "adv_training", "model_extraction", {"fidelity_kappa": 0.001})
+    [table] = paper_interactions.findings(find_results([tmp_path]))
+    [row] = [row for row in table.rows if row.row]
+    assert row.outcome == "equivalent"
+    assert re.fullmatch(
+        r"Equivalent: [+-]0\.\d\d points \[.*\], within the smallest change that counts\.", row.sentence
+    )
+
+
+def test_the_same_words_of_several_interactions_stand_once(tmp_path: Path) -> None:
+    for attack, metric in (("model_inversion", "mse"), ("distribution_inference", "distinguishing_accuracy")):
+        interaction(tmp_path, "dataset_inference", attack, {metric: 0})
+    text = shown("table5", find_results([tmp_path])).forms["markdown"]()
+    [line] = [line for line in text.splitlines() if "Unchanged by construction" in line and line.startswith("- ")]
+    places = "SD3 fingerprinting → P3 data reconstruction, mse; SD3 fingerprinting → P4 distribution inference, "
+    assert line.startswith(f"- {places}distinguishing_accuracy: Unchanged")
+    assert text.count("No run here.") == 1
+
+
 def test_table_5_in_every_form(tmp_path: Path) -> None:
     interaction(tmp_path, "adv_training", "model_extraction", {"fidelity_kappa": 0.05})
     found = shown("table5", find_results([tmp_path]))
