@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 CENSUS = {
-    "undefended": 65.9,
-    "adv_training": 71.1,
-    "outlier_removal": 58.6,
-    "watermark": 29.7,
-    "dataset_inference": 0.8,
-    "dp_sgd": 37.1,
-    "adv_debiasing": 37.0,
+    "undefended": 207.4,
+    "adv_training": 238.1,
+    "outlier_removal": 102.5,
+    "watermark": 97.0,
+    "dataset_inference": 0.1,
+    "dp_sgd": 141.0,
+    "adv_debiasing": 139.0,
 }
 STEP, PRIVATE_STEP = 0.0020, 0.0076
 """Core seconds of a training step of `model=cnn` per record of 32 x 32 pixels."""
