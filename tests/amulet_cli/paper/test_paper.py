@@ -471,6 +471,19 @@ def test_a_change_too_small_to_count_is_told_in_words(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("outcome", ["cannot show", "not measurable"])
+def test_what_cannot_be_shown_has_its_reason(tmp_path: Path, outcome: str) -> None:
+    interaction(tmp_path, "adv_training", "model_extraction", {"fidelity_kappa": 0.05})
+    [table] = paper_interactions.findings(find_results([tmp_path]))
+    [row] = [row for row in table.rows if row.row]
+    assert row.row is not None
+    assert row.verdict is not None
+    verdict = replace(row.verdict, outcome=outcome, reason="the defended model answers one class")
+    sentence = replace(row, row=replace(row.row, verdict=verdict)).sentence
+    assert sentence.startswith(f"{outcome.capitalize()}: +4.88 points [")
+    assert sentence.endswith("]; the defended model answers one class.")
+
+
 def test_the_same_words_of_several_interactions_stand_once(tmp_path: Path) -> None:
     for attack, metric in (("model_inversion", "mse"), ("distribution_inference", "distinguishing_accuracy")):
         interaction(tmp_path, "dataset_inference", attack, {metric: 0})
